@@ -1,0 +1,178 @@
+"""# Monthly retraining of Routing ML
+
+```
+extract ──► audit ──► train × N ──► compare ──► promote │ keep ──► prune ──► report
+```
+
+Reads the newest routings of a configured source through ODBC, judges their quality, fits every
+candidate, compares them with the model in use on the newest items, which none of them was fitted
+on, puts the winner into use or keeps what is there, removes old versions, and tells people.
+
+Runs on the 1st of each month at 02:00 (Asia/Seoul), and whenever the drift watch says that the
+world has moved. To run it by hand: **Trigger**, and change what you need:
+
+| parameter | means |
+|---|---|
+| source | the name of a configured source (`ROUTING_ML_SOURCE`, `ROUTING_ML_SOURCE_<NAME>`) |
+| limit | how many routing rows to read, the newest ones |
+| as_of | ignore what was entered later (ISO 8601); empty: the moment the run is for |
+| candidates | the methods to fit and compare |
+| promotion | `automatic`, or `never`: compare and report, and change nothing |
+
+A red run changed nothing in use unless its `promote` is green. Each task may be cleared and run
+again: it gives the same result. The report is in the run's folder under `ROUTING_ML_HOME/runs`.
+"""
+
+from datetime import timedelta
+
+import runs
+from airflow.sdk import (
+    Asset,
+    AssetOrTimeSchedule,
+    CronTriggerTimetable,
+    Param,
+    TriggerRule,
+    dag,
+    get_current_context,
+    task,
+)
+from airflow.sdk.exceptions import AirflowFailException
+
+from routing_ml import pipeline
+from routing_ml import report as reports
+from routing_ml.models import CANDIDATES
+from routing_ml.settings import DEFAULT_SOURCE, Settings
+
+DRIFT = Asset(name="routing_ml_drift", uri="x-routing-ml://drift", group="routing_ml")
+SETTINGS = Settings.from_env()
+PARAMS = {
+    "source": Param(DEFAULT_SOURCE, type="string", enum=sorted(SETTINGS.sources)),
+    "limit": Param(100_000, type="integer", minimum=1_000, description="newest routing rows"),
+    "as_of": Param(None, type=["null", "string"], description="ISO 8601; empty: the run's moment"),
+    "candidates": Param(
+        list(CANDIDATES),
+        type="array",
+        items={"type": "string", "enum": list(CANDIDATES)},
+        examples=list(CANDIDATES),
+        minItems=1,
+        uniqueItems=True,
+    ),
+    "promotion": Param("automatic", type="string", enum=["automatic", "never"]),
+}
+
+
+@dag(
+    schedule=AssetOrTimeSchedule(
+        timetable=CronTriggerTimetable("0 2 1 * *", timezone=SETTINGS.timezone.key),
+        assets=[DRIFT],
+    ),
+    catchup=False,
+    max_active_runs=1,
+    dagrun_timeout=timedelta(hours=6),
+    doc_md=__doc__,
+    tags={"routing-ml"},
+    params=PARAMS,
+    default_args={
+        "retries": 2,
+        "retry_delay": timedelta(seconds=10),
+        "retry_exponential_backoff": 2.0,
+        "max_retry_delay": timedelta(minutes=10),
+        "execution_timeout": timedelta(hours=1),
+    },
+)
+def routing_ml_retrain() -> None:
+    """The pipeline; its steps are functions of `routing_ml.pipeline`."""
+
+    @task
+    def extract() -> dict:
+        """Copy the newest rows of the source into the run's folder."""
+        context = get_current_context()
+        params, run = context["params"], context["dag_run"]
+        settings = Settings.from_env()
+        moment = params["as_of"] or run.data_interval_end or run.run_after
+        with runs.told():
+            return pipeline.extract(
+                settings,
+                run.run_id,
+                source=params["source"],
+                limit=params["limit"],
+                as_of=settings.moment(moment),
+            )
+
+    @task
+    def audit(data: dict) -> dict:
+        """Judge the extract; an error stops the run here."""
+        with runs.told():
+            return pipeline.audit(Settings.from_env(), runs.run_id(), data)
+
+    @task
+    def candidates() -> list[str]:
+        """The candidates this run is to fit."""
+        return list(get_current_context()["params"]["candidates"])
+
+    @task(map_index_template="{{ candidate }}")
+    def train(data: dict, candidate: str) -> dict:
+        """Fit one candidate and register it, not yet in use."""
+        with runs.told():
+            return pipeline.train(Settings.from_env(), runs.run_id(), data, candidate)
+
+    @task.branch(trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS)
+    def compare(trained: list[dict]) -> str:
+        """Choose by the newest items, which no twin was fitted on."""
+        context = get_current_context()
+        results = runs.results(context)
+        with runs.told():
+            decision = pipeline.compare(
+                Settings.from_env(),
+                runs.run_id(),
+                results["data"],
+                results["trained"],
+                promotion=context["params"]["promotion"],
+            )
+        context["ti"].xcom_push(key="decision", value=decision)
+        return "promote" if decision["promote"] else "keep"
+
+    @task
+    def promote(decision: dict) -> dict:
+        """Put the winner into use."""
+        with runs.told():
+            return pipeline.promote(Settings.from_env(), runs.run_id(), decision)
+
+    @task
+    def keep(decision: dict) -> dict:
+        """The model in use stays."""
+        return {"model": decision["champion"]}
+
+    @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
+    def prune() -> dict:
+        """Remove versions and run folders older than 180 days."""
+        with runs.told():
+            return pipeline.prune(Settings.from_env())
+
+    @task(trigger_rule=TriggerRule.ALL_DONE, retries=4)
+    def report() -> dict:
+        """Write the outcome, tell people, and fail where anything before failed."""
+        context, settings = get_current_context(), Settings.from_env()
+        failed = runs.failed(context)
+        outcome = reports.write(
+            settings,
+            runs.run_id(),
+            **runs.results(context),
+            failed=failed,
+            cause=runs.cause(context),
+        )
+        reports.tell(settings, outcome, runs.link(context))
+        if failed:
+            raise AirflowFailException(outcome["reason"])
+        return outcome
+
+    data = extract()
+    audited = audit(data)
+    trained = train.partial(data=data).expand(candidate=candidates())
+    chosen = compare(trained)
+    decision = chosen["decision"]
+    audited >> trained
+    chosen >> [promote(decision), keep(decision)] >> prune() >> report()
+
+
+routing_ml_retrain()

@@ -1,0 +1,79 @@
+"""What the tasks of every DAG need to know of their own run."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from airflow.sdk import Context, get_current_context
+from airflow.sdk.exceptions import AirflowFailException
+
+from routing_ml.errors import AuditError, RoutingError, SettingError
+from routing_ml.settings import Settings
+
+
+def run_id() -> str:
+    """The id of the run that this task belongs to."""
+    return get_current_context()["dag_run"].run_id
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Keep the reason of an error for the report; what no retry can mend fails at once."""
+    try:
+        yield
+    except RoutingError as error:
+        get_current_context()["ti"].xcom_push(key="error", value=str(error))
+        if isinstance(error, (AuditError, SettingError)):
+            raise AirflowFailException(str(error)) from error
+        raise
+
+
+def results(context: Context) -> dict[str, Any]:
+    """What the steps of this run came to, None or empty for those that did not end well."""
+    ti = context["ti"]
+    return {
+        "data": _first(ti, "extract"),
+        "trained": [one for one in ti.xcom_pull(task_ids=["train"]) if one],
+        "decision": _first(ti, "compare", key="decision"),
+    }
+
+
+def failed(context: Context) -> dict[str, str]:
+    """The tasks of this run that failed, each with its reason ('' where none is known)."""
+    ti, run = context["ti"], context["dag_run"]
+    states = ti.get_task_states(dag_id=run.dag_id, run_ids=[run.run_id]).get(run.run_id, {})
+    names = [name for name, state in states.items() if state == "failed"]
+    return {name: _reason(ti, name) for name in sorted(names)}
+
+
+def cause(context: Context) -> str:
+    """What started this run, in words."""
+    run = context["dag_run"]
+    kind = str(getattr(run.run_type, "value", run.run_type))
+    if kind == "manual":
+        return f"triggered by {run.triggering_user_name or 'hand'}"
+    if kind != "asset_triggered":
+        return "on schedule" if kind == "scheduled" else kind
+    events = [event for of in context["triggering_asset_events"].values() for event in of]
+    reasons = [str((event.extra or {}).get("reason", "")) for event in events]
+    return "by drift: " + "; ".join(reason or "no reason given" for reason in reasons)
+
+
+def link(context: Context) -> str | None:
+    """The address of this run in Airflow's UI, where AIRFLOW__API__BASE_URL is set."""
+    base = Settings.from_env().ui_url
+    run = context["dag_run"]
+    return f"{base.rstrip('/')}/dags/{run.dag_id}/runs/{run.run_id}" if base else None
+
+
+def _reason(ti: Any, name: str) -> str:
+    task, _, index = name.rpartition("_")
+    if task and index.isdigit():
+        return ti.xcom_pull(task_ids=task, key="error", map_indexes=int(index)) or ""
+    return _first(ti, name, key="error") or ""
+
+
+def _first(ti: Any, task: str, key: str = "return_value") -> Any:
+    """The value that `task` left, None without one (asked for by name alone it would be [])."""
+    found = ti.xcom_pull(task_ids=[task], key=key)
+    return found[0] if found else None

@@ -1,0 +1,1 @@
+"""One small process that shows Prometheus, and people, what the monitoring store says."""

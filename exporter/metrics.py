@@ -1,0 +1,200 @@
+"""Turns a snapshot of the store into Prometheus metric families; computes nothing."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+
+from routing_ml import __version__
+from routing_ml.store import BANDS, LATENCY_BUCKETS_SECONDS, Snapshot
+
+SEVERITIES = ("normal", "minor", "significant", "severe")
+
+
+@dataclass
+class Process:
+    """What the exporter knows of itself."""
+
+    started_at: float
+    requests: int = 0
+    errors: int = 0
+
+
+class Collector:
+    """One scrape's metrics: of the process, and of the store where it could be read."""
+
+    def __init__(self, process: Process, snapshot: Snapshot | None, now: float) -> None:
+        """`snapshot` is None when the store cannot be read; `now` is seconds since 1970."""
+        self.process = process
+        self.snapshot = snapshot
+        self.now = now
+
+    def collect(self) -> Iterator[Metric]:
+        """Metric families, the process's own first."""
+        yield from self._own()
+        if self.snapshot is not None:
+            yield from self._predictions(self.snapshot)
+            yield from self._drift(self.snapshot)
+            yield from self._retraining(self.snapshot)
+            yield from self._quality(self.snapshot)
+
+    def _own(self) -> Iterator[Metric]:
+        yield _gauge("up", "1 when the monitoring store could be read, else 0.", self.snapshot)
+        yield _gauge(
+            "uptime_seconds", "Since the exporter started.", self.now - self.process.started_at
+        )
+        yield _counter("requests", "HTTP requests the exporter answered.", self.process.requests)
+        yield _counter("errors", "Of them, those answered with a 5xx.", self.process.errors)
+        info = InfoMetricFamily("routing_ml_build", "The version that runs.")
+        info.add_metric([], {"version": __version__, "python": platform.python_version()})
+        yield info
+
+    def _predictions(self, store: Snapshot) -> Iterator[Metric]:
+        total = store.count("predictions")
+        seconds = store.count("prediction_seconds")
+        yield _counter("predictions", "Items a routing was proposed for.", total)
+        yield _counter(
+            "prediction_failures",
+            "Batches of predictions that failed.",
+            store.count("prediction_failures"),
+        )
+        yield _gauge(
+            "prediction_latency_avg",
+            "Mean seconds an item, over all predictions.",
+            seconds / total if total else 0.0,
+        )
+        counts = store.labelled("prediction_bucket")
+        buckets, below = [], 0.0
+        for index, bound in enumerate((*LATENCY_BUCKETS_SECONDS, "+Inf")):
+            below += counts.get(str(index), 0.0)
+            buckets.append((str(bound), below))
+        latency = HistogramMetricFamily(
+            "routing_ml_prediction_latency_seconds", "Seconds an item took, its batch's mean."
+        )
+        latency.add_metric([], buckets, seconds)
+        yield latency
+        bands = store.labelled("proposals")
+        family = CounterMetricFamily(
+            "routing_ml_proposals", "Proposals by band of confidence.", labels=["confidence"]
+        )
+        for band, _ in BANDS:
+            family.add_metric([band], bands.get(band, 0.0))
+        yield family
+        if last := store.facts.get("last_prediction"):
+            yield _gauge("last_prediction_timestamp_seconds", "The last batch.", last["at"])
+
+    def _drift(self, store: Snapshot) -> Iterator[Metric]:
+        drift = store.facts.get("drift", {})
+        kl = "KL divergence, in nats, of the window from the baseline."
+        yield _gauge("drift_kl_divergence", kl, drift.get("kl_divergence", 0.0))
+        yield _gauge("drift_detected", "1 while the test alarms.", drift.get("drift_detected"))
+        yield _gauge("drift_p_value", "Of the test, in [0, 1].", drift.get("p_value", 1.0))
+        severity = GaugeMetricFamily(
+            "routing_ml_drift_severity", "1 for the severity that holds.", labels=["severity"]
+        )
+        for name in SEVERITIES:
+            severity.add_metric([name], float(drift.get("severity", "normal") == name))
+        yield severity
+        yield _gauge("drift_days", "Drift days of the last 7.", drift.get("drift_days", 0))
+        yield _gauge("drift_window_scores", "In the window.", drift.get("buffer_size", 0))
+        yield _gauge("drift_score_mean", "Over the window.", drift.get("buffer_mean", 0.0))
+        yield _gauge("retrain_advised", "1 when drift advises it.", drift.get("should_retrain"))
+        if at := drift.get("evaluated_at"):
+            yield _gauge("drift_evaluated_timestamp_seconds", "The last evaluation.", at)
+
+    def _retraining(self, store: Snapshot) -> Iterator[Metric]:
+        runs = store.labelled("runs")
+        family = CounterMetricFamily(
+            "routing_ml_retrain_runs", "Retrainings by outcome.", labels=["outcome"]
+        )
+        for outcome in ("success", "failure"):
+            family.add_metric([outcome], runs.get(outcome, 0.0))
+        yield family
+        if total := sum(runs.values()):
+            ratio = runs.get("success", 0.0) / total
+            yield _gauge("retrain_success_ratio", "Over all retrainings, in [0, 1].", ratio)
+        if last := store.facts.get("last_run"):
+            yield _gauge("retrain_last_success", "1 when the last one did.", last["succeeded"])
+            yield _gauge("retrain_last_duration_seconds", "Of the last one.", last["seconds"])
+            yield _gauge("retrain_last_timestamp_seconds", "Its end.", last["ended_at"])
+        if success := store.facts.get("last_success"):
+            at = success["ended_at"]
+            yield _gauge("retrain_last_success_timestamp_seconds", "The last good one's end.", at)
+        if model := store.facts.get("model"):
+            yield from self._model(model)
+
+    def _model(self, model: dict[str, Any]) -> Iterator[Metric]:
+        info = InfoMetricFamily("routing_ml_model", "The model in use.")
+        info.add_metric([], {"model": str(model["name"])})
+        yield info
+        yield _gauge("model_created_timestamp_seconds", "Its birth.", model["created_at"])
+        yield _gauge("model_age_seconds", "Of the model in use.", self.now - model["created_at"])
+        metrics = model.get("metrics", {})
+        if (accuracy := metrics.get("exact_match")) is not None:
+            text = "Held-out items whose routing the model in use gets exactly, in [0, 1]."
+            yield _gauge("model_accuracy", text, accuracy)
+        family = GaugeMetricFamily(
+            "routing_ml_model_metric", "Its metrics on held-out items.", labels=["metric"]
+        )
+        for name, value in sorted(metrics.items()):
+            if isinstance(value, (int, float)):
+                family.add_metric([name], float(value))
+        yield family
+
+    def _quality(self, store: Snapshot) -> Iterator[Metric]:
+        audit = store.facts.get("audit")
+        if audit is None:
+            return
+        nulls = GaugeMetricFamily(
+            "routing_ml_null_ratio", "NULLs in the last extract.", labels=["table", "column"]
+        )
+        for table, column, ratio in audit["null_ratios"]:
+            nulls.add_metric([table, column], ratio)
+        yield nulls
+        outliers = GaugeMetricFamily(
+            "routing_ml_outliers", "Values with |z| > 3 in the last extract.", labels=["column"]
+        )
+        for column, count in audit["outliers"].items():
+            outliers.add_metric([column], count)
+        yield outliers
+        rows = GaugeMetricFamily(
+            "routing_ml_extract_rows", "Rows of the last extract.", labels=["table"]
+        )
+        for table, count in audit["rows"].items():
+            rows.add_metric([table], count)
+        yield rows
+
+
+def as_json(process: Process, snapshot: Snapshot | None, now: float) -> dict[str, Any]:
+    """The same metrics as one JSON object: the first version's names, then every sample."""
+    samples = [
+        {"name": sample.name, "labels": sample.labels, "value": float(sample.value)}
+        for family in Collector(process, snapshot, now).collect()
+        for sample in family.samples
+    ]
+    plain = {entry["name"]: entry["value"] for entry in samples if not entry["labels"]}
+    names = ("uptime_seconds", "requests_total", "errors_total")
+    stored = ("predictions_total", "prediction_latency_avg", "drift_kl_divergence")
+    first = {name: plain.get(f"routing_ml_{name}") for name in (*names, *stored)}
+    stamp = datetime.fromtimestamp(now).astimezone().isoformat()
+    return {**first, "up": snapshot is not None, "timestamp": stamp, "samples": samples}
+
+
+def _gauge(name: str, text: str, value: Any) -> GaugeMetricFamily:
+    number = float(value) if isinstance(value, (int, float)) else float(value is not None)
+    return GaugeMetricFamily(f"routing_ml_{name}", text, value=number)
+
+
+def _counter(name: str, text: str, value: float) -> CounterMetricFamily:
+    return CounterMetricFamily(f"routing_ml_{name}", text, value=value)

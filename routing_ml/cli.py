@@ -1,0 +1,248 @@
+"""`routing-ml`: every part of the product as a command. Results go to standard output, all else
+to standard error; a failure is one line and a non-zero exit code.
+"""
+
+import argparse
+import getpass
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import routing_ml
+from routing_ml.errors import RoutingError
+from routing_ml.settings import DEFAULT_SOURCE, Settings
+
+# The commands import what they need when they run: pandas and scikit-learn take a second, which
+# `extract`, `models` and `--help` need not wait for.
+
+Result = tuple[dict[str, Any], str]
+"""What a command prints: its JSON, and its text for people ('' where the JSON is the text)."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    options = _parser().parse_args(arguments)
+    try:
+        result, text = options.run(Settings.from_env(), options)
+    except RoutingError as error:
+        print(f"routing-ml: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("routing-ml: interrupted", file=sys.stderr)
+        return 130
+    print(json.dumps(result, ensure_ascii=False) if options.json or not text else text)
+    return 1 if result.get("passed") is False else 0
+
+
+def _extract(settings: Settings, options: argparse.Namespace) -> Result:
+    from routing_ml.columns import Columns
+    from routing_ml.extract import extract
+
+    settings, source = _source(settings, options.source)
+    done = extract(
+        settings.source(source),
+        options.out,
+        columns=Columns.load(options.columns or settings.columns.get(source)),
+        as_of=settings.moment(options.as_of),
+        limit=options.limit,
+        progress=_progress(),
+    )
+    facts = {
+        "dataset": str(done.path),
+        "rows": dict(done.rows),
+        "bytes": done.bytes,
+        "seconds": round(done.seconds, 3),
+    }
+    return facts, ""
+
+
+def _audit(settings: Settings, options: argparse.Namespace) -> Result:
+    from routing_ml.audit import audit
+
+    found = audit(options.dataset, null_level=settings.null_gate)
+    lines = [f"{check.level:8} {check.name}: {check.found}" for check in found.checks]
+    verdict = "failed" if found.errors else "passed"
+    lines.append(f"{verdict} with {len(found.warnings)} warnings")
+    return found.as_dict(), "\n".join(lines)
+
+
+def _train(settings: Settings, options: argparse.Namespace) -> Result:
+    from routing_ml import dataset, pipeline
+
+    data = dataset.load(options.dataset)
+    key = f"command__{datetime.now(UTC):%Y-%m-%dT%H%M%S.%fZ}/{options.candidate}"
+    version = pipeline.fit_and_register(
+        pipeline.registry(settings), data, options.candidate, key=key
+    )
+    return {
+        "model": version.name,
+        "candidate": options.candidate,
+        "metrics": version.manifest["metrics"],
+    }, ""
+
+
+def _evaluate(settings: Settings, options: argparse.Namespace) -> Result:
+    from routing_ml import dataset, pipeline
+
+    version = pipeline.registry(settings).get(options.model)
+    return {"model": version.name} | pipeline.evaluate(version, dataset.load(options.dataset)), ""
+
+
+def _retrain(settings: Settings, options: argparse.Namespace) -> Result:
+    from routing_ml.retrain import retrain
+
+    settings, source = _source(settings, options.source)
+    outcome = retrain(
+        settings,
+        as_of=settings.moment(options.as_of),
+        source=source,
+        columns=options.columns,
+        limit=options.limit,
+        candidates=options.candidates,
+        promotion=options.promotion,
+        say=_say,
+        progress=_progress(),
+    )
+    return outcome, ""
+
+
+def _models(settings: Settings, options: argparse.Namespace) -> Result:
+    from routing_ml.registry import Registry
+
+    registry = Registry(settings.home / "models")
+    active = registry.active()
+    rows = [
+        {
+            "model": version.name,
+            "candidate": version.manifest["candidate"],
+            "as_of": version.manifest["as_of"],
+            "exact_match": version.manifest["metrics"].get("exact_match"),
+            "active": active is not None and version.name == active.name,
+        }
+        for version in registry.versions()
+    ]
+    lines = [
+        f"{'*' if row['active'] else ' '} {row['model']}  {row['candidate']:10} "
+        f"exact {_figure(row['exact_match'])}  as of {row['as_of']}"
+        for row in rows
+    ]
+    text = "\n".join(lines) or "no model yet: 'routing-ml retrain' makes one"
+    return {"models": rows, "history": registry.history(), "damaged": registry.damaged()}, text
+
+
+def _promote(settings: Settings, options: argparse.Namespace) -> Result:
+    from routing_ml.registry import Registry
+
+    registry = Registry(settings.home / "models")
+    version = registry.promote(options.model, who=getpass.getuser(), why=options.why)
+    return {"model": version.name}, f"{version.name} is in use"
+
+
+def _rollback(settings: Settings, options: argparse.Namespace) -> Result:
+    from routing_ml.registry import Registry
+
+    version = Registry(settings.home / "models").rollback(who=getpass.getuser(), why=options.why)
+    return {"model": version.name}, f"{version.name} is in use again"
+
+
+def _prune(settings: Settings, options: argparse.Namespace) -> Result:
+    from routing_ml import pipeline
+
+    removed = pipeline.prune(settings)
+    text = f"{len(removed['models'])} models and {len(removed['runs'])} run folders removed"
+    return removed, text
+
+
+def _source(settings: Settings, given: str | None) -> tuple[Settings, str]:
+    """The name of the source to read; a path or connection string takes the default's place."""
+    if given is None or given in settings.sources:
+        return settings, given or DEFAULT_SOURCE
+    return replace(settings, sources={**settings.sources, DEFAULT_SOURCE: given}), DEFAULT_SOURCE
+
+
+def _progress() -> Callable[[str, int], None]:
+    """Shows rows as they are read, when a person watches."""
+    if not sys.stderr.isatty():
+        return lambda table, rows: None
+    return lambda table, rows: print(f"\r{table}: {rows:,} rows read ", end="", file=sys.stderr)
+
+
+def _say(line: str) -> None:
+    lead = "\r\x1b[K" if sys.stderr.isatty() else ""
+    print(f"{lead}{line}", file=sys.stderr)
+
+
+def _figure(value: float | None) -> str:
+    return " none" if value is None else f"{value:.3f}"
+
+
+def _candidates(text: str) -> list[str]:
+    from routing_ml.models import CANDIDATES
+
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        _candidate(name)
+    if not names:
+        raise argparse.ArgumentTypeError(f"no candidate: choose from {', '.join(CANDIDATES)}")
+    return list(dict.fromkeys(names))
+
+
+def _candidate(name: str) -> str:
+    from routing_ml.models import CANDIDATES
+
+    if name not in CANDIDATES:
+        raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(CANDIDATES)}")
+    return name
+
+
+def _limit(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of rows of at least 1")
+    return int(text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--json", action="store_true", help="print one JSON object")
+    shared.add_argument("--columns", type=Path, metavar="FILE", help="the columns file (TOML)")
+    reading = argparse.ArgumentParser(add_help=False)
+    reading.add_argument("--source", metavar="S", help="an Access file, an ODBC connection string")
+    reading.add_argument("--as-of", metavar="T", help="ISO 8601; later rows are ignored")
+    reading.add_argument("--limit", type=_limit, default=100_000, metavar="N", help="routing rows")
+
+    parser = argparse.ArgumentParser(prog="routing-ml", description=routing_ml.__doc__)
+    parser.add_argument("--version", action="version", version=routing_ml.__version__)
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def command(
+        name: str, run: Callable[..., Result], text: str, *parents: argparse.ArgumentParser
+    ) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text, parents=[shared, *parents])
+        added.set_defaults(run=run)
+        return added
+
+    added = command("extract", _extract, "copy a source's tables to Parquet", reading)
+    added.add_argument("--out", type=Path, required=True, metavar="DIR")
+    added = command("audit", _audit, "judge a dataset; exit code 1 when a gate fails")
+    added.add_argument("dataset", type=Path, metavar="DIR")
+    added = command("train", _train, "fit and register a model, not yet in use")
+    added.add_argument("dataset", type=Path, metavar="DIR")
+    added.add_argument("--candidate", type=_candidate, default="nearest", metavar="NAME")
+    added = command("evaluate", _evaluate, "the metrics of a model on a dataset's holdout")
+    added.add_argument("model", metavar="MODEL")
+    added.add_argument("dataset", type=Path, metavar="DIR")
+    added = command("retrain", _retrain, "extract, audit, train, compare, promote, report", reading)
+    added.add_argument("--candidates", type=_candidates, metavar="A,B", help="default: all")
+    added.add_argument("--promotion", choices=("automatic", "never"), default="automatic")
+    command("models", _models, "list the versions; * is in use")
+    added = command("promote", _promote, "put a version into use")
+    added.add_argument("model", metavar="MODEL")
+    added.add_argument("--why", default="by hand", help="for the history")
+    added = command("rollback", _rollback, "put the version into use that was before")
+    added.add_argument("--why", default="by hand", help="for the history")
+    command("prune", _prune, "remove versions and run folders older than 180 days")
+    return parser

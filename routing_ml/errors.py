@@ -1,0 +1,21 @@
+"""The errors a user can meet: each names the value, the rule and the next step in one line."""
+
+
+class RoutingError(Exception):
+    """Base of every error that is the input's or the environment's, not the program's."""
+
+
+class SettingError(RoutingError):
+    """A setting or an argument that cannot be used."""
+
+
+class InputError(RoutingError):
+    """A source, dataset, columns file or items file that cannot be read as what it should be."""
+
+
+class AuditError(RoutingError):
+    """A dataset that fails a data-quality gate."""
+
+
+class ModelError(RoutingError):
+    """A model version that is missing, damaged, foreign or not fit for what was asked."""

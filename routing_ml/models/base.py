@@ -1,0 +1,230 @@
+"""What every candidate shares: fit on frames, propose routings as a frame, save and load.
+
+A candidate says how likely each operation is for an item; the order, the times, the machines, the
+confidence and the similar past item are the same for all.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pandas as pd
+
+from routing_ml.errors import ModelError
+from routing_ml.models import operations, storage
+from routing_ml.models.attributes import Attributes, Encoder, Prepared
+from routing_ml.models.choice import choose
+from routing_ml.models.confidence import Calibration
+from routing_ml.models.design import Design
+from routing_ml.models.gower import Gower
+from routing_ml.models.machines import Machines
+from routing_ml.models.operations import Numbering, Operation, Rows
+from routing_ml.models.order import Order, places
+from routing_ml.models.storage import Stored
+from routing_ml.models.times import Times
+
+PROPOSAL_COLUMNS = (
+    "ITEM_CD", "PROC_SEQ", "JOB_CD", "JOB_NM", "RES_CD", "SETUP_TIME", "RUN_TIME", "RUN_TIME_LOW",
+    "RUN_TIME_HIGH", "CONFIDENCE", "SIMILARITY_SCORE", "REFERENCE_ITEM_CD",
+)  # fmt: skip
+MIN_ITEMS = 20
+CHUNK = 4096  # items predicted at a time: bounds memory
+
+
+class RoutingModel(ABC):
+    """A candidate. Deterministic: the same frames give the same files and the same proposals."""
+
+    name: ClassVar[str]
+
+    def fit(
+        self,
+        items: pd.DataFrame,
+        routings: pd.DataFrame,
+        results: pd.DataFrame | None = None,
+        *,
+        attributes: Attributes,
+    ) -> Self:
+        """Learn from `items` and the newest routing of each; items without rows are left out."""
+        coded = items.drop_duplicates("ITEM_CD", keep="last").sort_values("ITEM_CD")
+        coded = coded[coded["ITEM_CD"].isin(routings["ITEM_CD"].unique())]
+        if len(coded) < MIN_ITEMS:
+            raise ModelError(
+                f"{len(coded)} items have a routing, a model needs {MIN_ITEMS}: "
+                "extract more rows, or check that item codes agree between the tables"
+            )
+        coded = coded.reset_index(drop=True)
+        rows = operations.read(routings, coded["ITEM_CD"].tolist())
+        self.items_, self.operations_ = rows.codes, rows.operations
+        self.encoder_ = Encoder.fit(coded, attributes)
+        prepared = self.encoder_.transform(coded)
+        self.design_ = choose(Design.fit(self.encoder_, prepared, rows.present), prepared, rows)
+        matrix, bins = self.design_.transform(prepared), self.design_.bins
+        self.gower_ = Gower.fit(self.encoder_, prepared, rows.present)
+        self.order_ = Order.fit(rows, matrix, bins)
+        self.numbering_ = Numbering.fit(rows)
+        self.times_ = Times.fit(rows, self.design_, prepared, matrix, results)
+        self.machines_ = Machines.fit(rows, matrix, bins)
+        self._calibrate(self._fit_operations(prepared, matrix, rows), matrix, rows)
+        return self
+
+    @abstractmethod
+    def _fit_operations(self, items: Prepared, matrix: np.ndarray, rows: Rows) -> np.ndarray:
+        """Learn which operations occur; return (n, L) probabilities of the fitted items, each as
+        if the item had not been fitted on (rows of NaN are left out of the calibration)."""
+
+    @abstractmethod
+    def _probabilities(self, items: Prepared, matrix: np.ndarray) -> np.ndarray:
+        """How likely each operation is: (m, L) in [0, 1]."""
+
+    @abstractmethod
+    def _parts(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """The candidate's own facts and arrays."""
+
+    @abstractmethod
+    def _restore(self, stored: Stored) -> None:
+        """Take the candidate's own parts back; `items_`, `operations_`, `encoder_` are there."""
+
+    def predict(self, items: pd.DataFrame, *, similarity: bool = True) -> pd.DataFrame:
+        """Proposals: PROPOSAL_COLUMNS, a row per operation, items in the order given.
+
+        Times in minutes. Without `similarity` SIMILARITY_SCORE is NaN and REFERENCE_ITEM_CD
+        missing, and prediction is faster.
+        """
+        if "ITEM_CD" not in items:
+            raise ModelError("the items have no column ITEM_CD: name it in the columns file")
+        items = items.reset_index(drop=True)
+        parts = [
+            self._propose(items.iloc[start : start + CHUNK], similarity)
+            for start in range(0, max(1, len(items)), CHUNK)
+        ]
+        columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        frame = pd.DataFrame(columns, columns=list(PROPOSAL_COLUMNS))
+        for name in ("ITEM_CD", "JOB_CD", "JOB_NM", "RES_CD", "REFERENCE_ITEM_CD"):
+            frame[name] = frame[name].astype("str")
+        return frame
+
+    def _propose(self, items: pd.DataFrame, similarity: bool) -> dict[str, np.ndarray]:
+        prepared = self.encoder_.transform(items)
+        matrix = self.design_.transform(prepared)
+        likely = self._probabilities(prepared, matrix)
+        present = decide(likely, self.operations_)
+        rank, sure = self.order_.rank(matrix, present)
+        item, operation = np.nonzero(present)
+        order = np.lexsort((rank[item, operation], item))
+        item, operation = item[order], operation[order]
+        setup, run, low, high = self.times_.predict(
+            self.times_.scale.apply(self.design_, prepared, matrix), item, operation
+        )
+        machine = self.machines_.predict(matrix, item, operation)
+        confidence = self.confidence_.apply(certainty(likely) * sure)
+        count = present.sum(axis=1)
+        jobs = np.array([o.job for o in self.operations_], object)
+        names = np.array([o.name or None for o in self.operations_], object)
+        machines = np.array([*self.machines_.names, None], object)
+        score = np.full(len(items), np.nan)
+        reference = np.full(len(items), None, object)
+        if similarity and len(items):
+            near, scores = self.gower_.nearest(prepared, 1)
+            score = scores[:, 0].astype(float)
+            reference = np.array(self.items_, object)[near[:, 0]]
+        return {
+            "ITEM_CD": items["ITEM_CD"].to_numpy(object)[item],
+            "PROC_SEQ": self.numbering_.numbers(int(count.max(initial=0)))[rank[item, operation]]
+            if len(item)
+            else np.zeros(0, np.int64),
+            "JOB_CD": jobs[operation],
+            "JOB_NM": names[operation],
+            "RES_CD": machines[machine],
+            "SETUP_TIME": setup,
+            "RUN_TIME": run,
+            "RUN_TIME_LOW": low,
+            "RUN_TIME_HIGH": high,
+            "CONFIDENCE": confidence[item],
+            "SIMILARITY_SCORE": score[item],
+            "REFERENCE_ITEM_CD": reference[item],
+        }
+
+    def _calibrate(self, unseen: np.ndarray, matrix: np.ndarray, rows: Rows) -> None:
+        """Fit the confidence on what the model said of items it had not seen."""
+        at = np.flatnonzero(~np.isnan(unseen).any(axis=1))
+        present = decide(unseen[at], self.operations_)
+        rank, sure = self.order_.rank(matrix[at], present)
+        right = (np.where(present, rank, -1) == places(rows)[at]).all(axis=1)
+        self.confidence_ = Calibration.fit(certainty(unseen[at]) * sure, right)
+
+    def save(self, folder: Path) -> None:
+        """Write the fitted model into `folder`: model.json and arrays.npz."""
+        facts, arrays = self._parts()
+        storage.write(
+            Path(folder),
+            {
+                "candidate": self.name,
+                "items": self.items_,
+                "operations": operations.facts(self.operations_),
+                "numbering": [self.numbering_.start, self.numbering_.step],
+                **self.encoder_.facts(),
+                "features": self.design_.facts(),
+                "machines.names": self.machines_.names,
+                **facts,
+            },
+            {
+                **storage.prefixed("gower", self.gower_.arrays()),
+                **storage.prefixed("order", self.order_.arrays()),
+                **storage.prefixed("times", self.times_.arrays()),
+                **storage.prefixed("machines", self.machines_.arrays()),
+                **storage.prefixed("confidence", self.confidence_.arrays()),
+                **arrays,
+            },
+        )
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """The model saved in `folder`; ModelError when it is damaged or another candidate's."""
+        return cls.from_stored(storage.read(Path(folder)))
+
+    @classmethod
+    def from_stored(cls, stored: Stored) -> Self:
+        """The model of entries already read."""
+        if stored.fact("candidate", str) != cls.name:
+            stored.refuse("candidate", f"is {stored.fact('candidate', str)!r}, not {cls.name!r}")
+        model = cls()
+        model.items_ = stored.strings("items", unique=True)
+        model.operations_ = operations.from_stored(stored)
+        size = len(model.operations_)
+        if not model.items_ or not size:
+            stored.refuse("operations", "is empty")
+        numbering = stored.fact("numbering", list)
+        if len(numbering) != 2 or not all(isinstance(value, int) for value in numbering):
+            stored.refuse("numbering", "is no pair of whole numbers")
+        model.numbering_ = Numbering(*numbering)
+        model.encoder_ = Encoder.from_facts(stored)
+        model.design_ = Design.from_stored(stored, "features", model.encoder_)
+        width = len(model.design_.features)
+        model.gower_ = Gower.from_stored(stored, "gower", model.encoder_, len(model.items_))
+        model.order_ = Order.from_stored(stored, "order", width, size)
+        model.times_ = Times.from_stored(stored, "times", model.design_, size)
+        model.machines_ = Machines.from_stored(stored, "machines", width, size)
+        model.confidence_ = Calibration.from_stored(stored, "confidence")
+        model._restore(stored)
+        return model
+
+
+def decide(likely: np.ndarray, known: list[Operation]) -> np.ndarray:
+    """Which operations to propose: (m, L) bool. At least one, and no second time without a first."""
+    present = likely >= 0.5
+    if likely.shape[1]:
+        empty = ~present.any(axis=1)
+        present[empty, likely[empty].argmax(axis=1)] = True
+    at = {(o.job, o.occurrence): i for i, o in enumerate(known)}
+    for (job, occurrence), i in sorted(at.items(), key=lambda entry: -entry[0][1]):
+        if occurrence and (job, occurrence - 1) in at:
+            present[:, at[job, occurrence - 1]] |= present[:, i]
+    return present
+
+
+def certainty(likely: np.ndarray) -> np.ndarray:
+    """The chance that every operation is decided rightly if they were independent: (m,)."""
+    return np.maximum(likely, 1 - likely).prod(axis=1)

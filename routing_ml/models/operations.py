@@ -1,0 +1,116 @@
+"""A routing as a set of operations: which ones occur, in which order, under which numbers.
+
+An operation is a job and its occurrence: the second washing of an item is another operation than
+the first, so repeats survive. The order is decided pair by pair.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from routing_ml.models.storage import Stored
+
+
+@dataclass(frozen=True)
+class Operation:
+    """The `occurrence`-th (from 0) time of a job in a routing; `name` is its usual JOB_NM."""
+
+    job: str
+    occurrence: int
+    name: str
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Routing rows as numbers, in routing order: `item` and `operation` index the two lists."""
+
+    codes: list[str]
+    operations: list[Operation]
+    item: np.ndarray
+    operation: np.ndarray
+    table: pd.DataFrame
+
+    @property
+    def present(self) -> np.ndarray:
+        """(items, operations) uint8: does the item have the operation."""
+        present = np.zeros((len(self.codes), len(self.operations)), np.uint8)
+        present[self.item, self.operation] = 1
+        return present
+
+
+def read(routings: pd.DataFrame, codes: list[str]) -> Rows:
+    """The routings of the items `codes`, in which operations are numbered by how common they are."""
+    table = routings[routings["ITEM_CD"].isin(codes)]
+    table = table.sort_values(["ITEM_CD", "PROC_SEQ"], kind="stable", ignore_index=True)
+    jobs = table["JOB_CD"].astype("str").fillna("").str.strip()
+    table = table.assign(JOB_CD=jobs)
+    occurrence = table.groupby(["ITEM_CD", "JOB_CD"], sort=False).cumcount()
+    names = table["JOB_NM"] if "JOB_NM" in table else pd.Series(np.nan, table.index, dtype="str")
+    common = _commonest(jobs, names)
+    counts = pd.Series(1, table.index).groupby([jobs, occurrence]).size()
+    keys = sorted(counts.index, key=lambda key: (-counts[key], key))
+    operations = [Operation(job, int(k), common.get(job, "")) for job, k in keys]
+    at = {key: i for i, key in enumerate(keys)}
+    operation = np.array([at[key] for key in zip(jobs, occurrence, strict=True)], np.int64)
+    place = {code: i for i, code in enumerate(codes)}
+    item = table["ITEM_CD"].map(place).to_numpy(np.int64)
+    # items in the order of `codes`, each item's operations in routing order
+    order = np.argsort(item, kind="stable")
+    table, item, operation = table.iloc[order].reset_index(drop=True), item[order], operation[order]
+    return Rows(codes, operations, item, operation, table)
+
+
+def facts(operations: list[Operation]) -> list[dict[str, Any]]:
+    """JSON-able; the inverse of `from_stored`."""
+    return [vars(operation) for operation in operations]
+
+
+def from_stored(stored: Stored) -> list[Operation]:
+    """The operations of a stored model."""
+    fields = {"job": str, "occurrence": int, "name": str}
+    records = stored.records("operations", fields)
+    return [Operation(**{name: record[name] for name in fields}) for record in records]
+
+
+def _commonest(keys: pd.Series, values: pd.Series) -> dict[str, str]:
+    """The commonest filled value of each key; the first in order where two tie."""
+    counts = values.groupby([keys, values]).size()
+    best: dict[str, tuple[int, str]] = {}
+    for (key, value), count in counts.items():
+        rank = (-int(count), str(value))
+        if key not in best or rank < best[key]:
+            best[key] = rank
+    return {key: value for key, (_, value) in best.items()}
+
+
+@dataclass(frozen=True)
+class Numbering:
+    """PROC_SEQ of the k-th operation: `start + k * step`, the commonest of the fitted routings."""
+
+    start: int
+    step: int
+
+    @classmethod
+    def fit(cls, rows: Rows) -> Numbering:
+        """10, 20, 30 where there is nothing to learn from."""
+        sequence = rows.table["PROC_SEQ"].to_numpy(np.int64)
+        same = rows.item[1:] == rows.item[:-1]
+        steps = np.diff(sequence)[same]
+        firsts = sequence[np.r_[True, ~same]] if len(sequence) else sequence
+        step = _mode(steps[steps > 0], 10)
+        return cls(_mode(firsts, step), step)
+
+    def numbers(self, count: int) -> np.ndarray:
+        """The first `count` sequence numbers."""
+        return self.start + self.step * np.arange(count)
+
+
+def _mode(values: np.ndarray, default: int) -> int:
+    if not len(values):
+        return default
+    found, counts = np.unique(values, return_counts=True)
+    return int(found[counts.argmax()])

@@ -1,0 +1,346 @@
+"""Trees on binned features with many outputs at once: grown by histograms, kept as flat arrays.
+
+A split is sought on a random projection of the outputs (L. Iosipoi, A. Vakhrushev, "SketchBoost",
+NeurIPS 2022): a tree then costs the same for ten operations as for a hundred. Prediction walks all
+trees at once, a level at a time, and needs numpy and scipy's sparse product only.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from routing_ml.models.storage import Stored
+
+LEAF = -1
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How trees grow: most `leaves` of a tree, fewest rows of a leaf, shrinkage of leaf means."""
+
+    leaves: int
+    min_leaf: int
+    shrink: float = 1.0
+
+
+@dataclass(frozen=True)
+class Tree:
+    """Nodes in order of growth, the root first, children after parents.
+
+    `feature` (k,) column of the matrix or LEAF, `threshold` (k,) uint8: greater goes right;
+    `left`, `right` (k,) nodes; `gain` (k,) of the split, `cover` (k,) rows of the sample.
+    """
+
+    feature: np.ndarray
+    threshold: np.ndarray
+    left: np.ndarray
+    right: np.ndarray
+    gain: np.ndarray
+    cover: np.ndarray
+
+    def leaves(self, matrix: np.ndarray) -> np.ndarray:
+        """The leaf each row of `matrix` (n, F) ends in: (n,)."""
+        node = np.zeros(len(matrix), np.int64)
+        rows = np.arange(len(matrix))
+        while len(rows):
+            here = node[rows]
+            feature = self.feature[here]
+            inner = feature >= 0
+            rows, here, feature = rows[inner], here[inner], feature[inner]
+            right = matrix[rows, feature] > self.threshold[here]
+            node[rows] = np.where(right, self.right[here], self.left[here])
+        return node
+
+
+class Grower:
+    """Grows trees on one matrix; yes/no features by dense, binned ones by sparse products."""
+
+    def __init__(self, matrix: np.ndarray, bins: np.ndarray, shape: Shape) -> None:
+        self.bins, self.shape = bins, shape
+        self.flags = np.flatnonzero(bins == 2)
+        self.scales = np.flatnonzero(bins > 2)
+        self.dense = np.ascontiguousarray(matrix[:, self.flags])
+        self.binned = np.ascontiguousarray(matrix[:, self.scales])
+
+    def grow(
+        self, targets: np.ndarray, rows: np.ndarray, share: float, random: np.random.Generator
+    ) -> Tree:
+        """A tree for `targets` (n, k) float32 on `rows`, over a random `share` of the features."""
+        return _Growth(self, targets, rows, share, random).tree()
+
+
+class _Growth:
+    """One tree while it grows. A histogram row: sums of the targets and the count, per bin."""
+
+    def __init__(
+        self,
+        grower: Grower,
+        targets: np.ndarray,
+        rows: np.ndarray,
+        share: float,
+        random: np.random.Generator,
+    ) -> None:
+        flags, scales = (
+            _some(len(columns), share, random) for columns in (grower.flags, grower.scales)
+        )
+        self.shape = grower.shape
+        self.columns = np.r_[grower.flags[flags], grower.scales[scales]]
+        self.flags, self.scales = len(flags), len(scales)
+        self.dense = grower.dense[np.ix_(rows, flags)].astype(np.float32)
+        sizes = grower.bins[grower.scales[scales]]
+        self.offsets = np.r_[0, np.cumsum(sizes)].astype(np.int32)
+        self.binned = grower.binned[np.ix_(rows, scales)].astype(np.int32) + self.offsets[:-1]
+        self.owner = np.repeat(np.arange(self.scales), sizes)
+        self.splits = np.ones(self.flags + len(self.owner), bool)
+        self.splits[self.flags + self.offsets[1:] - 1] = False  # nothing is above the last bin
+        self.values = np.c_[targets[rows], np.ones(len(rows), np.float32)].astype(np.float32)
+        self.ones = np.ones(len(rows) * self.scales, np.float32)
+        self.starts = np.arange(0, len(rows) * self.scales + 1, max(1, self.scales), np.int32)
+
+    def tree(self) -> Tree:
+        nodes: list[list[float]] = []  # feature, threshold, left, right, gain, cover
+        heap: list[tuple] = []
+
+        def add(rows: np.ndarray, histogram: np.ndarray | None, total: np.ndarray) -> int:
+            node = len(nodes)
+            nodes.append([LEAF, 0, 0, 0, 0.0, float(total[-1])])
+            if histogram is not None:
+                split, gain = self._best(histogram, total)
+                if split >= 0:
+                    heapq.heappush(heap, (-gain, node, rows, histogram, total, split))
+            return node
+
+        everything = np.arange(len(self.values))
+        add(everything, *self._histogram(everything))
+        leaves = 1
+        while heap and leaves < self.shape.leaves:
+            gain, node, rows, histogram, total, split = heapq.heappop(heap)
+            leaves += 1
+            column, threshold, right = self._cut(split, rows)
+            below, above = rows[~right], rows[right]
+            small, large = (below, above) if len(below) < len(above) else (above, below)
+            if leaves < self.shape.leaves:
+                part, part_total = self._histogram(small)
+                rest, rest_total = histogram - part, total - part_total
+            else:
+                part = rest = None
+                part_total = self.values[small].sum(axis=0)
+                rest_total = total - part_total
+            sides = {id(small): (small, part, part_total), id(large): (large, rest, rest_total)}
+            first, second = add(*sides[id(below)]), add(*sides[id(above)])
+            nodes[node][:5] = [column, threshold, first, second, -gain]
+        table = np.array(nodes)
+        return Tree(
+            table[:, 0].astype(np.int32), table[:, 1].astype(np.uint8),
+            table[:, 2].astype(np.int32), table[:, 3].astype(np.int32), table[:, 4], table[:, 5],
+        )  # fmt: skip
+
+    def _histogram(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        values = self.values[rows]
+        sums = np.empty((len(self.splits), values.shape[1]), np.float32)
+        sums[: self.flags] = self.dense[rows].T @ values
+        if self.scales:
+            entries = len(rows) * self.scales
+            marks = sparse.csr_matrix(
+                (self.ones[:entries], self.binned[rows].ravel(), self.starts[: len(rows) + 1]),
+                shape=(len(rows), len(self.owner)),
+            )
+            sums[self.flags :] = marks.T @ values
+        return sums, values.sum(axis=0)
+
+    def _best(self, histogram: np.ndarray, total: np.ndarray) -> tuple[int, float]:
+        """The split that explains most, and how much; -1 where none is allowed."""
+        above = histogram
+        if self.scales:
+            above = histogram.copy()
+            running = np.cumsum(histogram[self.flags :], axis=0, dtype=np.float64)
+            before = np.r_[np.zeros((1, len(total))), running][self.offsets[:-1]]
+            above[self.flags :] = total - (running - before[self.owner])
+        count = above[:, -1]
+        rest = total[-1] - count
+        allowed = self.splits & (np.minimum(count, rest) >= self.shape.min_leaf)
+        if not allowed.any():
+            return -1, 0.0
+        sums, all_ = above[:, :-1], total[:-1]
+        left = all_ - sums
+        shrink = self.shape.shrink
+        explained = np.einsum("sk,sk->s", sums, sums) / (count + shrink)
+        explained += np.einsum("sk,sk->s", left, left) / (rest + shrink)
+        explained = np.where(allowed, explained, -np.inf)
+        split = int(explained.argmax())
+        gain = float(explained[split] - all_ @ all_ / (total[-1] + shrink))
+        return (split, gain) if gain > 1e-7 else (-1, 0.0)
+
+    def _cut(self, split: int, rows: np.ndarray) -> tuple[int, int, np.ndarray]:
+        """The matrix column and threshold of `split`, and which of `rows` go right."""
+        if split < self.flags:
+            return int(self.columns[split]), 0, self.dense[rows, split] > 0
+        at = split - self.flags
+        owner = self.owner[at]
+        threshold = int(at - self.offsets[owner])
+        return int(self.columns[self.flags + owner]), threshold, self.binned[rows, owner] > at
+
+
+class Ensemble:
+    """Trees laid end to end: `starts` (T + 1,), nodes (N,) with children counted from the tree's
+    start, and `values` (N, L), which sum over the trees. `gain` (N,) is there after a fit only."""
+
+    def __init__(
+        self,
+        starts: np.ndarray,
+        feature: np.ndarray,
+        threshold: np.ndarray,
+        left: np.ndarray,
+        right: np.ndarray,
+        values: np.ndarray,
+        gain: np.ndarray | None = None,
+    ) -> None:
+        self.starts, self.feature, self.threshold = starts, feature, threshold
+        self.left, self.right, self.values, self.gain = left, right, values, gain
+        base = np.repeat(starts[:-1], np.diff(starts))
+        own = np.arange(len(feature))
+        inner = feature >= 0
+        # a leaf leads to itself, so that every walk may take as many steps as the longest
+        self._children = np.stack(
+            [np.where(inner, base + left, own), np.where(inner, base + right, own)], axis=1
+        ).ravel()
+        self._column = np.where(inner, feature, 0).astype(np.intp)
+        self._depth = _depth(starts, feature, left, right)
+
+    @classmethod
+    def of(cls, trees: list[Tree], leaf_values: list[np.ndarray]) -> Ensemble:
+        """Join trees; the value of an inner node becomes the mean of its leaves, by cover."""
+        starts = np.r_[0, np.cumsum([len(tree.feature) for tree in trees])].astype(np.int64)
+        values = [_fill(tree, leaf) for tree, leaf in zip(trees, leaf_values, strict=True)]
+        joined = [
+            np.concatenate([getattr(tree, name) for tree in trees])
+            for name in ("feature", "threshold", "left", "right")
+        ]
+        gain = np.concatenate([tree.gain for tree in trees])
+        return cls(starts, *joined, np.concatenate(values).astype(np.float32), gain)
+
+    def leaves(self, matrix: np.ndarray) -> np.ndarray:
+        """The leaf of each row in each tree, as a node of the ensemble: (n, T)."""
+        count, width = matrix.shape
+        flat = np.ascontiguousarray(matrix).ravel()
+        row = (np.arange(count) * width)[:, None]
+        node = np.broadcast_to(self.starts[:-1], (count, len(self.starts) - 1))
+        for _ in range(self._depth):
+            right = flat[row + self._column[node]] > self.threshold[node]
+            node = self._children[2 * node + right]
+        return node
+
+    def predict(self, matrix: np.ndarray) -> np.ndarray:
+        """The sum of the trees' values: (n, L) float32."""
+        leaves = self.leaves(matrix)
+        count, trees = leaves.shape
+        marks = sparse.csr_matrix(
+            (np.ones(leaves.size, np.float32), leaves.ravel(),
+             np.arange(0, leaves.size + 1, trees)),
+            shape=(count, len(self.feature)),
+        )  # fmt: skip
+        return np.asarray(marks @ self.values)
+
+    def contributions(self, row: np.ndarray, output: int) -> tuple[float, np.ndarray]:
+        """What each feature of one `row` (F,) adds to `output`: (start, (F,)), exact along paths.
+
+        The start plus the sum of the contributions is the prediction.
+        """
+        found = np.zeros(len(row))
+        start = float(self.values[self.starts[:-1], output].sum(dtype=np.float64))
+        for root in self.starts[:-1].tolist():
+            node = root
+            while self.feature[node] >= 0:
+                feature = self.feature[node]
+                side = self.right if row[feature] > self.threshold[node] else self.left
+                child = root + int(side[node])
+                found[feature] += float(self.values[child, output] - self.values[node, output])
+                node = child
+        return start, found
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What `from_stored` needs."""
+        return {
+            "starts": self.starts,
+            "feature": self.feature.astype(np.int16),
+            "threshold": self.threshold.astype(np.uint8),
+            "left": self.left.astype(np.int32),
+            "right": self.right.astype(np.int32),
+            "values": self.values,
+        }
+
+    @classmethod
+    def from_stored(cls, stored: Stored, prefix: str, features: int, outputs: int) -> Ensemble:
+        """The trees of a stored model; ModelError where a node leads nowhere or in a circle."""
+        starts = stored.array(f"{prefix}.starts", "i", (None,), low=0).astype(np.int64)
+        feature = stored.array(f"{prefix}.feature", "i", (None,), low=LEAF, high=features - 1)
+        count = len(feature)
+        if len(starts) < 2 or starts[0] or starts[-1] != count or (np.diff(starts) < 1).any():
+            stored.refuse(f"{prefix}.starts", "does not cut the nodes into trees")
+        own = np.arange(count) - np.repeat(starts[:-1], np.diff(starts))
+        size = np.repeat(np.diff(starts), np.diff(starts))
+        sides = []
+        for name in ("left", "right"):
+            side = stored.array(f"{prefix}.{name}", "i", (count,))
+            if ((feature >= 0) & ((side <= own) | (side >= size))).any():
+                stored.refuse(f"{prefix}.{name}", "leads to a node that is not below")
+            sides.append(side)
+        return cls(
+            starts,
+            feature.astype(np.int32),
+            stored.array(f"{prefix}.threshold", "u", (count,), high=255).astype(np.uint8),
+            *sides,
+            stored.array(f"{prefix}.values", "f", (count, outputs)).astype(np.float32),
+        )
+
+
+def leaf_sums(leaves: np.ndarray, nodes: int, values: np.ndarray) -> np.ndarray:
+    """Sums of `values` (n, L) over the rows of each of `nodes` leaves: (nodes, L)."""
+    marks = sparse.csr_matrix(
+        (np.ones(len(leaves), np.float32), leaves, np.arange(len(leaves) + 1)),
+        shape=(len(leaves), nodes),
+    )
+    return np.asarray(marks.T @ values)
+
+
+def sketch(targets: np.ndarray, width: int, random: np.random.Generator) -> np.ndarray:
+    """`targets` (n, L) projected on `width` random directions; itself where it is as narrow."""
+    size = targets.shape[1]
+    if size <= width:
+        return targets.astype(np.float32)
+    directions = random.standard_normal((size, width)).astype(np.float32) / np.sqrt(width)
+    return targets.astype(np.float32) @ directions
+
+
+def _some(count: int, share: float, random: np.random.Generator) -> np.ndarray:
+    """A sorted random `share` of range(count), at least one of any."""
+    some = min(count, max(1, round(count * share)))
+    return np.sort(random.choice(count, some, replace=False)) if count else np.zeros(0, np.intp)
+
+
+def _fill(tree: Tree, leaf_values: np.ndarray) -> np.ndarray:
+    values = np.array(leaf_values, np.float64)
+    for node in range(len(tree.feature) - 1, -1, -1):
+        if tree.feature[node] >= 0:
+            sides = [int(tree.left[node]), int(tree.right[node])]
+            weights = np.maximum(tree.cover[sides], 1e-9)
+            values[node] = weights @ values[sides] / weights.sum()
+    return values
+
+
+def _depth(
+    starts: np.ndarray, feature: np.ndarray, left: np.ndarray, right: np.ndarray
+) -> int:
+    """Steps of the longest walk from a root to a leaf."""
+    base = np.repeat(starts[:-1], np.diff(starts))
+    level = starts[:-1]
+    for depth in range(len(feature) + 1):
+        level = level[feature[level] >= 0]
+        if not len(level):
+            return depth
+        level = np.r_[base[level] + left[level], base[level] + right[level]]
+    raise AssertionError("a walk cannot be longer than the nodes")

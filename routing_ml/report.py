@@ -1,0 +1,138 @@
+"""Writes down how a run ended, for machines (`outcome.json`) and for people (`report.md`), and
+tells them.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from routing_ml import files, notify, pipeline
+from routing_ml.errors import InputError
+from routing_ml.settings import Settings
+
+FIGURES = {
+    "exact_match": "routing exactly right",
+    "operation_f1": "operations, F1",
+    "run_time_mdape": "run time error, median",
+    "setup_time_mdape": "setup time error, median",
+    "resource_accuracy": "machine right",
+    "items": "items held out",
+}
+
+
+def write(
+    settings: Settings,
+    run_id: str,
+    *,
+    data: Mapping[str, Any] | None,
+    trained: Sequence[Mapping[str, Any]],
+    decision: Mapping[str, Any] | None,
+    failed: Mapping[str, str],
+    cause: str,
+) -> dict[str, Any]:
+    """Write the outcome of a run into its folder and return it.
+
+    What a run did not come to is None or empty. `failed` maps the steps that failed to their
+    reasons; `cause` says what started the run.
+    """
+    folder = pipeline.run_folder(settings, run_id)
+    active = pipeline.registry(settings).active()
+    promoted = bool(decision and decision["promote"] and not failed.keys() & {"promote"})
+    outcome = {
+        "run": run_id,
+        "succeeded": not failed,
+        "model": active.name if active else None,
+        "promoted": promoted,
+        "reason": _reason(decision, failed),
+        "metrics": active.manifest["metrics"] if active else None,
+        "candidates": {one["candidate"]: dict(one) for one in trained},
+        "data": dict(data) if data else None,
+        "cause": cause,
+        "failed": dict(failed),
+        "report": str(folder / "report.md"),
+    }
+    with files.told_as(InputError, f"{folder} cannot be written"):
+        folder.mkdir(parents=True, exist_ok=True)
+        files.atomic_write(folder / "report.md", _as_markdown(outcome, _warnings(folder)))
+        files.atomic_write(folder / "outcome.json", json.dumps(outcome, ensure_ascii=False) + "\n")
+    return outcome
+
+
+def tell(settings: Settings, outcome: Mapping[str, Any], link: str | None = None) -> bool:
+    """Tell people how a run ended, once; whether this call told them."""
+    title, text = notice(outcome, link)
+    return notify.tell(settings, outcome["run"], title, text)
+
+
+def notice(outcome: Mapping[str, Any], link: str | None = None) -> tuple[str, str]:
+    """Title and text of the message on a run."""
+    if not outcome["succeeded"]:
+        title = "Routing ML: the retraining failed"
+    elif outcome["promoted"]:
+        title = "Routing ML: a new model is in use"
+    else:
+        title = "Routing ML: the model in use stays"
+    lines = [outcome["reason"], f"In use: {outcome['model'] or 'no model yet'}"]
+    exact = (outcome["metrics"] or {}).get("exact_match")
+    if exact is not None:
+        lines.append(f"Routings exactly right on the newest items: {exact:.1%}")
+    lines += [f"Run: {outcome['run']} ({outcome['cause']})", f"Report: {outcome['report']}"]
+    return title, "\n".join([*lines, *([link] if link else [])])
+
+
+def _reason(decision: Mapping[str, Any] | None, failed: Mapping[str, str]) -> str:
+    if failed:
+        return "; ".join(f"{step}: {why}" if why else step for step, why in failed.items())
+    if decision is None:
+        return "the run ended before a decision"
+    if decision["winner"] and not decision["promote"]:
+        return (
+            f"{decision['winner']} was not put into use, as the run was told: {decision['reason']}"
+        )
+    return str(decision["reason"])
+
+
+def _warnings(folder: Path) -> list[str]:
+    path = folder / "audit.json"
+    if not path.is_file():
+        return []
+    checks = json.loads(path.read_text(encoding="utf-8"))["checks"]
+    return [f"{check['name']}: {check['found']}" for check in checks if check["level"] != "ok"]
+
+
+def _as_markdown(outcome: Mapping[str, Any], warnings: Sequence[str]) -> str:
+    title, _ = notice(outcome)
+    data = outcome["data"]
+    lines = [
+        f"# {title}",
+        "",
+        outcome["reason"],
+        "",
+        f"- run: {outcome['run']} ({outcome['cause']})",
+    ]
+    lines.append(f"- in use: {outcome['model'] or 'no model yet'}")
+    if data:
+        rows = ", ".join(f"{count:,} {role}" for role, count in data["rows"].items())
+        lines += [f"- data: {rows}, as of {data['as_of']}", f"- its hash: {data['sha256']}"]
+    if outcome["candidates"]:
+        names = list(outcome["candidates"])
+        lines += [
+            "",
+            f"| on the newest items | {' | '.join(names)} |",
+            "|---" * (len(names) + 1) + "|",
+        ]
+        for key, label in FIGURES.items():
+            cells = [_figure(one["metrics"].get(key)) for one in outcome["candidates"].values()]
+            lines.append(f"| {label} | {' | '.join(cells)} |")
+        versions = [one["model"] for one in outcome["candidates"].values()]
+        lines.append(f"| version | {' | '.join(versions)} |")
+    if warnings:
+        lines += ["", "## What the audit found", "", *(f"- {warning}" for warning in warnings)]
+    return "\n".join(lines) + "\n"
+
+
+def _figure(value: object) -> str:
+    if value is None:
+        return "none"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

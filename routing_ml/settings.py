@@ -1,0 +1,104 @@
+"""Reads the environment once, at the edge, into one frozen object that is passed down."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from routing_ml.errors import SettingError
+
+DEFAULT_SOURCE = "default"
+SAMPLE = Path(__file__).resolve().parent.parent / "sample" / "factory_sample.accdb"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where things are and whom to tell; see the README's table of settings."""
+
+    home: Path
+    sources: Mapping[str, str]
+    columns: Mapping[str, Path] = field(default_factory=dict)
+    timezone: ZoneInfo = field(default_factory=lambda: ZoneInfo("Asia/Seoul"))
+    null_gate: Literal["warning", "error"] = "warning"
+    slack_webhook_url: str | None = None
+    ui_url: str | None = None
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None) -> "Settings":
+        """Settings from `env` (the process's environment by default); empty values count as unset.
+
+        `ROUTING_ML_SOURCE` is the source named `default`; `ROUTING_ML_SOURCE_PLANT2` one named
+        `plant2`, and `ROUTING_ML_COLUMNS`, `ROUTING_ML_COLUMNS_PLANT2` their columns files.
+
+        >>> Settings.from_env({"ROUTING_ML_SOURCE_PLANT2": "DSN=plant2"}).sources["plant2"]
+        'DSN=plant2'
+        """
+        env = os.environ if env is None else env
+        given = {key: value.strip() for key, value in env.items() if value.strip()}
+        zone = given.get("ROUTING_ML_TIMEZONE", "Asia/Seoul")
+        try:
+            timezone = ZoneInfo(zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise SettingError(
+                f"ROUTING_ML_TIMEZONE is {zone!r}, which is no IANA time zone; "
+                "set one such as Asia/Seoul or Europe/Berlin"
+            ) from error
+        gate = given.get("ROUTING_ML_NULL_GATE", "warning")
+        if gate not in ("warning", "error"):
+            raise SettingError(f"ROUTING_ML_NULL_GATE is {gate!r}; set it to warning or error")
+        columns = _named(given, "ROUTING_ML_COLUMNS")
+        return cls(
+            home=Path(given.get("ROUTING_ML_HOME", "var")).absolute(),
+            sources={DEFAULT_SOURCE: str(SAMPLE)} | _named(given, "ROUTING_ML_SOURCE"),
+            columns={name: Path(path) for name, path in columns.items()},
+            timezone=timezone,
+            null_gate=gate,
+            slack_webhook_url=given.get("SLACK_WEBHOOK_URL"),
+            ui_url=given.get("AIRFLOW__API__BASE_URL"),
+        )
+
+    def source(self, name: str = DEFAULT_SOURCE) -> str:
+        """The path or connection string of a configured source."""
+        if name not in self.sources:
+            known = ", ".join(sorted(self.sources))
+            raise SettingError(
+                f"no source is named {name!r} (there are: {known}); "
+                f"set ROUTING_ML_SOURCE_{name.upper()} to a path or an ODBC connection string"
+            )
+        return self.sources[name]
+
+    def moment(self, text: str | datetime | None) -> datetime:
+        """A naive moment in the factory's time zone; now when `text` is None.
+
+        `text` is ISO 8601; without an offset it is in the factory's zone already, and a date
+        alone is its midnight.
+
+        >>> Settings.from_env({}).moment("2026-11-01T00:00:00Z").isoformat()
+        '2026-11-01T09:00:00'
+        """
+        if text is None:
+            return datetime.now(self.timezone).replace(tzinfo=None)
+        if isinstance(text, str):
+            try:
+                text = datetime.fromisoformat(text.strip())
+            except ValueError as error:
+                raise SettingError(
+                    f"as-of {text!r} is no ISO 8601 date or time; "
+                    "write it like 2026-11-01 or 2026-11-01T02:00:00+09:00"
+                ) from error
+        if text.tzinfo is None:
+            return text
+        return text.astimezone(self.timezone).replace(tzinfo=None)
+
+
+def _named(given: Mapping[str, str], prefix: str) -> dict[str, str]:
+    """The values of PREFIX (named `default`) and of every PREFIX_NAME (named in lower case)."""
+    named = {
+        key[len(prefix) + 1 :].lower(): value
+        for key, value in given.items()
+        if key.startswith(prefix + "_")
+    }
+    return named | ({DEFAULT_SOURCE: given[prefix]} if prefix in given else {})

@@ -1,0 +1,161 @@
+"""Turns columns of Python values, as a driver hands them over, into typed Arrow arrays.
+
+`pyarrow.array` and `pyarrow.scalar` are not used, nor plain Python values with Arrow's functions:
+their first call imports pandas, which takes longer than reading the whole table does (1.5 s
+against 0.6 s for 120,000 rows, measured with pyarrow 26).
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+EPOCH = datetime(1970, 1, 1)
+MICROSECOND = timedelta(microseconds=1)
+MISSING_INT = np.iinfo(np.int64).min
+
+ARROW_TYPES = {
+    "code": pa.string(),
+    "text": pa.string(),
+    "number": pa.float64(),
+    "whole number": pa.int64(),
+    "date": pa.timestamp("us"),
+}
+
+
+class ConversionError(ValueError):
+    """The value at `row` of a column is not what its kind demands."""
+
+    def __init__(self, row: int, value: Any, kind: str) -> None:
+        super().__init__(f"{value!r} is not a {kind}")
+        self.row = row
+        self.value = value
+
+
+def kind_of(python_type: type) -> str | None:
+    """The kind of an attribute by its driver's Python type; None for what cannot be learned from.
+
+    >>> kind_of(Decimal), kind_of(bool), kind_of(str), kind_of(bytearray)
+    ('number', 'number', 'text', None)
+    """
+    if issubclass(python_type, (bool, int, float, Decimal)):
+        return "number"
+    if issubclass(python_type, date):
+        return "date"
+    return "text" if issubclass(python_type, str) else None
+
+
+def array(values: Sequence[Any], kind: str) -> pa.Array:
+    """`values` as an Arrow array of `kind`; None stays null.
+
+    Raises ConversionError at the first value that is not of that kind.
+
+    >>> array(["2026-11-01 02:00:00", None], "date").to_pylist()
+    [datetime.datetime(2026, 11, 1, 2, 0), None]
+    >>> array([10.0, " 20 ", Decimal("30")], "whole number").to_pylist()
+    [10, 20, 30]
+    """
+    if kind in ("code", "text"):
+        return _strings(values)
+    if kind == "number":
+        return _numbers(values)
+    return _integers(values, kind)
+
+
+def scalar(value: Any, kind: str) -> pa.Scalar:
+    """One value as an Arrow scalar of `kind`."""
+    return array([value], kind)[0]
+
+
+def integers(values: pa.Array) -> np.ndarray:
+    """A 64-bit Arrow array without nulls as the NumPy array of its numbers."""
+    return np.frombuffer(values.buffers()[1], np.int64, len(values), values.offset * 8)
+
+
+def _strings(values: Sequence[Any]) -> pa.Array:
+    builder = pa.lib.StringBuilder()
+    try:
+        builder.append_values(values)
+    except TypeError:
+        builder = pa.lib.StringBuilder()
+        builder.append_values([_code(value) for value in values])
+    return builder.finish()
+
+
+def _numbers(values: Sequence[Any]) -> pa.Array:
+    try:
+        if any(issubclass(kind, str) for kind in set(map(type, values))):
+            raise ValueError
+        data = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        data = np.array(_each(values, _number, "number"), dtype=np.float64)
+    return _from_buffer(data, ~np.isnan(data), pa.float64())
+
+
+def _integers(values: Sequence[Any], kind: str) -> pa.Array:
+    one = _microseconds if kind == "date" else _whole
+    known: dict[Any, int | None] = {}
+    try:
+        for value in set(values):
+            known[value] = one(value)
+    except (TypeError, ValueError, OverflowError):
+        _each(values, one, kind)
+        raise
+    converted = [known[value] for value in values]
+    data = np.array([MISSING_INT if v is None else v for v in converted], dtype=np.int64)
+    return _from_buffer(data, data != MISSING_INT, ARROW_TYPES[kind])
+
+
+def _from_buffer(data: np.ndarray, valid: np.ndarray, kind: pa.DataType) -> pa.Array:
+    bits = None if valid.all() else pa.py_buffer(np.packbits(valid, bitorder="little"))
+    return pa.Array.from_buffers(kind, len(data), [bits, pa.py_buffer(data)])
+
+
+def _each(values: Sequence[Any], one: Callable[[Any], Any], kind: str) -> list[Any]:
+    converted = []
+    for row, value in enumerate(values):
+        try:
+            converted.append(one(value))
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ConversionError(row, value, kind) from error
+    return converted
+
+
+def _code(value: Any) -> str | None:
+    """A code as text: 10, 10.0 and Decimal("10.00") are all "10"."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, (float, Decimal)) and value == int(value):
+        return str(int(value))
+    return str(value)
+
+
+def _number(value: Any) -> float:
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return float("nan")
+    return float(value)
+
+
+def _whole(value: Any) -> int | None:
+    number = _number(value)
+    if np.isnan(number):
+        return None
+    if number != int(number):
+        raise ValueError(value)
+    return int(number)
+
+
+def _microseconds(value: Any) -> int | None:
+    """Microseconds since 1970, naive; text is ISO 8601."""
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value.strip())
+    if not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day)
+    if value.tzinfo is not None:
+        value = value.replace(tzinfo=None)
+    return int((value - EPOCH) // MICROSECOND)

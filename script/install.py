@@ -1,0 +1,225 @@
+"""Makes .venv from the pinned requirements and installs the system packages that are missing.
+
+Standard library only: this runs before anything is installed.
+"""
+
+import argparse
+import ast
+import fcntl
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+# Not the virtual environment's own, which may be the one that is running and is to be replaced.
+BASE_PYTHON: str = getattr(sys, "_base_executable", sys.executable)
+UV = "uv==0.13.9"
+
+RUN_PACKAGES = ("odbc-mdbtools",)  # brings unixODBC's manager with it
+TEST_PACKAGES = ("libsqliteodbc", "odbc-postgresql", "postgresql", "mdbtools")
+
+Say = Callable[[str], None]
+
+
+class SetupError(Exception):
+    """What stops the set-up, in one line with the next step."""
+
+
+def prepare(say: Say, *, tests: bool = False, log: Path | None = None) -> None:
+    """Leave a machine on which .venv and the system packages are there; quick when they are.
+
+    The output of pip and apt goes to `log`; its end is shown when they fail.
+    """
+    log = log or ROOT / "var" / "log" / "setup.log"
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.touch()
+    except OSError as error:
+        raise SetupError(f"{log} cannot be written ({error.strerror}); make it writable") from error
+    # Two starts at once would otherwise build the same folder; the second waits.
+    with (ROOT / "var" / "setup.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        packages = [*RUN_PACKAGES, *(TEST_PACKAGES if tests else ())]
+        if not _ready("requirements.txt") and not _can_make_venv():
+            packages.append(f"python{sys.version_info.major}.{sys.version_info.minor}-venv")
+        _install_system_packages(packages, say, log)
+        _make_venv(say, log)
+        if tests and not _ready("requirements-dev.txt"):
+            _install_python_packages(["-r", str(ROOT / "requirements-dev.txt")], log)
+            _mark_ready("requirements-dev.txt")
+
+
+# System packages
+
+
+def _install_system_packages(packages: Sequence[str], say: Say, log: Path) -> None:
+    missing = [name for name in packages if not _is_installed(name)]
+    if not missing:
+        return
+    command = _apt(missing)
+    say(f"installing {', '.join(missing)}")
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    _call([*command, "update"], log, environment)
+    _call([*command, "install", "-y", "--no-install-recommends", *missing], log, environment)
+
+
+def _apt(missing: Sequence[str]) -> list[str]:
+    """The start of an apt-get command that may install, or an error that says what is needed."""
+    wanted = f"apt-get install -y --no-install-recommends {' '.join(missing)}"
+    if not shutil.which("apt-get"):
+        raise SetupError(
+            f"this machine lacks {', '.join(missing)} (Debian's names) and has no apt-get; "
+            "install the equivalents, then start again"
+        )
+    if os.geteuid() == 0:
+        return ["apt-get"]
+    if shutil.which("sudo"):
+        # A password can only be typed where a person sits.
+        quiet = [] if sys.stdin.isatty() else ["-n"]
+        if subprocess.run(["sudo", *quiet, "-v"], capture_output=bool(quiet)).returncode == 0:
+            return ["sudo", *quiet, "apt-get"]
+    raise SetupError(
+        f"installing needs root: have an administrator run '{wanted}', then start again"
+    )
+
+
+def _is_installed(package: str) -> bool:
+    if shutil.which("dpkg-query"):
+        asked = subprocess.run(
+            ["dpkg-query", "-W", "-f=${db:Status-Status}", package], capture_output=True, text=True
+        )
+        return asked.stdout == "installed"
+    if package.endswith("-venv"):
+        return False
+    drivers = Path("/etc/odbcinst.ini")
+    if package == "odbc-mdbtools":
+        return drivers.exists() and "[MDBTools]" in drivers.read_text()
+    return False
+
+
+# The virtual environment
+
+
+def _make_venv(say: Say, log: Path) -> None:
+    if _ready("requirements.txt"):
+        return
+    say(f"making .venv with Python {platform.python_version()}")
+    _call([BASE_PYTHON, "-m", "venv", "--clear", str(VENV)], log)
+    _install_python_packages(["-r", str(ROOT / "requirements.txt")], log)
+    # Without isolation the build uses the setuptools that the requirements pin.
+    _install_python_packages(["--no-deps", "--no-build-isolation", "-e", str(ROOT)], log)
+    _mark_ready("requirements.txt")
+
+
+def _can_make_venv() -> bool:
+    """Whether `python -m venv` works: Debian splits ensurepip off into a package of its own."""
+    probe = [BASE_PYTHON, "-c", "import venv, ensurepip"]
+    return subprocess.run(probe, capture_output=True).returncode == 0
+
+
+def _install_python_packages(arguments: Sequence[str], log: Path) -> None:
+    """With uv where pip can fetch it (a fifth of the time), otherwise with pip itself."""
+    pip = [str(VENV / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
+    uv = VENV / "bin" / "uv"
+    try:
+        if not uv.exists():
+            _call([*pip, "install", UV], log)
+        listing = subprocess.run([*pip, "config", "list"], capture_output=True, text=True).stdout
+        environment = uv_settings(listing) | os.environ
+        _call([str(uv), "pip", "install", "--compile-bytecode", *arguments], log, environment)
+    except SetupError:
+        _call([*pip, "install", *arguments], log)
+
+
+def uv_settings(pip_configuration: str) -> dict[str, str]:
+    """The environment that makes uv look where pip does, from `pip config list`.
+
+    uv reads none of pip's files. The values may hold passwords: they are passed on, not shown.
+
+    >>> uv_settings("global.index-url='https://example.org/simple'")["UV_DEFAULT_INDEX"]
+    'https://example.org/simple'
+    """
+    found: dict[str, str] = {}
+    for section in ("global", "install", ":env:"):  # the later beats the earlier, as in pip
+        for line in pip_configuration.splitlines():
+            key, separator, value = line.partition("=")
+            if separator and key.startswith(section + "."):
+                found[key.removeprefix(section + ".")] = str(ast.literal_eval(value))
+    environment = {
+        "UV_PYTHON_DOWNLOADS": "never",
+        "VIRTUAL_ENV": str(VENV),
+        # pip takes the best version of all indexes; uv would stop at the first that has the name.
+        "UV_INDEX_STRATEGY": "unsafe-best-match",
+    }
+    names = {
+        "index-url": ("UV_DEFAULT_INDEX", " "),
+        "extra-index-url": ("UV_INDEX", " "),
+        "find-links": ("UV_FIND_LINKS", ","),
+        "trusted-host": ("UV_INSECURE_HOST", " "),
+        "cert": ("SSL_CERT_FILE", " "),
+        "proxy": ("ALL_PROXY", " "),
+        "no-index": ("UV_NO_INDEX", " "),
+        "timeout": ("UV_HTTP_TIMEOUT", " "),
+    }
+    for option, (name, separator) in names.items():
+        if option in found:
+            environment[name] = separator.join(found[option].split())
+    return environment
+
+
+def _ready(requirements: str) -> bool:
+    stamp = VENV / f".{requirements}.sha256"
+    return stamp.exists() and stamp.read_text() == _fingerprint(requirements)
+
+
+def _mark_ready(requirements: str) -> None:
+    (VENV / f".{requirements}.sha256").write_text(_fingerprint(requirements))
+
+
+def _fingerprint(requirements: str) -> str:
+    """What the environment depends on: the pins, the project's metadata, the Python, the place."""
+    files = [ROOT / requirements, ROOT / "pyproject.toml"]
+    parts = [file.read_bytes() for file in files]
+    parts += [sys.version.encode(), str(ROOT).encode()]
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()
+
+
+def _call(command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> None:
+    """Run a command with its output in `log`; its last lines are in the error when it fails."""
+    with log.open("a") as output:
+        start = output.tell()
+        ended = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment
+        )
+    if ended.returncode:
+        with log.open(errors="replace") as output:
+            output.seek(start)
+            tail = [line for line in output.read().splitlines() if line.strip()][-5:]
+        raise SetupError("\n  ".join([f"{Path(command[0]).name} failed (see {log}):", *tail]))
+
+
+def main() -> int:
+    """Set up, and say how long it took when it took anything."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tests", action="store_true", help="what the tests need, too")
+    arguments = parser.parse_args()
+    begun = time.monotonic()
+    try:
+        prepare(lambda line: print(line, flush=True), tests=arguments.tests)
+    except SetupError as error:
+        print(error, file=sys.stderr)
+        return 1
+    if time.monotonic() - begun > 2:
+        print(f"set-up took {time.monotonic() - begun:.0f} s", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,187 @@
+"""script/run: sets up, starts Airflow and the exporter on loopback, runs one retraining, serves."""
+
+import argparse
+import fcntl
+import os
+import socket
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO
+
+from airflow_api import ApiError
+from install import ROOT, SetupError, prepare
+from instance import DAG, HOST, USER, Instance, StartError
+from outcome import Screen, follow, show_outcome
+from processes import ProcessError, Processes, Stopped, stop_on_signals
+
+AIRFLOW_PORT, EXPORTER_PORT = 8080, 9877
+SAMPLE = ROOT / "sample" / "factory_sample.accdb"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run until the outcome or until a signal; the exit code says whether the run succeeded."""
+    screen = Screen()
+    try:
+        stop_on_signals()
+        asked = _arguments(arguments)
+        instance = _instance(asked, os.environ)
+        with _lock(instance):
+            _check_ports(instance)
+            processes = Processes(instance.home / "log")
+            try:
+                return _run(instance, processes, screen, once=asked.once)
+            finally:
+                processes.stop()
+    except (StartError, SetupError, ProcessError, ApiError) as error:
+        screen.clear()
+        print(f"script/run: {error}", file=sys.stderr)
+        return 1
+    except Stopped as stopped:
+        screen.say("stopped")
+        return 128 + stopped.number
+
+
+def _run(instance: Instance, processes: Processes, screen: Screen, *, once: bool) -> int:
+    begun = time.monotonic()
+    prepare(screen.say, log=processes.log("setup"))
+    screen.say(f"set-up                    {time.monotonic() - begun:6.1f} s")
+
+    begun = time.monotonic()
+    screen.status("starting Airflow and the exporter")
+    airflow = instance.start(processes, os.environ)
+    screen.say(f"Airflow's start           {time.monotonic() - begun:6.1f} s")
+
+    run = f"manual__{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}"
+    what = "an ODBC source" if _is_connection_string(instance.source) else instance.source
+    screen.say(f"{DAG} reads {what}")
+    begun = time.monotonic()
+    airflow.trigger(run)
+    follow(airflow, run, screen, processes.check)
+    screen.say(f"the run                   {time.monotonic() - begun:6.1f} s")
+    succeeded = show_outcome(airflow, run, instance.home / "runs", screen.say)
+    if once:
+        return not succeeded
+
+    screen.say(f"Airflow   {instance.airflow_url}  user {USER}, password {instance.password()}")
+    screen.say(f"exporter  {instance.exporter_url}/metrics")
+    screen.say("Ctrl-C ends both.")
+    try:
+        while True:
+            processes.check()
+            time.sleep(1)
+    except Stopped:  # the end that was asked for
+        screen.say("stopping")
+        return not succeeded
+
+
+# Before anything starts
+
+
+def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="script/run",
+        description="Sets up what is missing, starts Airflow and the exporter on this machine, "
+        "retrains once and serves until Ctrl-C. The ROUTING_ML_* settings of the environment hold.",
+        epilog="PYTHON names another Python (3.11 to 3.13) to make .venv with.",
+    )
+    parser.add_argument("--once", action="store_true", help="end after the outcome")
+    parser.add_argument(
+        "--source",
+        metavar="FILE",
+        help="an .accdb or .mdb file or an ODBC connection string (default: the sample factory)",
+    )
+    parser.add_argument(
+        "--airflow-port", type=_port, metavar="N", default=AIRFLOW_PORT, help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--exporter-port", type=_port, metavar="N", help=f"default: {EXPORTER_PORT}"
+    )
+    return parser.parse_args(arguments)
+
+
+def _port(text: str) -> int:
+    if text.isdecimal() and 1 <= int(text) <= 65535:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no port; give a number from 1 to 65535")
+
+
+def _instance(asked: argparse.Namespace, env: Mapping[str, str]) -> Instance:
+    exporter_port = asked.exporter_port
+    if exporter_port is None:
+        try:
+            exporter_port = _port(env.get("ROUTING_ML_EXPORTER_PORT") or str(EXPORTER_PORT))
+        except argparse.ArgumentTypeError as error:
+            raise StartError(f"ROUTING_ML_EXPORTER_PORT: {error}") from error
+    if exporter_port == asked.airflow_port:
+        raise StartError(
+            f"port {exporter_port} cannot serve both; choose another with --exporter-port"
+        )
+    return Instance(
+        home=Path(env.get("ROUTING_ML_HOME") or ROOT / "var").absolute(),
+        source=_source(asked.source or env.get("ROUTING_ML_SOURCE") or str(SAMPLE)),
+        airflow_port=asked.airflow_port,
+        exporter_port=exporter_port,
+    )
+
+
+def _source(text: str) -> str:
+    """The source as the tasks get it: a connection string as it is, a path made absolute."""
+    if _is_connection_string(text):
+        return text
+    path = Path(text).expanduser()
+    if not path.is_file():
+        what = "is no file" if path.exists() else "is not there"
+        raise StartError(
+            f"source {text} {what}; give an .accdb or .mdb file with --source or ROUTING_ML_SOURCE"
+        )
+    return str(path.absolute())
+
+
+def _is_connection_string(source: str) -> bool:
+    return "=" in source and not Path(source).exists()
+
+
+def _lock(instance: Instance) -> IO[str]:
+    """Held while this start lives: two would write one Airflow database."""
+    try:
+        instance.airflow_home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (instance.home / "log").mkdir(exist_ok=True)
+        lock = (instance.airflow_home / "run.lock").open("a+")
+    except OSError as error:
+        raise StartError(
+            f"state folder {instance.home} cannot be written ({error.strerror}); "
+            "make it writable or set ROUTING_ML_HOME to another"
+        ) from error
+    lock.seek(0)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise StartError(
+            f"script/run already runs on {instance.home} ({lock.read().strip()}); "
+            "end it with Ctrl-C, or set ROUTING_ML_HOME to another folder"
+        ) from error
+    lock.truncate(0)
+    lock.write(f"process {os.getpid()}, {instance.airflow_url}\n")
+    lock.flush()
+    return lock
+
+
+def _check_ports(instance: Instance) -> None:
+    ports = {"--airflow-port": instance.airflow_port, "--exporter-port": instance.exporter_port}
+    for option, port in ports.items():
+        with socket.socket() as probe:
+            # Without it, the connections of a start that just ended would look like a server.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, port))
+            except OSError as error:
+                raise StartError(
+                    f"port {port} cannot be used ({error.strerror}); choose another with {option}"
+                ) from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())
