@@ -38,10 +38,10 @@ from airflow.sdk import (
 )
 from airflow.sdk.exceptions import AirflowFailException
 
-from routing_ml import pipeline
-from routing_ml import report as reports
 from routing_ml.models import CANDIDATES
 from routing_ml.settings import DEFAULT_SOURCE, Settings
+
+# Airflow reads this file every 30 seconds: what takes a second to import, the tasks import.
 
 DRIFT = Asset(name="routing_ml_drift", uri="x-routing-ml://drift", group="routing_ml")
 SETTINGS = Settings.from_env()
@@ -86,6 +86,8 @@ def routing_ml_retrain() -> None:
     @task
     def extract() -> dict:
         """Copy the newest rows of the source into the run's folder."""
+        from routing_ml import pipeline
+
         context = get_current_context()
         params, run = context["params"], context["dag_run"]
         settings = Settings.from_env()
@@ -102,6 +104,8 @@ def routing_ml_retrain() -> None:
     @task
     def audit(data: dict) -> dict:
         """Judge the extract; an error stops the run here."""
+        from routing_ml import pipeline
+
         with runs.told():
             return pipeline.audit(Settings.from_env(), runs.run_id(), data)
 
@@ -113,12 +117,16 @@ def routing_ml_retrain() -> None:
     @task(map_index_template="{{ candidate }}")
     def train(data: dict, candidate: str) -> dict:
         """Fit one candidate and register it, not yet in use."""
+        from routing_ml import pipeline
+
         with runs.told():
             return pipeline.train(Settings.from_env(), runs.run_id(), data, candidate)
 
     @task.branch(trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS)
     def compare(trained: list[dict]) -> str:
         """Choose by the newest items, which no twin was fitted on."""
+        from routing_ml import pipeline
+
         context = get_current_context()
         results = runs.results(context)
         with runs.told():
@@ -135,6 +143,8 @@ def routing_ml_retrain() -> None:
     @task
     def promote(decision: dict) -> dict:
         """Put the winner into use."""
+        from routing_ml import pipeline
+
         with runs.told():
             return pipeline.promote(Settings.from_env(), runs.run_id(), decision)
 
@@ -146,14 +156,18 @@ def routing_ml_retrain() -> None:
     @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
     def prune() -> dict:
         """Remove versions and run folders older than 180 days."""
+        from routing_ml import pipeline
+
         with runs.told():
             return pipeline.prune(Settings.from_env())
 
     @task(trigger_rule=TriggerRule.ALL_DONE, retries=4)
     def report() -> dict:
         """Write the outcome, tell people, and fail where anything before failed."""
+        from routing_ml import report as reports
+
         context, settings = get_current_context(), Settings.from_env()
-        failed = runs.failed(context)
+        failed = runs.failed(context, mapped={"train": context["params"]["candidates"]})
         outcome = reports.write(
             settings,
             runs.run_id(),
@@ -162,7 +176,7 @@ def routing_ml_retrain() -> None:
             cause=runs.cause(context),
         )
         reports.tell(settings, outcome, runs.link(context))
-        if failed:
+        if not outcome["succeeded"]:
             raise AirflowFailException(outcome["reason"])
         return outcome
 

@@ -1,6 +1,6 @@
 """What the tasks of every DAG need to know of their own run."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -38,12 +38,23 @@ def results(context: Context) -> dict[str, Any]:
     }
 
 
-def failed(context: Context) -> dict[str, str]:
-    """The tasks of this run that failed, each with its reason ('' where none is known)."""
+def failed(context: Context, mapped: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """The tasks of this run that failed, each with its reason.
+
+    `mapped` names what each mapped task was mapped over, so that "train_1" is "train boosted".
+    """
     ti, run = context["ti"], context["dag_run"]
     states = ti.get_task_states(dag_id=run.dag_id, run_ids=[run.run_id]).get(run.run_id, {})
-    names = [name for name, state in states.items() if state == "failed"]
-    return {name: _reason(ti, name) for name in sorted(names)}
+    reasons = {}
+    for name in sorted(name for name, state in states.items() if state == "failed"):
+        task, _, index = name.rpartition("_")
+        if task in mapped:
+            reason = ti.xcom_pull(task_ids=task, key="error", map_indexes=int(index))
+            name = f"{task} {mapped[task][int(index)]}"
+        else:
+            reason = _first(ti, name, key="error")
+        reasons[name] = reason or "it ended without giving a reason; see its log"
+    return reasons
 
 
 def cause(context: Context) -> str:
@@ -64,13 +75,6 @@ def link(context: Context) -> str | None:
     base = Settings.from_env().ui_url
     run = context["dag_run"]
     return f"{base.rstrip('/')}/dags/{run.dag_id}/runs/{run.run_id}" if base else None
-
-
-def _reason(ti: Any, name: str) -> str:
-    task, _, index = name.rpartition("_")
-    if task and index.isdigit():
-        return ti.xcom_pull(task_ids=task, key="error", map_indexes=int(index)) or ""
-    return _first(ti, name, key="error") or ""
 
 
 def _first(ti: Any, task: str, key: str = "return_value") -> Any:

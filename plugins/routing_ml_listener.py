@@ -1,10 +1,12 @@
 """Tells people of the runs that no task can report: timed out, or marked failed by hand.
 
-The report task of every other run has told them already, which the outbox knows. Runs in the
-scheduler (in the API server for a marked run), so that nothing slow is imported here.
+The report task of every other run has told them already, which the outbox knows. Airflow calls this
+in the scheduler (in the API server for a marked run) amid its own work: nothing slow is imported
+here, and a thread does the telling, so that a Slack that does not answer holds nobody up.
 """
 
 import logging
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from airflow.listeners import hookimpl
@@ -17,6 +19,8 @@ from routing_ml.settings import Settings
 if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
 
+OURS = "routing_ml_"
+
 log = logging.getLogger(__name__)
 
 
@@ -26,21 +30,26 @@ class RunListener:
     @hookimpl
     def on_dag_run_failed(self, dag_run: "DagRun", msg: str) -> None:
         """Tell of a failed run, unless its report task has."""
-        if not dag_run.dag_id.startswith("routing_ml_"):
-            return
+        if dag_run.dag_id.startswith(OURS):
+            about = (dag_run.dag_id, dag_run.run_id, msg)
+            Thread(target=tell, args=about, name="routing_ml_listener").start()
+
+
+def tell(dag_id: str, run_id: str, why: str) -> None:
+    """Tell of a failed run what is known of it here; an error goes to the log, where it is seen."""
+    text = [
+        f"{dag_id} failed without a report of its own: {why or 'no reason given'}",
+        "The model in use is the one it was, unless the run's promote task is green.",
+        f"Run: {run_id}",
+    ]
+    try:
         settings = Settings.from_env()
-        base = (settings.ui_url or "").rstrip("/")
-        text = [
-            f"{dag_run.dag_id} failed before its report: {msg or 'no reason given'}",
-            "The model in use is the one it was, unless the run's promote task is green.",
-            f"Run: {dag_run.run_id}",
-        ]
-        if base:
-            text.append(f"{base}/dags/{dag_run.dag_id}/runs/{dag_run.run_id}")
-        try:
-            notify.tell(settings, dag_run.run_id, "Routing ML: a run failed", "\n".join(text))
-        except RoutingError as error:
-            log.error("nobody could be told of run %s: %s", dag_run.run_id, error)
+        if settings.ui_url:
+            text.append(f"{settings.ui_url.rstrip('/')}/dags/{dag_id}/runs/{run_id}")
+        subject = f"{dag_id.removeprefix(OURS)}/{run_id}"
+        notify.tell(settings, subject, "Routing ML: a run failed", "\n".join(text), fallback=True)
+    except RoutingError as error:
+        log.error("nobody could be told of run %s yet: %s", run_id, error)
 
 
 class RoutingMLPlugin(AirflowPlugin):

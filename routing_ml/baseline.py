@@ -43,7 +43,8 @@ class Baseline:
 
         What is no number in [0, 1] is left out and counted. Ten bins of equal mass; a value with a
         tenth of the mass has a bin of its own; bins under max(5, n/40) scores are merged; if one
-        is all that remains, the other holds what lies below it. Raises ModelError when fewer than 50 scores remain.
+        is all that remains, the other holds what lies below it. Raises ModelError when fewer than
+        50 scores remain.
         """
         given = np.asarray(scores, dtype=float).ravel()
         valid = np.sort(given[valid_scores(given)])

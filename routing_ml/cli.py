@@ -66,7 +66,7 @@ def _audit(settings: Settings, options: argparse.Namespace) -> Result:
     found = audit(options.dataset, null_level=settings.null_gate)
     lines = [f"{check.level:8} {check.name}: {check.found}" for check in found.checks]
     verdict = "failed" if found.errors else "passed"
-    lines.append(f"{verdict} with {len(found.warnings)} warnings")
+    lines.append(f"{verdict} with {len(found.warnings)} warning(s)")
     return found.as_dict(), "\n".join(lines)
 
 
@@ -108,6 +108,33 @@ def _retrain(settings: Settings, options: argparse.Namespace) -> Result:
         progress=_progress(),
     )
     return outcome, ""
+
+
+def _predict(settings: Settings, options: argparse.Namespace) -> Result:
+    from routing_ml import dataset, predict
+    from routing_ml.columns import Columns
+    from routing_ml.registry import Registry
+
+    settings, source = _source(settings, options.source)
+    columns = Columns.load(options.columns or settings.columns.get(source))
+    predictor = predict.Predictor(Registry(settings.home / "models"))
+    items = predict.read_items(options.items, columns) if options.items else None
+    if items is None or list(items.columns) == ["ITEM_CD"]:
+        data = predict.read_source(settings.source(source), columns, settings.moment(None))
+        if items is not None:
+            items = predict.listed(data, items["ITEM_CD"].tolist())
+        elif options.item_cd:
+            items = predict.listed(data, [options.item_cd])
+        else:
+            items = dataset.without_routing(data.items, data.routings)
+    proposals = predictor.propose(items)
+    facts = {"model": predictor.version, "items": len(items), "operations": len(proposals)}
+    if options.item_cd and not options.out:
+        rows = json.loads(proposals.to_json(orient="records", force_ascii=False))
+        return facts | {"proposal": rows}, proposals.to_string(index=False)
+    out = predict.save(proposals, options.out or predict.default_path(settings.home))
+    text = f"{len(items)} items, {len(proposals)} operations by {predictor.version}: {out}"
+    return facts | {"out": str(out)}, text
 
 
 def _models(settings: Settings, options: argparse.Namespace) -> Result:
@@ -238,6 +265,12 @@ def _parser() -> argparse.ArgumentParser:
     added = command("retrain", _retrain, "extract, audit, train, compare, promote, report", reading)
     added.add_argument("--candidates", type=_candidates, metavar="A,B", help="default: all")
     added.add_argument("--promotion", choices=("automatic", "never"), default="automatic")
+    added = command("predict", _predict, "propose routings; by default for every item without one")
+    which = added.add_mutually_exclusive_group()
+    which.add_argument("--items", type=Path, metavar="FILE", help="CSV, Parquet or JSON")
+    which.add_argument("--item-cd", metavar="CODE", help="one item of the source")
+    added.add_argument("--out", type=Path, metavar="FILE", help=".parquet, .csv or .json")
+    added.add_argument("--source", metavar="S", help="an Access file, an ODBC connection string")
     command("models", _models, "list the versions; * is in use")
     added = command("promote", _promote, "put a version into use")
     added.add_argument("model", metavar="MODEL")

@@ -6,9 +6,10 @@ the newest parts and machines. Another method goes in only when it is shown to b
 rate holds over all challengers together (weighted Holm, Scandinavian Journal of Statistics 6, 1979,
 65-70), and the guards (operations, times, machines) can only stop a promotion.
 
-"No worse than a margin" may be used up again every month, a point at a time. So a fresh fit must
-also be shown no worse than the margin against every `reference`: the twins of all versions that
-were in use during the past year.
+"No worse than a margin" could be used up again every month, a margin at a time. So a fresh fit must
+also be shown no worse than the margin against each `reference` that does better on these items than
+the champion: the twins of all versions that were in use during the past year. Those tests are held
+to a twelfth of the error rate, for they are made every month.
 """
 
 from collections.abc import Mapping
@@ -28,6 +29,7 @@ FRESH_SHARE = 0.8
 """Of the error rate, the share of the fresh fit: it is there each month, and needs the power; the
 other methods, which must be ahead by more to be worth a change, have the rest (and all of it once
 the fresh fit has passed)."""
+REFRESHES_A_YEAR = 12
 LISTED_ITEMS = 10
 COLUMNS = ("exact", "tp", "fp", "fn", "run_ape", "setup_ape", "resource_hits", "resource_total")
 
@@ -58,7 +60,8 @@ class Test:
 class Comparison:
     """A challenger's case: its test against the champion and the references, and its guards.
 
-    `level` is the error rate its tests were held to, its part of the whole.
+    `level` is the error rate the first was held to, its part of the whole, `reference_level` that
+    of the others. `shown` says that all of them hold.
     """
 
     challenger: str
@@ -68,12 +71,18 @@ class Comparison:
     guards: tuple[Guard, ...]
     shown: bool
     level: float
+    reference_level: float
     differing_items: tuple[dict[str, Any], ...]
 
     @property
     def p_value(self) -> float:
-        """The largest of its tests: all of them have to hold."""
-        return max(t.p_value for t in (self.test, *self.references))
+        """Of the test against the champion; 1 where a reference stands against the challenger."""
+        return 1.0 if self.failed else self.test.p_value
+
+    @property
+    def failed(self) -> tuple[Test, ...]:
+        """The references against which it does not hold."""
+        return tuple(t for t in self.references if t.p_value > self.reference_level)
 
     @property
     def passes(self) -> bool:
@@ -113,8 +122,9 @@ def decide(
     `champion` is the active version's twin, None when there is none yet: then the challenger with
     the most exact matches goes in. The challenger named `champion_method` is its fresh fit.
     `references` (version name to frame) are the twins of the other versions that were in use
-    during the past year; they bind the fresh fit only, another method being shown better than the
-    champion. Raises InputError when the frames hold different items or there is no challenger.
+    during the past year (`Registry.references`); they bind the fresh fit only, another method
+    being shown better than the champion. Raises InputError when the frames hold different items
+    or there is no challenger.
     """
     if not challengers:
         raise InputError("no candidate to compare: give at least one with --candidates")
@@ -130,12 +140,18 @@ def decide(
 
     base = frames["the champion"]
     exact = {"champion": _share(base["exact"]), **exact}
+    # One that does no better than the champion adds nothing to the test against the champion.
+    ahead = {
+        name: frames[name]
+        for name in references or {}
+        if _share(frames[name]["exact"]) > exact["champion"]
+    }
     cases = {
         name: _case(
             name,
             frames[name],
             base,
-            {r: frames[r] for r in references or {}} if name == champion_method else {},
+            ahead if name == champion_method else {},
             margin=margin if name == champion_method else 0.0,
             alpha=alpha,
             fresh=name == champion_method,
@@ -152,7 +168,7 @@ def decide(
     else:
         reason, winner = "; ".join(_kept_words(c, alpha) for c in comparisons), None
         reason = f"the model in use stays: {reason}"
-    notes = _notes(base, {r: frames[r] for r in references or {}}, alpha)
+    notes = _notes(base, ahead, alpha)
     return Decision(winner, reason, count, exact, comparisons, margin, alpha, notes)
 
 
@@ -174,6 +190,7 @@ def _case(
         guards=guards(mine, base, alpha),
         shown=False,
         level=0.0,
+        reference_level=alpha / REFRESHES_A_YEAR,
         differing_items=_differing(mine, base),
     )
 
@@ -291,7 +308,7 @@ def _promoted_words(case: Comparison, alpha: float) -> str:
             f"{_figures(case.test, alpha)}"
         )
     also = len(case.references)
-    past = f"; the same holds against {also} more in use during the past year" if also else ""
+    past = f"; the same holds against {also} earlier that do better on these items" if also else ""
     return (
         f"{case.challenger}, fitted afresh, goes in, shown to be less than "
         f"{_points(case.test.margin)} worse than the model in use: "
@@ -301,7 +318,9 @@ def _promoted_words(case: Comparison, alpha: float) -> str:
 
 def _kept_words(case: Comparison, alpha: float) -> str:
     name = f"{case.challenger}, fitted afresh," if case.fresh_fit else case.challenger
-    test = max((case.test, *case.references), key=lambda t: t.p_value)
+    test, level = case.test, case.level
+    if test.p_value <= level and case.failed:
+        test, level = max(case.failed, key=lambda t: t.p_value), case.reference_level
     if not test.items:
         return f"{name} cannot be compared, as no item was held out"
     if case.shown:
@@ -316,7 +335,7 @@ def _kept_words(case: Comparison, alpha: float) -> str:
     claim = f"less than {_points(test.margin)} worse" if case.fresh_fit else "better"
     words = f"{name} is not shown to be {claim} than {test.against}: {_figures(test, alpha)}"
     disagreement = (test.better + test.worse) / test.items
-    needed = paired.items_needed(disagreement, test.margin, case.level) if case.fresh_fit else 0
+    needed = paired.items_needed(disagreement, test.margin, level) if case.fresh_fit else 0
     if test.low <= 0 <= test.high and needed > test.items:
         words += (
             f"; {test.items:,} items are too few to tell when two models differ on "

@@ -8,6 +8,7 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
@@ -22,6 +23,10 @@ WRITER_LOCK = 7_203_114
 
 class StoreError(RoutingError):
     """The monitoring store cannot be read or written."""
+
+
+class StoreMissingError(StoreError):
+    """The monitoring store is not there yet: nothing has been recorded."""
 
 
 class Database:
@@ -106,22 +111,22 @@ class Database:
         self._connection.close()
 
     def _open_sqlite(self) -> sqlite3.Connection:
-        path = sqlite_path(self.url)
+        path = Path(sqlite_path(self.url)).absolute()
         if self.write:
-            os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             connection = sqlite3.connect(path, timeout=WRITE_WAIT_SECONDS, isolation_level=None)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
             return connection
-        if not os.path.exists(path):
+        if not path.exists():
             raise FileNotFoundError("there is no such file")
         try:
             return _read_only(path, "mode=ro")
         except sqlite3.OperationalError:
             # Reading a WAL database needs a small file beside it, which a full or read-only disk
             # refuses. With no log there, nobody writes, and the file alone is the truth.
-            log = path + "-wal"
-            if os.path.exists(log) and os.path.getsize(log):
+            log = path.with_name(path.name + "-wal")
+            if log.exists() and log.stat().st_size:
                 raise
             return _read_only(path, "mode=ro&immutable=1")
 
@@ -149,7 +154,8 @@ class Database:
         try:
             yield
         except self.errors as error:
-            raise StoreError(
+            kind = StoreMissingError if _is_missing(error) else StoreError
+            raise kind(
                 f"cannot {verb} the monitoring store {redacted(self.url)}: "
                 f"{_reason(error, self.url)}; {_next_step(error, self.is_sqlite)}"
             ) from None
@@ -183,9 +189,9 @@ def redacted(url: str) -> str:
     return f"{parts.scheme}://{name}{colon and ':***'}{at}{host}{parts.path}"
 
 
-def _read_only(path: str, how: str) -> sqlite3.Connection:
+def _read_only(path: Path, how: str) -> sqlite3.Connection:
     connection = sqlite3.connect(
-        f"file:{quote(os.path.abspath(path))}?{how}",
+        f"file:{quote(str(path))}?{how}",
         uri=True,
         timeout=READ_WAIT_SECONDS,
         isolation_level=None,
@@ -209,12 +215,17 @@ def _reason(error: Exception, url: str) -> str:
     return text.replace(url, redacted(url))[:300].rstrip(".")
 
 
+def _is_missing(error: Exception) -> bool:
+    undefined_table = getattr(error, "sqlstate", None) == "42P01"
+    return isinstance(error, FileNotFoundError) or undefined_table or "no such table" in str(error)
+
+
 def _next_step(error: Exception, is_sqlite: bool) -> str:
     text = str(error)
+    if _is_missing(error):
+        return "the first retraining or prediction creates it"
     if not is_sqlite:
         return "see that PostgreSQL runs there and lets this user in"
-    if isinstance(error, FileNotFoundError):
-        return "the first retraining or prediction creates it"
     if "locked" in text or "busy" in text:
         return "another process holds it; try again when that has ended"
     if "malformed" in text or "not a database" in text:

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from filelock import FileLock
 
 from routing_ml import compare as comparison
 from routing_ml import dataset, files, metrics, models
@@ -30,7 +31,6 @@ from routing_ml.registry import Registry, Version
 from routing_ml.settings import DEFAULT_SOURCE, Settings
 
 MIN_AGREEMENT = 0.90
-REFERENCE_DAYS = 365
 MAX_RUN_AGE_DAYS = 180
 SECONDS_PER_DAY = 86_400
 
@@ -43,7 +43,8 @@ def run_folder(settings: Settings, run_id: str) -> Path:
     >>> run_folder(Settings.from_env({"ROUTING_ML_HOME": "/srv"}), "manual__2026-11-01T02:00").name
     'manual__2026-11-01T02_00'
     """
-    return settings.home / "runs" / re.sub(r"[^\w.+-]", "_", run_id)
+    # Airflow allows runs to be called "..": no name may lead out of the folder, or hide in it.
+    return settings.home / "runs" / re.sub(r"^\.|[^\w.+-]", "_", run_id)
 
 
 def registry(settings: Settings) -> Registry:
@@ -61,8 +62,13 @@ def extract(
     as_of: datetime,
     progress: Progress = lambda table, rows: None,
 ) -> Reference:
-    """Extract a configured source into the run's folder, and show it under `datasets/` as well."""
+    """Extract a configured source into the run's folder, and show it under `datasets/` as well.
+
+    Raises InputError where the source or the folder is at fault, SettingError for a source that is
+    not configured.
+    """
     folder = run_folder(settings, run_id)
+    files.remove_leftovers(folder, "*")
     extracted = extract_dataset(
         settings.source(source),
         folder,
@@ -75,9 +81,11 @@ def extract(
     shown = settings.home / "datasets"
     with files.told_as(InputError, f"{shown} cannot be written"):
         shown.mkdir(parents=True, exist_ok=True)
-        for name in (*(table["file"] for table in manifest["tables"].values()), path.name):
-            with files.atomic_path(shown / name) as temporary:
-                shutil.copyfile(folder / name, temporary)
+        with FileLock(shown / ".lock", fallback_to_soft=False):
+            files.remove_leftovers(shown, "*")
+            for name in (*(table["file"] for table in manifest["tables"].values()), path.name):
+                with files.atomic_path(shown / name) as temporary:
+                    shutil.copyfile(folder / name, temporary)
     return {
         "uri": _uri(settings, path),
         "sha256": dataset.data_hash(manifest),
@@ -101,7 +109,8 @@ def train(settings: Settings, run_id: str, data: Reference, candidate: str) -> R
     is scored and compared) and once on everything (what is used).
     """
     versions = registry(settings)
-    key = f"{run_id}/{candidate}"
+    # With the data's hash: a run that is cleared after its source was corrected fits anew.
+    key = f"{run_id}/{candidate}/{data['sha256'][:16]}"
     version = next((v for v in versions.versions() if v.manifest["key"] == key), None)
     if version is None:
         path, _ = _open(settings, data)
@@ -197,8 +206,7 @@ def decide(
     able = {name: version for name, version in challengers.items() if name not in unfit}
     if not able:
         return comparison.Decision(None, "; ".join(unfit.values()), len(held_out), {})
-    earlier = {v.name: v for v in _in_use_lately(versions, data.manifest["as_of"])}
-    earlier.pop(active.name if active else "", None)
+    earlier = {version.name: version for version in versions.references()}
     twins = {version.name: twin(version) for version in (*able.values(), *earlier.values())}
     if active:
         twins[active.name] = twin(active)
@@ -237,10 +245,13 @@ def prune(settings: Settings) -> Reference:
     removed = registry(settings).prune()
     before = time.time() - MAX_RUN_AGE_DAYS * SECONDS_PER_DAY
     runs = settings.home / "runs"
-    old = [run for run in runs.glob("*") if run.is_dir() and run.stat().st_mtime < before]
-    for run in old:
-        files.remove_folder(run, trash=runs / ".trash")
-    files.empty_trash(runs / ".trash")
+    trash = runs / ".trash"
+    with files.told_as(InputError, f"{runs} cannot be pruned"):
+        found = [run for run in runs.glob("*") if run.is_dir() and run != trash]
+        old = [run for run in found if run.stat().st_mtime < before]
+        for run in old:
+            files.remove_folder(run, trash=trash)
+        files.empty_trash(trash)
     return {"models": removed, "runs": sorted(run.name for run in old)}
 
 
@@ -289,19 +300,6 @@ def _agreement(one: pd.DataFrame, other: pd.DataFrame) -> float:
     return 1.0 if figure is None else float(figure)
 
 
-def _in_use_lately(versions: Registry, as_of: str) -> list[Version]:
-    """The versions that were in use within the year, as far as they are still there."""
-    since = datetime.fromisoformat(as_of).timestamp() - REFERENCE_DAYS * SECONDS_PER_DAY
-    history = versions.history()
-    ends = [*(entry["at"] for entry in history[1:]), None]
-    names = {
-        entry["to"]
-        for entry, end in zip(history, ends, strict=False)
-        if end is None or datetime.fromisoformat(end).timestamp() >= since
-    }
-    return [version for version in versions.versions() if version.name in names]
-
-
 def _decision(settings: Settings, path: Path) -> Reference:
     """What the next tasks need of a decision, and where all of it is."""
     facts = json.loads(path.read_text(encoding="utf-8"))
@@ -312,6 +310,7 @@ def _decision(settings: Settings, path: Path) -> Reference:
 def _write(settings: Settings, path: Path, facts: dict[str, Any]) -> Reference:
     with files.told_as(InputError, f"{path} cannot be written"):
         path.parent.mkdir(parents=True, exist_ok=True)
+        files.remove_leftovers(path.parent, path.name)
         files.atomic_write(path, json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
     return _reference(settings, path)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -122,7 +123,8 @@ class Records:
                 self.database.run(statement.replace("{id}", number))
             self.set_fact("schema", SCHEMA_VERSION)
 
-    def count(self, counts: Mapping[tuple[str, str], float]) -> None:
+    def add(self, counts: Mapping[tuple[str, str], float]) -> None:
+        """Add to counters, by (name, label); those not there yet begin at 0."""
         self.database.run_many(
             "INSERT INTO counters (name, labels, value) VALUES (?, ?, ?)"
             " ON CONFLICT (name, labels) DO UPDATE SET value = counters.value + excluded.value",
@@ -130,6 +132,7 @@ class Records:
         )
 
     def set_fact(self, name: str, value: Any, at: float | None = None) -> None:
+        """Replace what is known under `name` by `value`, any JSON."""
         self.database.run(
             "INSERT INTO facts (name, value, at) VALUES (?, ?, ?)"
             " ON CONFLICT (name) DO UPDATE SET value = excluded.value, at = excluded.at",
@@ -137,9 +140,28 @@ class Records:
         )
 
     def fact(self, name: str) -> Any:
+        """What is known under `name`, None when nothing is."""
         found = self.database.rows("SELECT value FROM facts WHERE name = ?", (name,))
         return json.loads(found[0][0]) if found else None
 
 
 def as_json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
+    """JSON that every reader takes: numbers that are none become null, other objects text.
+
+    >>> as_json({"accuracy": float("nan"), "items": 3})
+    '{"accuracy": null, "items": 3}'
+    """
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str, allow_nan=False)
+    except ValueError:
+        return json.dumps(_without_nan(value), ensure_ascii=False, default=str)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _without_nan(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(each) for each in value]
+    return value

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from routing_ml import files, notify, pipeline
-from routing_ml.errors import InputError
+from routing_ml.errors import InputError, ModelError
 from routing_ml.settings import Settings
 
 FIGURES = {
@@ -34,10 +34,14 @@ def write(
     """Write the outcome of a run into its folder and return it.
 
     What a run did not come to is None or empty. `failed` maps the steps that failed to their
-    reasons; `cause` says what started the run.
+    reasons; `cause` says what started the run. A registry that cannot name the model in use counts
+    as a failure.
     """
     folder = pipeline.run_folder(settings, run_id)
-    active = pipeline.registry(settings).active()
+    try:
+        active = pipeline.registry(settings).active()
+    except ModelError as error:  # the more to be told of
+        active, failed = None, {**failed, "report": str(error)}
     promoted = bool(decision and decision["promote"] and not failed.keys() & {"promote"})
     outcome = {
         "run": run_id,
@@ -54,6 +58,8 @@ def write(
     }
     with files.told_as(InputError, f"{folder} cannot be written"):
         folder.mkdir(parents=True, exist_ok=True)
+        for name in ("report.md", "outcome.json"):
+            files.remove_leftovers(folder, name)
         files.atomic_write(folder / "report.md", _as_markdown(outcome, _warnings(folder)))
         files.atomic_write(folder / "outcome.json", json.dumps(outcome, ensure_ascii=False) + "\n")
     return outcome
@@ -62,7 +68,7 @@ def write(
 def tell(settings: Settings, outcome: Mapping[str, Any], link: str | None = None) -> bool:
     """Tell people how a run ended, once; whether this call told them."""
     title, text = notice(outcome, link)
-    return notify.tell(settings, outcome["run"], title, text)
+    return notify.tell(settings, f"retrain/{outcome['run']}", title, text)
 
 
 def notice(outcome: Mapping[str, Any], link: str | None = None) -> tuple[str, str]:

@@ -44,6 +44,7 @@ def retrain(
     data = decision = None
     trained: list[dict[str, Any]] = []
     failed: dict[str, str] = {}
+    outcome: dict[str, Any] = {}
     step = "extract"
     try:
         say(f"extract  {source} as of {as_of:%Y-%m-%d %H:%M}")
@@ -58,7 +59,7 @@ def retrain(
         )
         step = "audit"
         warnings = pipeline.audit(settings, run_id, data)["warnings"]
-        say(f"audit    passed, {warnings} warnings")
+        say(f"audit    passed, warnings: {warnings}")
         step = "train"
         for candidate in candidates or list(CANDIDATES):
             try:
@@ -90,7 +91,6 @@ def retrain(
         report.tell(settings, outcome)
     except RoutingError as error:
         failed.setdefault("report", str(error))
-        outcome = {}
     if failed:
         raise StepError("; ".join(f"{step}: {why}" for step, why in failed.items()), outcome)
     return outcome

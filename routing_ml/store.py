@@ -114,7 +114,7 @@ class Store(Records):
             for item, score, confidence in zip(items, scores, finite, strict=True)
         ]
         with self.transaction():
-            self.count(counts)
+            self.add(counts)
             self.database.run_many(
                 "INSERT INTO predictions (at, item_cd, model, score, confidence, seconds)"
                 " VALUES (?, ?, ?, ?, ?, ?)",
@@ -125,7 +125,7 @@ class Store(Records):
     def record_prediction_failure(self) -> None:
         """Count one batch of predictions that failed."""
         with self.transaction():
-            self.count({("prediction_failures", ""): 1})
+            self.add({("prediction_failures", ""): 1})
 
     # What retraining leaves ---------------------------------------------------------------------
 
@@ -150,8 +150,8 @@ class Store(Records):
         with self.transaction():
             before = self.database.rows("SELECT succeeded FROM runs WHERE run = ?", (run,))
             if before:
-                self.count({("runs", _outcome(before[0][0])): -1})
-            self.count({("runs", _outcome(succeeded)): 1})
+                self.add({("runs", _outcome(before[0][0])): -1})
+            self.add({("runs", _outcome(succeeded)): 1})
             self.database.run(
                 "INSERT INTO runs (run, ended_at, succeeded, outcome) VALUES (?, ?, ?, ?)"
                 " ON CONFLICT (run) DO UPDATE SET ended_at = excluded.ended_at,"
@@ -258,7 +258,7 @@ class Store(Records):
                 {**status, "drift_days": days, "should_retrain": advised, "evaluated_at": at},
                 at,
             )
-            self.count({("drift_evaluations", ""): 1})
+            self.add({("drift_evaluations", ""): 1})
 
     def reset_drift(self, *, why: str = "request") -> None:
         """Begin anew: an empty window, no drift days, nothing from before counted.
@@ -272,7 +272,7 @@ class Store(Records):
                 self._put_detector(Detector(old.model, old.epoch + 1, last, None))
             now = time.time()
             self.set_fact("drift", {**EMPTY_DRIFT, "reset_at": now, "reset_because": why}, now)
-            self.count({("drift_resets", ""): 1})
+            self.add({("drift_resets", ""): 1})
 
     def drift_status(self) -> dict[str, Any]:
         """The last evaluation's status, with `drift_days` and `should_retrain`."""

@@ -96,16 +96,18 @@ def _numbers(values: Sequence[Any]) -> pa.Array:
 
 
 def _integers(values: Sequence[Any], kind: str) -> pa.Array:
-    one = _microseconds if kind == "date" else _whole
-    known: dict[Any, int | None] = {}
-    try:
-        for value in set(values):
-            known[value] = one(value)
-    except (TypeError, ValueError, OverflowError):
-        _each(values, one, kind)
-        raise
-    converted = [known[value] for value in values]
-    data = np.array([MISSING_INT if v is None else v for v in converted], dtype=np.int64)
+    try:  # what a driver hands over nearly always, without a call for each value
+        if kind == "date":
+            converted = [None if v is None else (v - EPOCH) // MICROSECOND for v in values]
+        elif all(issubclass(kind, int) for kind in set(map(type, values))):
+            converted = values
+        else:
+            raise TypeError
+    except TypeError:
+        converted = _each(values, _microseconds if kind == "date" else _whole, kind)
+    if None in converted:
+        converted = [MISSING_INT if value is None else value for value in converted]
+    data = np.array(converted, dtype=np.int64)
     return _from_buffer(data, data != MISSING_INT, ARROW_TYPES[kind])
 
 

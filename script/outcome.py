@@ -75,29 +75,38 @@ def _label(task: dict[str, Any]) -> str:
 
 
 def show_outcome(airflow: Airflow, run: str, runs: Path, say: Callable[[str], None]) -> bool:
-    """Print what failed and what the run wrote down itself; whether it succeeded."""
-    for task in airflow.tasks(run):
-        if task["state"] == "failed":
-            with contextlib.suppress(ApiError):
-                if why := airflow.last_error(run, task):
-                    say(f"{_label(task)}: {why}")
+    """Print what the run wrote down itself and what failed; whether it succeeded."""
     succeeded = airflow.state(run) == "success"
     file = runs / run / "outcome.json"
     if not file.exists():
         say(f"outcome   {'succeeded' if succeeded else 'failed'}, but the run left no {file}")
+        for task, why in _errors(airflow, run).items():
+            say(f"{task:9} {why}")
         return False
     outcome = json.loads(file.read_text())
     succeeded = succeeded and bool(outcome["succeeded"])
     say(f"outcome   {'succeeded' if succeeded else 'failed'}")
+    for task, why in (outcome["failed"] or ({} if succeeded else _errors(airflow, run))).items():
+        say(f"{task:9} {why}")
     if outcome["model"]:
         say(f"model     {outcome['model']}, {'promoted' if outcome['promoted'] else 'kept'}")
-    if outcome["reason"]:
+    if outcome["reason"] and not outcome["failed"]:
         say(f"reason    {outcome['reason']}")
     if outcome["metrics"]:
         shown = (f"{name} {_figure(value)}" for name, value in outcome["metrics"].items())
         say(f"metrics   {', '.join(shown)}")
     say(f"report    {outcome['report']}")
     return succeeded
+
+
+def _errors(airflow: Airflow, run: str) -> dict[str, str]:
+    """The last error in the log of each task that failed, as far as Airflow has it."""
+    found = {}
+    for task in airflow.tasks(run):
+        if task["state"] == "failed":
+            with contextlib.suppress(ApiError):
+                found[_label(task)] = airflow.last_error(run, task) or "its log names no error"
+    return found
 
 
 def _figure(value: object) -> str:

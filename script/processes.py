@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
-GRACE_SECONDS = 8.0
+GRACE_SECONDS = 5.0
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
@@ -113,7 +113,7 @@ def _end_with_parent() -> None:
 
 
 def _descendants() -> list[int]:
-    """The processes below this one that are still alive; ended ones are reaped on the way."""
+    """The processes below this one, also those that ended below another and wait to be reaped."""
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
@@ -122,9 +122,8 @@ def _descendants() -> list[int]:
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
                 # "pid (name) state parent ...", where the name may hold spaces and brackets
-                state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
-                if state not in "ZX":
-                    children.setdefault(int(parent), []).append(int(entry.name))
+                parent = (entry / "stat").read_text().rpartition(")")[2].split()[1]
+                children.setdefault(int(parent), []).append(int(entry.name))
     found = children.pop(os.getpid(), [])
     for pid in found:
         found.extend(children.pop(pid, []))

@@ -11,12 +11,14 @@ from routing_ml.models import storage
 from routing_ml.models.attributes import Attributes
 from routing_ml.models.base import PROPOSAL_COLUMNS, RoutingModel
 from routing_ml.models.boosted import Boosted
+from routing_ml.models.forest import Forest
 from routing_ml.models.nearest import Nearest
 
 __all__ = ["CANDIDATES", "PROPOSAL_COLUMNS", "RoutingModel", "fit", "load"]
 
 CANDIDATES: dict[str, type[RoutingModel]] = {
     "nearest": Nearest,
+    "forest": Forest,
     "boosted": Boosted,
 }
 

@@ -13,8 +13,8 @@ from routing_ml.models.operations import Rows
 from routing_ml.models.storage import Stored, prefixed
 from routing_ml.models.trees import Ensemble, Shape
 
-PLAN = Plan(trees=100, rate=0.15, shape=Shape(leaves=16, min_leaf=5))
-FOLDS = 3
+PLAN = Plan(trees=150, rate=0.2, shape=Shape(leaves=10, min_leaf=5))
+FOLDS = ((4_000, 5), (10_000, 3))  # up to so many items, so many folds; two beyond
 
 
 class Boosted(RoutingModel):
@@ -26,8 +26,9 @@ class Boosted(RoutingModel):
         present, bins = rows.present, self.design_.bins
         self.base_, self.trees_ = boost_flags(matrix, bins, present, PLAN)
         unseen = np.full(present.shape, np.nan, np.float32)
-        fold = np.random.default_rng(SEED).permutation(len(present)) % FOLDS
-        for k in range(FOLDS):
+        folds = next((folds for most, folds in FOLDS if len(present) <= most), 2)
+        fold = np.random.default_rng(SEED).permutation(len(present)) % folds
+        for k in range(folds):
             base, trees = boost_flags(matrix[fold != k], bins, present[fold != k], PLAN)
             unseen[fold == k] = sigmoid(base + trees.predict(matrix[fold == k]))
         return unseen

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from routing_ml.models.attributes import SAMPLE_ROWS, Prepared
+from routing_ml.models.attributes import Prepared
 from routing_ml.models.boosting import feature_gains
 from routing_ml.models.design import Design
 from routing_ml.models.machines import targets
 from routing_ml.models.operations import Rows
 
+SAMPLE_ROWS = 10_000
 MOST_FOR_OPERATIONS = 100
 MOST_FOR_MACHINES = 30
 MOST_FOR_TIMES = 40

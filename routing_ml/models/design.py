@@ -17,7 +17,7 @@ from routing_ml.models.attributes import MIN_COUNT, SAMPLE_ROWS, Encoder, Prepar
 from routing_ml.models.gower import explained
 from routing_ml.models.storage import Stored
 
-MAX_BINS = 254
+MAX_BINS = 127
 MAX_DIMENSIONS = 4  # numbers that are combined to ratios and differences
 MIN_DISTINCT = 20  # of a number that is a dimension
 KINDS = ("is", "missing", "says", "number", "ratio", "gap")

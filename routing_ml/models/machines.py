@@ -10,7 +10,7 @@ from routing_ml.models.operations import Rows
 from routing_ml.models.storage import Stored, prefixed
 from routing_ml.models.trees import Ensemble, Shape
 
-PLAN = Plan(trees=40, rate=0.3, shape=Shape(leaves=24, min_leaf=5))
+PLAN = Plan(trees=25, rate=0.3, shape=Shape(leaves=16, min_leaf=5))
 
 
 class Machines:
