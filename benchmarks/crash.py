@@ -118,7 +118,7 @@ def main() -> int:
     for problem in problems[:20]:
         print(f"PROBLEM: {problem}")
     print("a valid active model every time, nothing lost" if not problems else "FAILED")
-    return bool(problems)
+    return int(bool(problems))
 
 
 def run(scratch: Path, kills: int, rng: random.Random) -> tuple[list[str], dict[str, int]]:

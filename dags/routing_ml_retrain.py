@@ -88,17 +88,15 @@ def routing_ml_retrain() -> None:
         """Copy the newest rows of the source into the run's folder."""
         from routing_ml import pipeline
 
-        context = get_current_context()
-        params, run = context["params"], context["dag_run"]
-        settings = Settings.from_env()
-        moment = params["as_of"] or run.data_interval_end or run.run_after
+        context, settings = get_current_context(), Settings.from_env()
+        params = context["params"]
         with runs.told():
             return pipeline.extract(
                 settings,
-                run.run_id,
+                runs.run_id(),
                 source=params["source"],
                 limit=params["limit"],
-                as_of=settings.moment(moment),
+                as_of=settings.moment(runs.moment(context)),
             )
 
     @task
@@ -128,7 +126,7 @@ def routing_ml_retrain() -> None:
         from routing_ml import pipeline
 
         context = get_current_context()
-        results = runs.results(context)
+        results = runs.results(context)  # `trained` lacks the place of a candidate that failed
         with runs.told():
             decision = pipeline.compare(
                 Settings.from_env(),

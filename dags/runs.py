@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 from airflow.sdk import Context, get_current_context
@@ -14,6 +15,16 @@ from routing_ml.settings import Settings
 def run_id() -> str:
     """The id of the run that this task belongs to."""
     return get_current_context()["dag_run"].run_id
+
+
+def moment(context: Context) -> str | datetime:
+    """The moment whose data a run reads, the same at every try.
+
+    The parameter `as_of`; without it the end of the schedule's interval, which is when the run was
+    due; for a run by hand or by drift, which has none, when it was triggered.
+    """
+    run = context["dag_run"]
+    return context["params"]["as_of"] or run.data_interval_end or run.run_after
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Starts the exporter: `python -m exporter [--host HOST] [--port PORT]`."""
+"""Starts the exporter: `python -m exporter [--host H] [--port P] [--web.config.file FILE]`."""
 
 from __future__ import annotations
 
@@ -7,48 +7,79 @@ import asyncio
 import os
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
 from exporter.app import App
 from exporter.link import Link
+from exporter.webconfig import WebConfig
+from routing_ml.database import checked
 from routing_ml.errors import RoutingError, SettingError
 from routing_ml.settings import Settings
-from routing_ml.store import default_url
 
 HOST = "127.0.0.1"
 PORT = 9877
 # A client that sends nothing for this long is dropped; 300 of them otherwise fill every server.
 CLIENT_SECONDS = 5
 STOP_SECONDS = 2
+# The reading thread gets its turn this soon: it gives up the interpreter at each row, and while
+# many clients ask, the usual 5 ms each time would add up to more than an answer may take.
+SWITCH_SECONDS = 0.0005
+# asyncio sets 256 KiB aside for each TLS connection, also for one that never shakes hands: 300 of
+# those took 120 MiB. A TLS record has 16 KiB at most.
+TLS_BUFFER_BYTES = 32 * 1024
 
 
 def main(arguments: Sequence[str] | None = None, env: Mapping[str, str] = os.environ) -> int:
     """Serve until SIGTERM or Ctrl-C; returns the exit code."""
     try:
         options = _options(arguments, env)
-        url = env.get("ROUTING_ML_STORE_URL") or default_url(Settings.from_env(env).home)
-        app = App(Link(url), api_token=env.get("ROUTING_ML_API_TOKEN"))
+        url = checked(Settings.from_env(env).store_url)
+        web = WebConfig.load(Path(options.web_config)) if options.web_config else WebConfig()
+        app = App(Link(url), api_token=env.get("ROUTING_ML_API_TOKEN"), web=web)
         listener = _listen(options.host, options.port)
     except RoutingError as error:
         print(f"exporter: {error}", file=sys.stderr)
         return 1
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
-    print(f"The exporter answers on http://{shown}:{port}/metrics", file=sys.stderr, flush=True)
-    asyncio.run(_serve(app, listener))
+    scheme = "https" if web.tls else "http"
+    print(f"The exporter answers on {scheme}://{shown}:{port}/metrics", file=sys.stderr, flush=True)
+    sys.setswitchinterval(SWITCH_SECONDS)
+    asyncio.sslproto.SSLProtocol.max_size = TLS_BUFFER_BYTES
+    asyncio.run(_serve(app, listener, web))
     return 0
 
 
-async def _serve(app: App, listener: socket.socket) -> None:
+class _Config(Config):
+    """hypercorn's settings, with a TLS context that was made elsewhere."""
+
+    def __init__(self, web: WebConfig) -> None:
+        super().__init__()
+        self.web = web
+        self.alpn_protocols = ["h2", "http/1.1"] if web.http2 else ["http/1.1"]
+
+    @property
+    def ssl_enabled(self) -> bool:
+        return self.web.tls is not None
+
+    def create_ssl_context(self) -> ssl.SSLContext | None:
+        if self.web.tls is not None:
+            self.web.tls.set_alpn_protocols(self.alpn_protocols)
+        return self.web.tls
+
+
+async def _serve(app: App, listener: socket.socket, web: WebConfig) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    config = Config()
+    config = _Config(web)
     config.bind = [f"fd://{listener.fileno()}"]
     config.read_timeout = CLIENT_SECONDS
     config.keep_alive_timeout = CLIENT_SECONDS
@@ -65,6 +96,12 @@ def _options(arguments: Sequence[str] | None, env: Mapping[str, str]) -> argpars
     parser.add_argument("--host", default=HOST, help=f"address to listen on (default: {HOST})")
     parser.add_argument(
         "--port", help=f"port (default: ROUTING_ML_EXPORTER_PORT, else {PORT}; 0: a free one)"
+    )
+    parser.add_argument(
+        "--web.config.file",
+        dest="web_config",
+        metavar="FILE",
+        help="TLS and passwords, a file as Prometheus's exporter-toolkit has it",
     )
     options = parser.parse_args(arguments)
     named = "--port" if options.port is not None else "ROUTING_ML_EXPORTER_PORT"

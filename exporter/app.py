@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hmac
+import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -16,11 +16,22 @@ from prometheus_client.exposition import choose_encoder
 from exporter.link import Link
 from exporter.metrics import Collector, Process, as_json
 from exporter.openapi import DAYS_MOST, document
+from exporter.webconfig import Passwords, WebConfig, bears
 from routing_ml import __version__
 from routing_ml.errors import RoutingError
-from routing_ml.store import StoreError
+from routing_ml.store import (
+    EMPTY_DRIFT,
+    Snapshot,
+    Store,
+    StoreError,
+    StoreMissingError,
+    empty_summary,
+)
 
 BODY_BYTES_MOST = 64 * 1024
+BODY_SECONDS = 5.0
+# Scrapes closer together than this get the same text: rendering it takes 2 ms of the one thread.
+RENDERED_SECONDS = 0.1
 JSON = "application/json"
 
 
@@ -37,11 +48,14 @@ class Answer:
 class App:
     """Answers from what the link reads; knows no store by itself."""
 
-    def __init__(self, link: Link, *, api_token: str | None) -> None:
+    def __init__(self, link: Link, *, api_token: str | None, web: WebConfig | None = None) -> None:
         """`api_token` is what a call that changes something must bear; without one none may."""
         self.link = link
         self.process = Process(started_at=time.time())
         self._api_token = api_token
+        self._web = web or WebConfig()
+        self._passwords = Passwords(self._web.users)
+        self._rendered: dict[str, tuple[float, bytes]] = {}
         self._routes: dict[str, dict[str, Callable[..., Awaitable[Answer]]]] = {
             "/metrics": {"GET": self.metrics},
             "/api/metrics": {"GET": self.metrics},
@@ -65,20 +79,22 @@ class App:
     async def metrics(self, request: Request) -> Answer:
         """Prometheus text, or OpenMetrics where the client prefers it."""
         encode, content_type = choose_encoder(request.header("accept"))
-        try:
-            snapshot = await self.link.snapshot()
-        except StoreError:
-            snapshot = None
-        collector = Collector(self.process, snapshot, time.time())
-        return Answer(200, encode(collector), content_type)
+        at, text = self._rendered.get(content_type, (0.0, b""))
+        if time.monotonic() - at > RENDERED_SECONDS:
+            collector = Collector(self.process, await self._snapshot(), time.time())
+            text = encode(collector)
+            self._rendered[content_type] = (time.monotonic(), text)
+        return Answer(200, text, content_type)
 
     async def metrics_json(self, request: Request) -> Answer:
         """The same as JSON."""
+        return _json(200, as_json(self.process, await self._snapshot(), time.time()))
+
+    async def _snapshot(self) -> Snapshot | None:
         try:
-            snapshot = await self.link.snapshot()
+            return await self.link.snapshot()
         except StoreError:
-            snapshot = None
-        return _json(200, as_json(self.process, snapshot, time.time()))
+            return None
 
     async def health(self, request: Request) -> Answer:
         """That the process lives; it asks nobody, so nothing can hold it up."""
@@ -95,22 +111,27 @@ class App:
 
     async def drift_status(self, request: Request) -> Answer:
         """The last evaluation."""
-        return _json(200, await self.link.read(lambda store: store.drift_status()))
+        try:
+            return _json(200, await self.link.read(Store.drift_status))
+        except StoreMissingError:
+            return _json(200, dict(EMPTY_DRIFT))
 
     async def drift_summary(self, request: Request) -> Answer:
         """The verdicts of the last days."""
         days = request.days()
         if days is None:
             raise BadRequestError(f"days must be one whole number from 1 to {DAYS_MOST}")
-        return _json(200, await self.link.read(lambda store: store.drift_summary(days)))
+        try:
+            return _json(200, await self.link.read(lambda store: store.drift_summary(days)))
+        except StoreMissingError:
+            return _json(200, empty_summary(days))
 
     async def drift_reset(self, request: Request) -> Answer:
         """Have the detector begin anew."""
         if not self._api_token:
             return _problem(403, "no call may change anything until ROUTING_ML_API_TOKEN is set")
-        if not _bears(request.header("authorization"), self._api_token):
-            answer = _problem(401, "this needs the header 'Authorization: Bearer <API token>'")
-            return Answer(401, answer.body, headers=(("www-authenticate", "Bearer"),))
+        if not bears(request.header("authorization"), self._api_token):
+            return _unauthorized("Bearer", "'Authorization: Bearer <API token>'")
         await self.link.change(lambda store: store.reset_drift(why="api"))
         return _json(200, {"message": "The drift detector begins anew with its next evaluation."})
 
@@ -119,6 +140,8 @@ class App:
         return _json(200, document())
 
     async def _answer(self, request: Request) -> Answer:
+        if self._web.users and not await self._let_in(request.header("authorization")):
+            return _unauthorized('Basic realm="Routing ML"', "'Authorization: Basic ...'")
         methods = self._routes.get(request.path)
         if methods is None:
             return _problem(404, "there is nothing here; /openapi.json lists what there is")
@@ -134,6 +157,11 @@ class App:
         except RoutingError as error:
             return _problem(503, str(error))
 
+    async def _let_in(self, header: str) -> bool:
+        """By a user's password, or by the API token, since a request has one such header only."""
+        token = self._api_token
+        return bool(token and bears(header, token)) or await self._passwords.accept(header)
+
     async def _serve(self, scope: Mapping[str, Any], receive: Any, send: Any) -> None:
         request = Request(scope)
         answer = await self._answer(request)
@@ -144,7 +172,10 @@ class App:
             (b"content-type", answer.content_type.encode()),
             (b"content-length", str(len(answer.body)).encode()),
             (b"cache-control", b"no-store"),
-            *((name.encode(), value.encode()) for name, value in answer.headers),
+            *(
+                (name.lower().encode(), value.encode())
+                for name, value in (*answer.headers, *self._web.headers)
+            ),
         ]
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         body = b"" if request.method == "HEAD" else answer.body
@@ -194,22 +225,24 @@ class Request:
 async def _drain(receive: Any) -> None:
     """Take in a small body, so that the connection can be used again; a large one ends it."""
     taken = 0
-    while taken <= BODY_BYTES_MOST:
-        event = await receive()
-        taken += len(event.get("body", b""))
-        if not event.get("more_body"):
-            return
-
-
-def _bears(header: str, token: str) -> bool:
-    scheme, _, given = header.partition(" ")
-    return scheme.lower() == "bearer" and hmac.compare_digest(
-        given.strip().encode("latin-1"), token.encode()
-    )
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            while taken <= BODY_BYTES_MOST:
+                event = await receive()
+                taken += len(event.get("body", b""))
+                if not event.get("more_body"):
+                    return
+    except TimeoutError:
+        return
 
 
 def _json(status: int, value: Any) -> Answer:
     return Answer(status, json.dumps(value, ensure_ascii=False).encode())
+
+
+def _unauthorized(challenge: str, header: str) -> Answer:
+    body = _problem(401, f"this needs the header {header}").body
+    return Answer(401, body, headers=(("www-authenticate", challenge),))
 
 
 def _problem(status: int, text: str) -> Answer:

@@ -15,10 +15,12 @@ from prometheus_client.core import (
     InfoMetricFamily,
     Metric,
 )
+from prometheus_client.process_collector import ProcessCollector
 
 from routing_ml import __version__
 from routing_ml.store import BANDS, LATENCY_BUCKETS_SECONDS, Snapshot
 
+OWN_PROCESS = ProcessCollector(registry=None)
 SEVERITIES = ("normal", "minor", "significant", "severe")
 
 
@@ -50,7 +52,8 @@ class Collector:
             yield from self._quality(self.snapshot)
 
     def _own(self) -> Iterator[Metric]:
-        yield _gauge("up", "1 when the monitoring store could be read, else 0.", self.snapshot)
+        readable = self.snapshot is not None
+        yield _gauge("up", "1 when the monitoring store could be read, else 0.", readable)
         yield _gauge(
             "uptime_seconds", "Since the exporter started.", self.now - self.process.started_at
         )
@@ -59,6 +62,7 @@ class Collector:
         info = InfoMetricFamily("routing_ml_build", "The version that runs.")
         info.add_metric([], {"version": __version__, "python": platform.python_version()})
         yield info
+        yield from OWN_PROCESS.collect()
 
     def _predictions(self, store: Snapshot) -> Iterator[Metric]:
         total = store.count("predictions")
@@ -98,7 +102,9 @@ class Collector:
         drift = store.facts.get("drift", {})
         kl = "KL divergence, in nats, of the window from the baseline."
         yield _gauge("drift_kl_divergence", kl, drift.get("kl_divergence", 0.0))
-        yield _gauge("drift_detected", "1 while the test alarms.", drift.get("drift_detected"))
+        yield _gauge(
+            "drift_detected", "1 while the test alarms.", drift.get("drift_detected", False)
+        )
         yield _gauge("drift_p_value", "Of the test, in [0, 1].", drift.get("p_value", 1.0))
         severity = GaugeMetricFamily(
             "routing_ml_drift_severity", "1 for the severity that holds.", labels=["severity"]
@@ -106,10 +112,12 @@ class Collector:
         for name in SEVERITIES:
             severity.add_metric([name], float(drift.get("severity", "normal") == name))
         yield severity
-        yield _gauge("drift_days", "Drift days of the last 7.", drift.get("drift_days", 0))
+        yield _gauge("drift_day_verdicts", "Drift days of the last 7.", drift.get("drift_days", 0))
         yield _gauge("drift_window_scores", "In the window.", drift.get("buffer_size", 0))
         yield _gauge("drift_score_mean", "Over the window.", drift.get("buffer_mean", 0.0))
-        yield _gauge("retrain_advised", "1 when drift advises it.", drift.get("should_retrain"))
+        yield _gauge(
+            "retrain_advised", "1 when drift advises it.", drift.get("should_retrain", False)
+        )
         if at := drift.get("evaluated_at"):
             yield _gauge("drift_evaluated_timestamp_seconds", "The last evaluation.", at)
 
@@ -191,9 +199,8 @@ def as_json(process: Process, snapshot: Snapshot | None, now: float) -> dict[str
     return {**first, "up": snapshot is not None, "timestamp": stamp, "samples": samples}
 
 
-def _gauge(name: str, text: str, value: Any) -> GaugeMetricFamily:
-    number = float(value) if isinstance(value, (int, float)) else float(value is not None)
-    return GaugeMetricFamily(f"routing_ml_{name}", text, value=number)
+def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"routing_ml_{name}", text, value=float(value))
 
 
 def _counter(name: str, text: str, value: float) -> CounterMetricFamily:

@@ -78,8 +78,7 @@ def audit(path: Path, *, null_level: Level = "warning") -> Audit:
         for role, table in manifest["tables"].items()
     }
     null_ratios = {
-        role: {name: float(ratio) for name, ratio in table.isna().mean().fillna(1.0).items()}
-        for role, table in tables.items()
+        role: {name: _null_ratio(table[name]) for name in table} for role, table in tables.items()
     }
     outliers = {role: _outliers(table) for role, table in tables.items()}
     items, routings = tables["items"], tables["routings"]
@@ -89,6 +88,7 @@ def audit(path: Path, *, null_level: Level = "warning") -> Audit:
         *_duplicates(tables),
         *_pairs(items, routings),
         *_times(routings),
+        *_infinite(tables),
         *_units(items, manifest["attributes"]["units"]),
         *_outlier_check(outliers),
     ]
@@ -126,8 +126,8 @@ def _duplicates(tables: dict[str, pd.DataFrame]) -> Iterator[Check]:
 
 
 def _pairs(items: pd.DataFrame, routings: pd.DataFrame) -> Iterator[Check]:
-    known, routed = set(_folded(items["ITEM_CD"])), set(_folded(routings["ITEM_CD"]))
-    known.discard(None)
+    known = set(_folded(items["ITEM_CD"]).dropna())
+    routed = set(_folded(routings["ITEM_CD"]).dropna())
     without, unknown = len(known - routed), len(routed - known)
     yield Check(
         "items without routing",
@@ -153,6 +153,15 @@ def _times(routings: pd.DataFrame) -> Iterator[Check]:
                 f"minutes, such as {worst:g}"
             )
             yield Check("impossible times", level, found)
+
+
+def _infinite(tables: dict[str, pd.DataFrame]) -> Iterator[Check]:
+    for role, table in tables.items():
+        for name, values in table.select_dtypes("float64").items():
+            count = int(np.isinf(values).sum())
+            if count:
+                found = f"{count:,} values of {role}.{name} are not finite: taken as missing"
+                yield Check("infinite values", "warning", found)
 
 
 def _units(items: pd.DataFrame, units: dict[str, str]) -> Iterator[Check]:
@@ -184,6 +193,13 @@ def _outliers(table: pd.DataFrame) -> dict[str, int]:
         if far:
             counts[name] = far
     return counts
+
+
+def _null_ratio(values: pd.Series) -> float:
+    """The fraction that is NULL or, of text, blank; 1 of an empty table."""
+    if pd.api.types.is_string_dtype(values):
+        values = _folded(values)
+    return float(values.isna().mean()) if len(values) else 1.0
 
 
 def _folded(codes: pd.Series) -> pd.Series:

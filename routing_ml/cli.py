@@ -162,17 +162,21 @@ def _models(settings: Settings, options: argparse.Namespace) -> Result:
 
 
 def _promote(settings: Settings, options: argparse.Namespace) -> Result:
+    from routing_ml import monitor
     from routing_ml.registry import Registry
 
     registry = Registry(settings.home / "models")
     version = registry.promote(options.model, who=getpass.getuser(), why=options.why)
+    monitor.record_model(settings)
     return {"model": version.name}, f"{version.name} is in use"
 
 
 def _rollback(settings: Settings, options: argparse.Namespace) -> Result:
+    from routing_ml import monitor
     from routing_ml.registry import Registry
 
     version = Registry(settings.home / "models").rollback(who=getpass.getuser(), why=options.why)
+    monitor.record_model(settings)
     return {"model": version.name}, f"{version.name} is in use again"
 
 

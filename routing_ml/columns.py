@@ -80,7 +80,7 @@ class Columns:
         """
         path = DEFAULT_FILE if path is None else Path(path)
         try:
-            given = tomllib.loads(path.read_text(encoding="utf-8"))
+            given = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         except FileNotFoundError as error:
             raise InputError(
                 f"columns file {path} is not there; correct ROUTING_ML_COLUMNS or --columns"

@@ -38,21 +38,16 @@ class Database:
         A reader opens nothing that is not there, changes nothing and waits briefly. Raises
         SettingError for a URL of another kind, StoreError when it cannot be opened.
         """
-        self.url = url
+        self.url = checked(url)
         self.write = write
         self.is_sqlite = url.startswith("sqlite:")
         self._connection: Any
         if self.is_sqlite:
             self.errors: tuple[type[Exception], ...] = (sqlite3.Error, OSError)
-        elif url.startswith(("postgresql:", "postgres:")):
+        else:
             import psycopg  # here, since it takes 13 MB that a SQLite store need not pay for
 
             self.errors = (psycopg.Error, OSError)
-        else:
-            raise SettingError(
-                f"ROUTING_ML_STORE_URL is {redacted(url)}: it must begin with sqlite:/// "
-                "or postgresql://; correct it"
-            )
         with self._told("open"):
             self._connection = self._open_sqlite() if self.is_sqlite else self._open_postgresql()
 
@@ -159,6 +154,18 @@ class Database:
                 f"cannot {verb} the monitoring store {redacted(self.url)}: "
                 f"{_reason(error, self.url)}; {_next_step(error, self.is_sqlite)}"
             ) from None
+
+
+def checked(url: str) -> str:
+    """The URL, when it can name a store; SettingError when it cannot."""
+    if url.startswith("sqlite:"):
+        sqlite_path(url)
+    elif not url.startswith(("postgresql://", "postgres://")):
+        raise SettingError(
+            f"ROUTING_ML_STORE_URL is {redacted(url)}: it must begin with sqlite:/// "
+            "or postgresql://; correct it"
+        )
+    return url
 
 
 def sqlite_path(url: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from routing_ml import files
@@ -42,7 +43,8 @@ def load(path: Path) -> Dataset:
     """The dataset at `path`: its manifest, or a folder (the newest month in it).
 
     Every file's hash is checked. Codes are stripped and spelled one way, rows without a key are
-    dropped, exact repeats too. Raises InputError where a file is missing or was changed.
+    dropped, repeats too (of an item's rows the one entered last stays), and numbers that are not
+    finite are missing. Raises InputError where a file is missing or was changed.
     """
     manifest_path, manifest = read_manifest(path)
     frames = {
@@ -102,12 +104,16 @@ def data_hash(manifest: dict[str, Any]) -> str:
 def newest_routings(routings: pd.DataFrame) -> pd.DataFrame:
     """The rows of each item's newest revision (latest `INSRT_DT`), by `ITEM_CD`, `PROC_SEQ`.
 
-    A revision is as new as its newest row; of two entered together the higher `ROUT_NO` counts.
+    A revision is as new as its newest row; of two entered together the one with the higher last
+    number in its `ROUT_NO` counts (`R10` before `R9`), then the one that sorts last.
     """
     revisions = routings.groupby(["ITEM_CD", "ROUT_NO"], as_index=False, dropna=False)[
         "INSRT_DT"
     ].max()
-    revisions = revisions.sort_values(["INSRT_DT", "ROUT_NO"], na_position="first", kind="stable")
+    revisions["number"] = revisions["ROUT_NO"].str.extract(r"(\d+)\D*$")[0].astype(float)
+    revisions = revisions.sort_values(
+        ["INSRT_DT", "number", "ROUT_NO"], na_position="first", kind="stable"
+    )
     newest = revisions.drop_duplicates("ITEM_CD", keep="last")[["ITEM_CD", "ROUT_NO"]]
     rows = routings.merge(newest, on=["ITEM_CD", "ROUT_NO"])
     return rows.sort_values(["ITEM_CD", "PROC_SEQ"], kind="stable", ignore_index=True)
@@ -139,12 +145,16 @@ def _clean(
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame | None]:
     tables = [table for table in (items, routings, results) if table is not None]
     for table in tables:
+        numbers = list(table.select_dtypes("float64"))
+        table[numbers] = table[numbers].replace([np.inf, -np.inf], np.nan)
         for name in table.columns.intersection(
             ["ITEM_CD", "ROUT_NO", "JOB_CD", "JOB_NM", "RES_CD"]
         ):
             table[name] = table[name].str.strip().replace("", None)
     for name in ("ITEM_CD", "ROUT_NO", "JOB_CD", "RES_CD"):
         holders = [table for table in tables if name in table]
+        if not holders:
+            continue
         spelling = _spellings(pd.concat([table[name] for table in holders]))
         for table in holders:
             table[name] = table[name].str.casefold().map(spelling).astype("str")
@@ -156,7 +166,10 @@ def _clean(
     ):
         if name not in routings:
             routings[name] = pd.Series(None, index=routings.index, dtype=kind)
-    items = _keyed(items, ["ITEM_CD"]).drop_duplicates("ITEM_CD", keep="last", ignore_index=True)
+    items = _keyed(items, ["ITEM_CD"])
+    if "INSRT_DT" in items:
+        items = items.sort_values("INSRT_DT", na_position="first", kind="stable")
+    items = items.drop_duplicates("ITEM_CD", keep="last").sort_index(ignore_index=True)
     routings = _keyed(routings, ["ITEM_CD", "PROC_SEQ", "JOB_CD"])
     routings = routings.drop_duplicates(["ITEM_CD", "ROUT_NO", "PROC_SEQ", "JOB_CD"])
     routings = routings.reset_index(drop=True)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -24,6 +24,7 @@ from routing_ml.spool import Spool
 DEFAULT_LIMIT = 100_000
 FORMAT = 1
 ONE_DAY = timedelta(days=1)
+SHOWN_CHARACTERS = 80
 
 Progress = Callable[[str, int], None]
 
@@ -59,12 +60,14 @@ def extract(
     if limit < 1:
         raise InputError(f"limit is {limit}, and at least 1 routing row is needed; raise it")
     started = time.monotonic()
-    name = f"training_dataset_{as_of:%Y%m}"
+    name = f"training_dataset_{as_of.year:04}{as_of.month:02}"  # %Y does not fill up with zeros
     with _workspace(out) as work, Source(source) as opened:
         tables = {}
+        attributes = columns.attributes
         for table in (columns.items, columns.routings, columns.results):
             if table is not None:
-                reader = _Reader(opened, table, columns.attributes, as_of)
+                reader = _Reader(opened, table, attributes, as_of)
+                attributes = reader.attributes
                 suffix = "" if table.role == "routings" else f"_{table.role}"
                 path = work / f"{name}{suffix}.parquet"
                 tables[table.role] = reader.copy(path, limit, progress) | {"file": path.name}
@@ -73,7 +76,7 @@ def extract(
             "as_of": as_of.isoformat(),
             "limit": limit,
             "source": opened.label,
-            "attributes": asdict(columns.attributes),
+            "attributes": asdict(attributes),
         }
         manifest = _publish(work, out, name, facts, tables)
     return Extract(
@@ -97,8 +100,9 @@ class _Reader:
             standard: self._spelled(wanted, types) for standard, wanted in table.columns.items()
         }
         self.kinds = {name: table.kinds[name] for name in self.erp_names}
+        self.attributes = attributes
         if table.role == "items":
-            self._add_attributes(types, attributes)
+            self.attributes = self._add_attributes(types, attributes)
         self.schema = pa.schema([(n, typed.ARROW_TYPES[kind]) for n, kind in self.kinds.items()])
         self.entered = table.entered
         self.pushes_down = (
@@ -133,11 +137,12 @@ class _Reader:
         spool.path.unlink()
         return {"read": read, "later": later, "rows": kept, "sorted_by_source": self.pushes_down}
 
-    def _add_attributes(self, types: Mapping[str, type], attributes: Attributes) -> None:
-        """Every other column of the item table whose type can be learned from."""
-        for name in (*attributes.text, *attributes.units, *attributes.units.values()):
-            self._spelled(name, types)
-        used = {*self.erp_names.values(), *self.table.ignore}
+    def _add_attributes(self, types: Mapping[str, type], attributes: Attributes) -> Attributes:
+        """Every other column of the item table whose type can be learned from; `attributes` as
+        the source spells their names.
+        """
+        ignored = [self._spelled(name, types) for name in self.table.ignore]
+        used = {*self.erp_names.values(), *ignored}
         for name, python_type in types.items():
             kind = typed.kind_of(python_type)
             if name in used or kind is None:
@@ -149,6 +154,11 @@ class _Reader:
                 )
             self.erp_names[name] = name
             self.kinds[name] = kind
+        units = attributes.units.items()
+        return Attributes(
+            text=tuple(self._spelled(name, types) for name in attributes.text),
+            units={self._spelled(of, types): self._spelled(unit, types) for of, unit in units},
+        )
 
     def _spelled(self, wanted: str, types: Mapping[str, type]) -> str:
         found = spelled(wanted, list(types))
@@ -164,7 +174,8 @@ class _Reader:
         """All used columns; where the source can compare moments, of few more rows than count.
 
         With a day's slack, for sources round and write moments in their own ways: what counts
-        to the microsecond is decided after reading.
+        to the microsecond is decided after reading. Rows without an item code are all read, for
+        the audit counts them.
         """
         names = tuple(self.erp_names.values())
         if not self.pushes_down or self.entered is None:
@@ -172,25 +183,49 @@ class _Reader:
         entered = self.source.quoted(self.erp_names[self.entered])
         where = f" WHERE ({entered} <= ? OR {entered} IS NULL)"
         if cut is None:
-            return Selection(self.erp_table, names, where, (self.as_of + ONE_DAY,))
+            return Selection(self.erp_table, names, where, (_later(self.as_of),))
         item = self.source.quoted(self.erp_names["ITEM_CD"])
         table = self.source.from_(Selection(self.erp_table, ()))
-        where += f" AND {item} IN (SELECT {item} FROM {table} WHERE {entered} >= ?)"
-        return Selection(self.erp_table, names, where, (self.as_of + ONE_DAY, cut - ONE_DAY))
+        newer = f"SELECT {item} FROM {table} WHERE {entered} >= ?"
+        where += f" AND ({item} IN ({newer}) OR {item} IS NULL)"
+        return Selection(self.erp_table, names, where, (_later(self.as_of), _earlier(cut)))
 
     def _cut(self, limit: int) -> datetime | None:
-        """When the row just beyond the `limit` newest was entered, by the source's own sorting."""
+        """When the row just beyond the `limit` newest was entered, by the source's own sorting;
+        None where there is none, or where the source cannot tell what is older.
+        """
         name = self.erp_names[self.entered or ""]
         entered = self.source.quoted(name)
         selection = Selection(
-            self.erp_table, (name,), f" WHERE {entered} <= ?", (self.as_of + ONE_DAY,)
+            self.erp_table, (name,), f" WHERE {entered} <= ?", (_later(self.as_of),)
         )
         seen = 0
-        for moment in self.source.sorted_values(selection, f"{entered} DESC"):
+        for value in self.source.sorted_values(selection, f"{entered} DESC"):
+            moment = _moment(value)
             seen += moment <= self.as_of
             if seen > limit:
-                return moment
+                return None if self._is_spelled_otherwise_before(moment) else moment
         return None
+
+    def _is_spelled_otherwise_before(self, cut: datetime) -> bool:
+        """Whether a revision at the cut or newer has older rows under another spelling of its item
+        (`ab 1` for `AB 1`), which the source, comparing letter by letter, would leave behind.
+        """
+        item, revision, entered = (
+            self.source.quoted(self.erp_names[name])
+            for name in ("ITEM_CD", "ROUT_NO", self.entered or "")
+        )
+        sql = f"SELECT DISTINCT {item}, {revision} FROM " + self.source.from_(
+            Selection(self.erp_table, ())
+        )
+        written: dict[tuple[str, str], set[object]] = {}
+        for code, number in self.source.rows(f"{sql} WHERE {entered} >= ?", [_earlier(cut)]):
+            written.setdefault((_folded(code), _folded(number)), set()).add(code)
+        older = f"{sql} WHERE {entered} < ? OR {entered} IS NULL"
+        return any(
+            code is not None and code not in written.get((_folded(code), _folded(number)), {code})
+            for code, number in self.source.rows(older, [_earlier(cut)])
+        )
 
     def _typed(self, rows: list) -> pa.RecordBatch:
         arrays = []
@@ -199,12 +234,32 @@ class _Reader:
                 arrays.append(typed.array(values, kind))
             except typed.ConversionError as error:
                 item = rows[error.row][list(self.kinds).index("ITEM_CD")]
+                shown = repr(error.value)
+                if len(shown) > SHOWN_CHARACTERS:
+                    shown = f"{shown[:SHOWN_CHARACTERS]}... ({len(shown):,} characters)"
                 raise InputError(
                     f"{self.source.label}: table {self.table.name}, item {item!r}: "
-                    f"{self.erp_names[name]} is {error.value!r}, where a {kind} is due; "
+                    f"{self.erp_names[name]} is {shown}, where a {kind} is due; "
                     "correct it in the ERP, or name another column in the columns file"
                 ) from error
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+
+
+def _later(moment: datetime) -> datetime:
+    return moment + min(ONE_DAY, datetime.max - moment)
+
+
+def _earlier(moment: datetime) -> datetime:
+    return moment - min(ONE_DAY, moment - datetime.min)
+
+
+def _moment(value: date) -> datetime:
+    """A moment as it is, a date as its midnight."""
+    return value if isinstance(value, datetime) else datetime(value.year, value.month, value.day)
+
+
+def _folded(code: object) -> str:
+    return "" if code is None else str(code).strip().upper()
 
 
 @contextmanager
@@ -215,7 +270,7 @@ def _workspace(out: Path) -> Iterator[Path]:
         try:
             out.mkdir(parents=True, exist_ok=True)
             for left in out.glob(".extract-*"):
-                if left == work or not _is_running(int(left.name.rpartition("-")[2])):
+                if left == work or not _is_running(left.name.rpartition("-")[2]):
                     shutil.rmtree(left, ignore_errors=True)
             work.mkdir()
             yield work
@@ -223,10 +278,10 @@ def _workspace(out: Path) -> Iterator[Path]:
             shutil.rmtree(work, ignore_errors=True)
 
 
-def _is_running(process: int) -> bool:
+def _is_running(process: str) -> bool:
     try:
-        os.kill(process, 0)
-    except ProcessLookupError:
+        os.kill(int(process), 0)
+    except (ProcessLookupError, ValueError, OverflowError):
         return False
     except PermissionError:
         pass
@@ -238,10 +293,14 @@ def _publish(work: Path, out: Path, name: str, facts: dict, tables: dict) -> dic
     for table in tables.values():
         path = work / table["file"]
         table |= {"sha256": files.sha256(path), "bytes": path.stat().st_size}
-    for table in tables.values():
-        files.fsync(work / table["file"])
-        (work / table["file"]).replace(out / table["file"])
     manifest = facts | {"tables": tables}
     text = json.dumps(manifest, indent=1, ensure_ascii=False)
-    files.atomic_write(out / f"{name}.json", text + "\n")
+    # All are written before the first is moved: a full disk stops it here or not at all.
+    files.atomic_write(work / f"{name}.json", text + "\n")
+    names = [*(table["file"] for table in tables.values()), f"{name}.json"]
+    for file in names:
+        files.fsync(work / file)
+    for file in names:
+        (work / file).replace(out / file)
+    files.fsync(out)
     return manifest

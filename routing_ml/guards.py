@@ -15,6 +15,12 @@ GUARDS = {
     "resource_accuracy": ("machine accuracy", 0.01),
 }
 """What each guard is called, and by how much worse (a fraction) it stops a promotion when shown."""
+COLUMNS = {
+    "operation_f1": ("tp", "fp", "fn"),
+    "run_time_error": ("run_ape",),
+    "setup_time_error": ("setup_ape",),
+    "resource_accuracy": ("resource_hits", "resource_total"),
+}
 
 
 @dataclass(frozen=True)
@@ -58,16 +64,18 @@ def _ratios(
     key: str, mine: pd.DataFrame, base: pd.DataFrame
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int]:
     """What is divided by what for each side, and +1 when more is worse."""
+    m, b = ({c: f[c].to_numpy(float) for c in COLUMNS[key]} for f in (mine, base))
     if key == "operation_f1":
-        a, b = 2.0 * mine["tp"], 2.0 * base["tp"]
-        a_of, b_of = a + mine["fp"] + mine["fn"], b + base["fp"] + base["fn"]
+        hits, of = (
+            [2 * s["tp"] for s in (m, b)],
+            [2 * s["tp"] + s["fp"] + s["fn"] for s in (m, b)],
+        )
     elif key == "resource_accuracy":
-        a, b = mine["resource_hits"], base["resource_hits"]
-        a_of, b_of = mine["resource_total"], base["resource_total"]
+        hits, of = ([s["resource_hits"] for s in (m, b)], [s["resource_total"] for s in (m, b)])
     else:
-        column = {"run_time_error": "run_ape", "setup_time_error": "setup_ape"}[key]
-        a_of = b_of = mine[column].notna() & base[column].notna()
+        (column,) = COLUMNS[key]
+        both = np.isfinite(m[column]) & np.isfinite(b[column])
         # An error of several hundred per cent is one mistake, not several.
-        a, b = (f[column].clip(upper=1.0).where(a_of, 0.0) for f in (mine, base))
-    first, first_of, second, second_of = (x.to_numpy(float) for x in (a, a_of, b, b_of))
-    return first, first_of, second, second_of, 1 if key.endswith("_error") else -1
+        hits = [np.where(both, np.minimum(s[column], 1.0), 0.0) for s in (m, b)]
+        of = [both.astype(float)] * 2
+    return hits[0], of[0], hits[1], of[1], 1 if key.endswith("_error") else -1

@@ -85,10 +85,10 @@ def _items(proposals: pd.DataFrame, truth: pd.DataFrame, matched: pd.DataFrame) 
         frame[name] = matched.groupby("ITEM_CD", sort=False)[name].median().reindex(index)
     known = matched[matched["RES_CD_true"].notna()]
     right = known["RES_CD_true"] == known["RES_CD"]
-    hits = right.groupby(known["ITEM_CD"], sort=False).sum()
-    frame["resource_hits"] = hits.reindex(index, fill_value=0).astype(int)
+    found = right.astype(int).groupby(known["ITEM_CD"], sort=False).sum()
+    frame["resource_hits"] = found.reindex(index, fill_value=0)
     total = known.groupby("ITEM_CD", sort=False).size()
-    frame["resource_total"] = total.reindex(index, fill_value=0).astype(int)
+    frame["resource_total"] = total.reindex(index, fill_value=0)
     return frame
 
 

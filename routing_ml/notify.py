@@ -35,7 +35,7 @@ MAX_TEXT = 3_000  # what a Slack section block takes
 MAX_NAME = 80
 
 log = logging.getLogger(__name__)
-# slack_sdk logs the webhook's address, which is a secret, when it retries; the errors are told here.
+# slack_sdk logs the webhook's address, a secret, when it retries; what went wrong is told here.
 _SILENT = logging.getLogger(f"{__name__}.slack_sdk")
 _SILENT.setLevel(logging.CRITICAL + 1)
 

@@ -2,9 +2,11 @@
 connection string. The traps of the MDBTools driver are dodged here and nowhere else.
 """
 
+import ctypes
 import os
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,15 @@ ACCESS_SIGNATURES = (b"Standard Jet DB\x00", b"Standard ACE DB\x00")
 JET3_VERSION = 0
 BATCH_ROWS = 4_000
 CONNECT_TIMEOUT_S = 15
+# PostgreSQL's driver holds a whole result in memory unless it is told not to.
+POSTGRESQL_OPTIONS = f";UseDeclareFetch=1;Fetch={BATCH_ROWS}"
+# What SQLite's and PostgreSQL's drivers hand over as text though it is a number.
+NUMBER_TYPES = re.compile(r"(?i)bool|decimal|numeric")
+CONNECTION_STRING = re.compile(r"\s*[A-Za-z][\w -]*=")
+SECRET = re.compile(
+    r"(?i)(\b[^;={}]*(?:pwd|password|token|secret|key)[^;={}]*=)(\{(?:[^}]|\}\})*\}|[^;]*)"
+)
+URL_SECRET = re.compile(r"(://[^:/@]*:)(.*)(?=@)")
 
 
 @dataclass(frozen=True)
@@ -35,12 +46,13 @@ class Source:
 
     def __init__(self, source: str) -> None:
         self.label = label(source)
-        try:
-            self._connection = pyodbc.connect(
-                connection_string(source), autocommit=True, timeout=CONNECT_TIMEOUT_S
-            )
-        except pyodbc.Error as error:
-            raise self._failed("cannot be opened", error) from error
+        self._secrets = secrets(source)
+        text = connection_string(source)
+        self.is_mdbtools = "mdbtools" in text.lower()
+        self._connection = self._connect(text)
+        if self._info(pyodbc.SQL_DRIVER_NAME).lower().startswith("psqlodbc"):
+            self._connection.close()
+            self._connection = self._connect(text.rstrip("; ") + POSTGRESQL_OPTIONS)
         self.is_mdbtools = self._info(pyodbc.SQL_DBMS_NAME).upper().startswith("MDBTOOLS")
         if self.is_mdbtools:
             # Text as it comes, UTF-8, without the way through UTF-16: a fifth less time.
@@ -56,10 +68,13 @@ class Source:
     def table(self, name: str) -> str:
         """The table or view called `name`, in the source's own spelling of it."""
         schema, _, plain = name.rpartition(".")
-        try:
+        with self._calling("its tables cannot be listed"):
             rows = self._connection.cursor().tables(schema=schema or None).fetchall()
-        except pyodbc.Error as error:
-            raise self._failed("cannot list its tables", error) from error
+        if not rows and self.is_mdbtools:
+            raise InputError(
+                f"{self.label} has no tables: it is damaged or truncated; "
+                "restore the file from a copy"
+            )
         names = [row.table_name for row in rows if "SYSTEM" not in (row.table_type or "").upper()]
         found = spelled(plain, names)
         if found is None:
@@ -72,17 +87,26 @@ class Source:
 
     def types(self, table: str) -> dict[str, type]:
         """The columns of `table` in its order, each with the Python type its values come as."""
-        names = ", ".join(self.quoted(name) for name in self._column_names(table)) or "*"
-        # Executing without fetching: MDBTools reads no row for it.
-        cursor = self._execute(f"SELECT {names} FROM {self.from_(Selection(table, ()))}")
-        types = {column[0]: column[1] for column in cursor.description}
-        cursor.close()
+        schema, _, plain = table.rpartition(".")
+        # Executing without fetching: MDBTools, which knows no such condition, reads no row for it.
+        where = "" if self.is_mdbtools else " WHERE 1 = 0"
+        cursor = self._execute(f"SELECT * FROM {self.from_(Selection(table, (), where))}")
+        with self._calling(f"the columns of {table} cannot be listed"):
+            # SQLite's driver lets garbage follow on names with umlauts, after a NUL.
+            types = {column[0].partition("\0")[0]: column[1] for column in cursor.description}
+            cursor.close()
+            for row in self._connection.cursor().columns(table=plain, schema=schema or None):
+                # The catalog takes the `_` of a name for a wildcard.
+                if row.table_name == plain and types.get(row.column_name) is str:
+                    types[row.column_name] = float if NUMBER_TYPES.match(row.type_name) else str
         return types
 
     def count(self, selection: Selection) -> int:
         """`COUNT(*)` of the selection. MDBTools returns it as text."""
         sql = f"SELECT COUNT(*) FROM {self.from_(selection)}"
-        return int(self._execute(sql, selection.parameters).fetchone()[0])
+        cursor = self._execute(sql, selection.parameters)
+        with self._calling(f"table {selection.table} cannot be counted"):
+            return int(cursor.fetchone()[0])
 
     def can_sort(self) -> bool:
         """Whether the driver understands ORDER BY and `?`; MDBTools understands neither."""
@@ -92,34 +116,26 @@ class Source:
         """Rows in batches of BATCH_ROWS, `count(selection)` of them in all.
 
         Raises InputError when the source ends before its own count says, as a truncated Access
-        file does without an error. After the last row MDBTools returns the last page's rows
-        again, for ever, so that nothing is fetched past a short batch or past the count.
+        file does without an error. After MDBTools has said that there is no more row it returns
+        the last page's rows again, for ever, so that nothing is fetched past a short batch; at an
+        end that falls on a full batch's it says so with an empty one.
         """
         expected = self.count(selection)
         columns = ", ".join(self.quoted(name) for name in selection.columns)
         sql = f"SELECT {columns} FROM {self.from_(selection)}"
         cursor = self._execute(sql, selection.parameters)
         seen = 0
-        last: list[Any] = []
-        while not (self.is_mdbtools and seen == expected):
-            asked = min(BATCH_ROWS, expected - seen) if self.is_mdbtools else BATCH_ROWS
-            try:
-                rows = cursor.fetchmany(asked)
-            except (pyodbc.Error, ValueError, UnicodeDecodeError) as error:
-                raise InputError(
-                    f"{self.label}: table {selection.table} cannot be read after row {seen}: "
-                    f"{_reason(error)}; correct the row in the ERP or restore the file"
-                ) from error
-            if self.is_mdbtools and _repeats(last, rows):
-                break
+        more = True
+        while more:
+            step = "correct the row in the ERP or restore the file"
+            with self._calling(f"table {selection.table} cannot be read after row {seen}", step):
+                rows = cursor.fetchmany(BATCH_ROWS)
             if rows:
                 yield rows
             seen += len(rows)
-            last = rows
-            if len(rows) < asked:
-                break
+            more = len(rows) == BATCH_ROWS
         cursor.close()
-        if seen != expected:
+        if seen != expected and not self._changed(selection, expected, seen):
             raise InputError(
                 f"{self.label}: table {selection.table} has {seen} rows where its header says "
                 f"{expected}: the file is truncated or was changed while it was read; "
@@ -130,9 +146,15 @@ class Source:
         """The first column of the selection, sorted by the source: `order` is an SQL term."""
         name = self.quoted(selection.columns[0])
         sql = f"SELECT {name} FROM {self.from_(selection)} ORDER BY {order}"
-        cursor = self._execute(sql, selection.parameters)
-        while rows := cursor.fetchmany(BATCH_ROWS):
-            yield from (row[0] for row in rows)
+        for row in self.rows(sql, selection.parameters):
+            yield row[0]
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[Any]:
+        """The rows of a query, of a source other than MDBTools."""
+        cursor = self._execute(sql, parameters)
+        with self._calling("it cannot be read"):
+            while rows := cursor.fetchmany(BATCH_ROWS):
+                yield from rows
 
     def quoted(self, name: str) -> str:
         """A column's name as an identifier of this source's SQL."""
@@ -142,16 +164,19 @@ class Source:
         """The selection's table and condition in this source's SQL."""
         return ".".join(map(self.quoted, selection.table.split("."))) + selection.where
 
-    def _column_names(self, table: str) -> list[str]:
-        schema, _, plain = table.rpartition(".")
-        rows = self._connection.cursor().columns(table=plain, schema=schema or None).fetchall()
-        return [row.column_name for row in rows]
+    def _changed(self, selection: Selection, before: int, seen: int) -> bool:
+        """Whether rows came or went while they were read, which files do not do."""
+        if self.is_mdbtools:
+            return False
+        return min(before, after := self.count(selection)) <= seen <= max(before, after)
+
+    def _connect(self, text: str) -> pyodbc.Connection:
+        with self._calling("it cannot be opened"):
+            return pyodbc.connect(text, autocommit=True, timeout=CONNECT_TIMEOUT_S)
 
     def _execute(self, sql: str, parameters: Sequence[Any] = ()) -> pyodbc.Cursor:
-        try:
+        with self._calling("it cannot be read"):
             return self._connection.cursor().execute(sql, *parameters)
-        except pyodbc.Error as error:
-            raise self._failed("cannot be read", error) from error
 
     def _info(self, what: int) -> str:
         try:
@@ -159,11 +184,20 @@ class Source:
         except pyodbc.Error:
             return ""
 
-    def _failed(self, what: str, error: Exception) -> InputError:
-        return InputError(
-            f"{self.label} {what} through ODBC: {_reason(error)}; "
-            "check ROUTING_ML_SOURCE and that the driver it names is installed"
-        )
+    @contextmanager
+    def _calling(self, what: str, step: str = "") -> Iterator[None]:
+        """Turns the driver's errors into one line, without the source's secrets."""
+        try:
+            with _quiet(self.is_mdbtools):
+                yield
+        except (pyodbc.Error, ValueError, TypeError) as error:
+            reason = " ".join(str(error.args[-1] if error.args else error).split())
+            for secret in self._secrets:
+                reason = reason.replace(secret, "***")
+            if self.is_mdbtools:
+                step = step or "the file may be damaged or truncated: restore it from a copy"
+            step = step or "check ROUTING_ML_SOURCE and that the driver it names is installed"
+            raise InputError(f"{self.label}: {what} through ODBC: {reason}; {step}") from error
 
 
 def connection_string(source: str) -> str:
@@ -171,8 +205,13 @@ def connection_string(source: str) -> str:
 
     Raises InputError for a path that is no readable, whole Access file.
     """
-    if "=" in source and not Path(source).exists():
+    if CONNECTION_STRING.match(source):
         return source
+    if "://" in source:
+        raise InputError(
+            f"{label(source)} is a URL; write an ODBC connection string instead, such as "
+            "DRIVER={PostgreSQL Unicode};SERVER=...;DATABASE=...;UID=...;PWD=..."
+        )
     path = Path(source).expanduser().absolute()
     _check_access_file(path)
     drivers = pyodbc.drivers()
@@ -193,8 +232,14 @@ def label(source: str) -> str:
     >>> label("DRIVER={PostgreSQL Unicode};SERVER=erp;UID=ml;PWD={a;b}")
     'DRIVER={PostgreSQL Unicode};SERVER=erp;UID=ml;PWD=***'
     """
-    secret = r"(?i)\b([^;=]*(?:pwd|password|token|secret|key)[^;=]*)=(\{(?:[^}]|\}\})*\}|[^;]*)"
-    return re.sub(secret, r"\1=***", source)
+    return SECRET.sub(r"\1***", URL_SECRET.sub(r"\1***", source))
+
+
+def secrets(source: str) -> list[str]:
+    """The secrets in a connection string, as written and without their braces, longest first."""
+    found = {match[2] for pattern in (SECRET, URL_SECRET) for match in pattern.finditer(source)}
+    found |= {text.strip("{}").replace("}}", "}") for text in found}
+    return sorted(filter(None, found), key=len, reverse=True)
 
 
 def _check_access_file(path: Path) -> None:
@@ -230,16 +275,23 @@ def spelled(name: str, names: Sequence[str]) -> str | None:
     return alike.pop() if len(alike) == 1 else None
 
 
-def _repeats(last: list[Any], rows: list[Any]) -> bool:
-    """Whether `rows` only says the end of `last` again and again, as MDBTools does at an end
-    that falls on the end of a batch.
+@contextmanager
+def _quiet(muted: bool) -> Iterator[None]:
+    """Keeps what MDBTools prints of its own about a damaged file off both outputs: its lines come
+    between a command's one line of error and in its JSON. For the calls of the driver only.
     """
-    if not last or not rows or rows[0] not in last:
-        return False
-    page = last[last.index(rows[0]) :]
-    return len(rows) >= 3 * len(page) and rows[: 3 * len(page)] == page * 3
-
-
-def _reason(error: Exception) -> str:
-    text = " ".join(str(error.args[-1] if error.args else error).split())
-    return re.sub(r"(?i)(pwd|password)=[^;)]*", r"\1=***", text)
+    if not muted or not hasattr(os, "fork"):
+        yield
+        return
+    kept = [(number, os.dup(number)) for number in (1, 2)]
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        for number, _ in kept:
+            os.dup2(nowhere, number)
+        yield
+    finally:
+        ctypes.CDLL(None).fflush(None)
+        for number, copy in kept:
+            os.dup2(copy, number)
+            os.close(copy)
+        os.close(nowhere)

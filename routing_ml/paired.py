@@ -80,7 +80,7 @@ def interval(better: int, worse: int, items: int, alpha: float) -> tuple[float, 
 
     def bound(outer: float, sign: int) -> float:
         inner = middle
-        for _ in range(60):
+        for _ in range(40):
             trial = (inner + outer) / 2
             if sign * float(score(better, worse, items, trial)) < z:
                 inner = trial

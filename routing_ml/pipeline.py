@@ -197,6 +197,14 @@ def decide(
     newest = dataset.newest_routings(data.routings)
     newest = newest[newest["ITEM_CD"].isin(data.items["ITEM_CD"])]
     _, held_out = dataset.split(data.items, newest)
+    as_of = data.manifest["as_of"]
+    if active and active.manifest["as_of"] > as_of:
+        # On items of the past, which the limit has kept from it, it could seem the worse one.
+        reason = (
+            f"the model in use was fitted on later data (as of {active.manifest['as_of']}, "
+            f"this run's are as of {as_of}): it stays; retrain with a later as-of"
+        )
+        return comparison.Decision(None, reason, len(held_out), {})
     unfit = {
         name: f"{name}: fitted on everything it agrees with its twin on only "
         f"{version.manifest['agreement']:.1%} of the newest items' operations"

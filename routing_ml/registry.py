@@ -107,9 +107,12 @@ class Registry:
                 "'routing-ml models' lists them"
             )
         folder = self.folder / name
-        if folder.is_symlink() or not folder.is_dir():
-            raise ModelError(f"no version {name} in {self.folder}: 'routing-ml models' lists them")
-        return Version(name, folder, read_manifest(folder))
+        with files.told_as(ModelError, f"{name} cannot be read"):
+            if folder.is_symlink() or not folder.is_dir():
+                raise ModelError(
+                    f"no version {name} in {self.folder}: 'routing-ml models' lists them"
+                )
+            return Version(name, folder, read_manifest(folder))
 
     def versions(self) -> list[Version]:
         """The finished versions whose manifest can be read, oldest first."""
@@ -260,7 +263,8 @@ class Registry:
         from filelock import Timeout  # 80 ms to import; reading the active model needs no lock
 
         with files.told_as(ModelError, f"{self.folder} cannot be used for models"):
-            self.folder.mkdir(parents=True, exist_ok=True)
+            # The trash now, for on a full disk prune could not make it.
+            self._trash.mkdir(parents=True, exist_ok=True)
             lock = _file_lock(self.folder / ".lock")
             try:
                 lock.acquire(timeout=self.lock_seconds)

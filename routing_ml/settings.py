@@ -9,6 +9,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from routing_ml.errors import SettingError
+from routing_ml.store import default_url
 
 DEFAULT_SOURCE = "default"
 SAMPLE = Path(__file__).resolve().parent.parent / "sample" / "factory_sample.accdb"
@@ -19,6 +20,7 @@ class Settings:
     """Where things are and whom to tell; see the README's table of settings."""
 
     home: Path
+    store_url: str
     sources: Mapping[str, str]
     columns: Mapping[str, Path] = field(default_factory=dict)
     timezone: ZoneInfo = field(default_factory=lambda: ZoneInfo("Asia/Seoul"))
@@ -50,8 +52,10 @@ class Settings:
         if gate not in ("warning", "error"):
             raise SettingError(f"ROUTING_ML_NULL_GATE is {gate!r}; set it to warning or error")
         columns = _named(given, "ROUTING_ML_COLUMNS")
+        home = Path(given.get("ROUTING_ML_HOME", "var")).absolute()
         return cls(
-            home=Path(given.get("ROUTING_ML_HOME", "var")).absolute(),
+            home=home,
+            store_url=given.get("ROUTING_ML_STORE_URL") or default_url(home),
             sources={DEFAULT_SOURCE: str(SAMPLE)} | _named(given, "ROUTING_ML_SOURCE"),
             columns={name: Path(path) for name, path in columns.items()},
             timezone=timezone,

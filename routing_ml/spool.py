@@ -16,6 +16,7 @@ from routing_ml.typed import EPOCH, MICROSECOND, MISSING_INT, array, integers, s
 
 CHUNK_ROWS = 32_768
 SAMPLED_EVERY = 64
+UNDATED = MISSING_INT + 1  # before all moments, and not a null itself
 SORT_KEYS = ("ITEM_CD", "ROUT_NO", "PROC_SEQ")
 
 
@@ -54,21 +55,24 @@ class Spool:
         self._writer.close()
         if self.limit and len(self._newest) > self.limit:
             moment = int(np.sort(self._newest)[-self.limit - 1])
-            self.cut = datetime.min if moment == MISSING_INT else EPOCH + moment * MICROSECOND
+            self.cut = datetime.min if moment == UNDATED else EPOCH + moment * MICROSECOND
         self._newest = np.empty(0, dtype=np.int64)
 
     def newest_revisions(self) -> pa.Array | None:
         """Keys of the revisions entered last, each whole, `limit` rows at most; None for all.
 
         A revision is as new as its newest row; ties go by key. Only revisions with a row at the
-        cut or later can be among them, so that about `limit` keys are held at most.
+        cut or later can be among them, so that about `limit` keys are held at most (all of them
+        where so few rows are dated that the cut is among those that are not).
         """
         if self.cut is None or self.limit is None:
             return None
         cut = scalar(self.cut, "date")
         recent: set[str] = set()
         for batch in self.batches():
-            rows = batch.filter(pc.greater_equal(batch[self.entered], cut))
+            rows = batch
+            if self.cut > datetime.min:
+                rows = batch.filter(pc.greater_equal(batch[self.entered], cut))
             recent.update(_revision_keys(rows).to_pylist())
         newest: dict[str, int] = {}
         rows_of: Counter[str] = Counter()
@@ -77,7 +81,7 @@ class Spool:
             for key, moment in zip(keys, moments, strict=True):
                 if key in recent:
                     rows_of[key] += 1
-                    newest[key] = max(moment, newest.get(key, MISSING_INT))
+                    newest[key] = max(moment, newest.get(key, UNDATED))
         order = sorted(rows_of, key=lambda key: (-newest[key], key))
         together = np.cumsum([rows_of[key] for key in order])
         return array(order[: int((together <= self.limit).sum())], "text")
@@ -89,7 +93,10 @@ class Spool:
         and ties of the keys go by the other columns.
         """
         keys = [name for name in SORT_KEYS if name in self.schema.names]
-        order = [(name, "ascending") for name in dict.fromkeys([*keys, *self.schema.names])]
+        # Nulls first: they are in the first range, wherever that ends.
+        order = [
+            (name, "ascending", "at_start") for name in dict.fromkeys([*keys, *self.schema.names])
+        ]
         kept = 0
         waiting = pa.Table.from_batches([], self.schema)
         with pq.ParquetWriter(path, self.schema, compression="zstd") as writer:
@@ -97,7 +104,8 @@ class Spool:
                 parts = [_within(batch, low, high, revisions) for batch in self.batches()]
                 rows = pa.Table.from_batches(parts, self.schema)
                 kept += rows.num_rows
-                waiting = pa.concat_tables([waiting, rows.sort_by(order)]).combine_chunks()
+                rows = rows.take(pc.sort_indices(rows, order))
+                waiting = pa.concat_tables([waiting, rows]).combine_chunks()
                 while waiting.num_rows >= CHUNK_ROWS:
                     writer.write_table(waiting.slice(0, CHUNK_ROWS))
                     waiting = waiting.slice(CHUNK_ROWS)
@@ -112,9 +120,9 @@ class Spool:
                 yield reader.get_batch(index)
 
     def _moments(self, batch: pa.RecordBatch) -> np.ndarray:
-        """When each row was entered, in microseconds since 1970; MISSING_INT where unknown."""
+        """When each row was entered, in microseconds since 1970; UNDATED where unknown."""
         moments = batch[self.entered].cast(pa.int64())
-        return integers(pc.coalesce(moments, scalar(MISSING_INT, "whole number")))
+        return integers(pc.coalesce(moments, scalar(UNDATED, "whole number")))
 
     def _ranges(self) -> list[tuple[str | None, str | None]]:
         """Bounds (low <= code < high) that part the item codes into ranges of about CHUNK_ROWS."""

@@ -306,7 +306,7 @@ class Store(Records):
         ]
         kls = [row[3] for row in found]
         return {
-            "period_days": days,
+            **empty_summary(days),
             "drift_count": len(events),
             "max_kl_divergence": max(kls, default=0.0),
             "avg_kl_divergence": sum(kls) / len(kls) if kls else 0.0,
@@ -371,6 +371,18 @@ class Store(Records):
             (first.isoformat(), day.isoformat(), epoch),
         )
         return int(found[0][0])
+
+
+def empty_summary(days: int) -> dict[str, Any]:
+    """The drift summary of a store that knows no verdict."""
+    return {
+        "period_days": days,
+        "drift_count": 0,
+        "max_kl_divergence": 0.0,
+        "avg_kl_divergence": 0.0,
+        "should_retrain": False,
+        "events": [],
+    }
 
 
 def _outcome(succeeded: Any) -> str:

@@ -5,6 +5,8 @@ Standard library only: this runs before anything is installed.
 
 import argparse
 import ast
+import contextlib
+import ctypes.util
 import fcntl
 import hashlib
 import os
@@ -13,7 +15,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,7 +25,7 @@ VENV = ROOT / ".venv"
 BASE_PYTHON: str = getattr(sys, "_base_executable", sys.executable)
 UV = "uv==0.13.9"
 
-RUN_PACKAGES = ("odbc-mdbtools",)  # brings unixODBC's manager with it
+RUN_PACKAGES = ("unixodbc", "odbc-mdbtools")
 TEST_PACKAGES = ("libsqliteodbc", "odbc-postgresql", "postgresql", "mdbtools")
 
 Say = Callable[[str], None]
@@ -44,8 +47,7 @@ def prepare(say: Say, *, tests: bool = False, log: Path | None = None) -> None:
     except OSError as error:
         raise SetupError(f"{log} cannot be written ({error.strerror}); make it writable") from error
     # Two starts at once would otherwise build the same folder; the second waits.
-    with (ROOT / "var" / "setup.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with _alone():
         packages = [*RUN_PACKAGES, *(TEST_PACKAGES if tests else ())]
         if not _ready("requirements.txt") and not _can_make_venv():
             packages.append(f"python{sys.version_info.major}.{sys.version_info.minor}-venv")
@@ -54,6 +56,17 @@ def prepare(say: Say, *, tests: bool = False, log: Path | None = None) -> None:
         if tests and not _ready("requirements-dev.txt"):
             _install_python_packages(["-r", str(ROOT / "requirements-dev.txt")], log)
             _mark_ready("requirements-dev.txt")
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Hold the checkout's own folder locked."""
+    folder = os.open(ROOT, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 # System packages
@@ -96,10 +109,11 @@ def _is_installed(package: str) -> bool:
             ["dpkg-query", "-W", "-f=${db:Status-Status}", package], capture_output=True, text=True
         )
         return asked.stdout == "installed"
-    if package.endswith("-venv"):
-        return False
-    drivers = Path("/etc/odbcinst.ini")
+    # Another distribution, other names: see whether what they bring is there.
+    if package == "unixodbc":
+        return ctypes.util.find_library("odbc") is not None
     if package == "odbc-mdbtools":
+        drivers = Path("/etc/odbcinst.ini")
         return drivers.exists() and "[MDBTools]" in drivers.read_text()
     return False
 
@@ -185,10 +199,10 @@ def _mark_ready(requirements: str) -> None:
 
 def _fingerprint(requirements: str) -> str:
     """What the environment depends on: the pins, the project's metadata, the Python, the place."""
-    files = [ROOT / requirements, ROOT / "pyproject.toml"]
-    parts = [file.read_bytes() for file in files]
-    parts += [sys.version.encode(), str(ROOT).encode()]
-    return hashlib.sha256(b"\0".join(parts)).hexdigest()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    metadata = [project["build-system"], project["project"], project["tool"]["setuptools"]]
+    parts = [(ROOT / requirements).read_text(), repr(metadata), sys.version, str(ROOT)]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def _call(command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> None:

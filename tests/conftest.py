@@ -1,17 +1,15 @@
-"""What the tests share: the sample, a state folder, a PostgreSQL of their own."""
+"""What the tests share: the sample, a state folder, a PostgreSQL."""
 
 import atexit
 import os
 import shutil
 import socket
-import subprocess
 import tempfile
-import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from postgresql import PostgreSQL, running
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "sample" / "factory_sample.accdb"
@@ -47,75 +45,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@dataclass(frozen=True)
-class Postgres:
-    """A running server on loopback; every client is trusted."""
-
-    port: int
-    user: str = "postgres"
-    host: str = "127.0.0.1"
-
-    def url(self, database: str = "postgres") -> str:
-        """The address of a database, as `ROUTING_ML_STORE_URL` takes it."""
-        return f"postgresql://{self.user}@{self.host}:{self.port}/{database}"
-
-    def odbc(self, database: str = "postgres") -> str:
-        """The connection string of a database for Debian's ODBC driver."""
-        return (
-            f"DRIVER={{PostgreSQL Unicode}};SERVER={self.host};PORT={self.port};"
-            f"DATABASE={database};UID={self.user}"
-        )
-
-
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    """Debian's PostgreSQL in a temporary folder, run as an ordinary user: it refuses root."""
-    versions = Path("/usr/lib/postgresql").glob("*/bin")
-    programs = max(versions, key=lambda path: float(path.parent.name), default=None)
-    assert programs, "PostgreSQL is not installed; script/test installs it"
-    account = {"user": "postgres", "group": "postgres", "extra_groups": []}
-    as_user = account if os.geteuid() == 0 else {}
-    server = Postgres(free_port())
-    folder = Path(tempfile.mkdtemp(prefix="routing-ml-postgres-"))
-    data = folder / "data"
-    if as_user:
-        shutil.chown(folder, "postgres", "postgres")
-
-    def call(*command: str) -> None:
-        subprocess.run(command, check=True, cwd=folder, stdout=subprocess.DEVNULL, **as_user)
-
-    options = f"-c listen_addresses={server.host} -p {server.port} -k {folder} -c fsync=off"
-    control = [str(programs / "pg_ctl"), "-D", str(data), "-w"]
-    try:
-        call(
-            str(programs / "initdb"),
-            "-D",
-            str(data),
-            "-U",
-            server.user,
-            "-A",
-            "trust",
-            "-E",
-            "UTF8",
-        )
-        call(*control, "-o", options, "-l", str(folder / "server.log"), "start")
-        try:
-            yield server
-        finally:
-            call(*control, "-m", "immediate", "stop")
-    finally:
-        shutil.rmtree(folder)
-
-
-@pytest.fixture
-def postgres_database(postgres: Postgres) -> str:
-    """The name of a new, empty database on that server."""
-    import psycopg
-
-    name = f"test_{uuid.uuid4().hex}"
-    with psycopg.connect(postgres.url(), autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
-    return name
+def postgresql() -> Iterator[PostgreSQL]:
+    """A PostgreSQL on loopback for all tests; one that is to be stopped has `running` itself."""
+    with running() as server:
+        yield server
 
 
 def free_port() -> int:

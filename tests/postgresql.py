@@ -24,6 +24,12 @@ class PostgreSQL:
         self.folder, self.port = folder, port
         self.url = f"postgresql://ml:s3cret%2Bword@127.0.0.1:{port}/store"
 
+    def fresh(self, name: str) -> str:
+        """Make the database `name` anew, empty; returns its URL."""
+        self.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        self.execute(f"CREATE DATABASE {name}")
+        return self.url.removesuffix("/store") + f"/{name}"
+
     def start(self) -> None:
         """Start the server (again)."""
         _run("pg_ctl", "start", "-w", "-s", "-D", self.data, "-l", self.folder / "log")

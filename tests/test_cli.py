@@ -79,7 +79,9 @@ def test_extract_audit_train_and_evaluate_follow_one_another(run: Run, tmp_path:
     figures = json.loads(out)
     assert code == 0
     assert figures["items"] == 356
-    assert {"exact_match", "operation_precision", "operation_recall", "operation_f1"} <= set(figures)
+    assert {"exact_match", "operation_precision", "operation_recall", "operation_f1"} <= set(
+        figures
+    )
     assert {"edit_similarity", "run_time_mdape", "setup_time_mdape"} <= set(figures)
 
 

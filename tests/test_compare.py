@@ -145,6 +145,18 @@ def test_a_fresh_fit_also_answers_to_the_years_better_versions():
     assert case(decision, "boosted").reference_level == pytest.approx(0.05 / 12)
 
 
+def test_a_fresh_fit_is_no_more_than_a_third_of_the_margin_behind_a_reference():
+    for behind, winner in ((6, "boosted"), (7, None)):
+        decision = decide(
+            scores(1_899),
+            {"boosted": scores(1_900)},
+            champion_method="boosted",
+            references={"model_20260101_000000": scores(1_900 + behind)},
+        )
+        assert decision.winner == winner
+    assert "more than a third of 1 point behind model_20260101_000000, which" in decision.reason
+
+
 def test_a_reference_that_does_no_better_than_the_champion_is_not_asked():
     decision = decide(
         scores(356, items=356),
@@ -315,7 +327,7 @@ def test_a_guard_does_not_stop_what_is_better_or_worse_by_less_than_matters():
 
 def test_a_guard_does_not_stop_what_chance_explains():
     wild = SAME.assign(setup_ape=0.06)
-    wild.loc["I0", "setup_ape"] = 1e9  # one item, however wrong, is one item
+    wild.loc["I0":"I3", "setup_ape"] = 1e9  # four items, however wrong, are four items
     assert stopping(wild) == []
     few = CHAMPION[:20], CHAMPION[:20].copy()
     few[1].loc["I0", "run_ape"] = 0.9
@@ -381,7 +393,7 @@ def test_the_interval_holds_what_the_score_test_does_not_rule_out():
     score = paired.score
     assert float(score(14, 43, 300, low)) == pytest.approx(1.96, abs=1e-3)
     assert float(score(14, 43, 300, high)) == pytest.approx(-1.96, abs=1e-3)
-    assert paired.interval(0, 0, 0, 0.05) == (-1.0, 1.0)
+    assert paired.interval(0, 0, 0, 0.05) == (-1.0, 1.0) and paired.p_value(0, 0, 0) == 1.0
     assert paired.interval(5, 0, 5, 0.05)[1] <= 1.0
 
 

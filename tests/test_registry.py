@@ -1,5 +1,7 @@
+import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from routing_ml import files
 from routing_ml.errors import ModelError
 from routing_ml.registry import Registry, Version
 
@@ -31,7 +34,9 @@ def fsynced(monkeypatch):
     """The files handed to fsync, in order. Without its wait (a disk's 5 ms, thousands of times):
     what a killed process leaves does not depend on it."""
     paths: list[str] = []
-    monkeypatch.setattr(os, "fsync", lambda fd: paths.append(os.readlink(f"/proc/self/fd/{fd}")))
+    monkeypatch.setattr(
+        os, "fsync", lambda fd: paths.append(str(Path(f"/proc/self/fd/{fd}").readlink()))
+    )
     return paths
 
 
@@ -299,7 +304,9 @@ def test_a_link_to_what_is_no_version_is_refused_until_one_is_promoted(registry,
     (name,) = put_into_use(registry, "a")
     (registry.folder / "active").unlink()
     (registry.folder / "active").symlink_to(target)
-    with pytest.raises(ModelError, match=target):
+    with pytest.raises(
+        ModelError, match=f"active (points to|model cannot be used: no).* ?{target}"
+    ):
         registry.active()
     registry.promote(name, **WHO)
     assert registry.active() == registry.get(name)
@@ -341,6 +348,25 @@ def test_a_full_disk_stops_a_switch_before_anything_changed(registry):
     assert leftovers(registry) == []
 
 
+def test_a_switch_that_fails_after_the_link_changed_is_still_recorded(registry, monkeypatch):
+    first, second = put_into_use(registry, "a")[0], add(registry, "b").name
+
+    def fail_late(path: Path, target: str) -> None:
+        replace_link(path, target)
+        raise OSError(errno.EIO, "Input/output error")  # as the fsync after the rename may
+
+    replace_link = files.replace_link
+    monkeypatch.setattr(files, "replace_link", fail_late)
+    with pytest.raises(ModelError, match="Input/output error"):
+        registry.promote(second, **WHO)
+    monkeypatch.undo()
+    assert registry.active() == registry.get(second)
+    assert [(e["from"], e["to"]) for e in registry.history()][1:] == [(first, second)]
+    registry.prune(now=NOW)
+    assert [(e["action"], e["to"]) for e in registry.history()][1:] == [("promote", second)]
+    assert leftovers(registry) == []
+
+
 # Pruning
 
 
@@ -377,6 +403,17 @@ def test_a_half_copied_version_is_left_alone(registry):
     (copied / "arrays.npz").touch()
     assert registry.prune(now=NOW) == []
     assert "never finished" in registry.damaged()[copied.name]
+
+
+def test_a_version_is_a_reference_to_the_end_of_its_year(registry):
+    names = []
+    for key in "abc":
+        names += put_into_use(registry, key)
+        time.sleep(0.01)
+    ended = datetime.fromisoformat(registry.history()[1]["at"]) + timedelta(days=365)
+    moment = timedelta(milliseconds=1)
+    assert [v.name for v in registry.references(now=ended - moment)] == [names[1], names[0]]
+    assert [v.name for v in registry.references(now=ended + moment)] == [names[1]]
 
 
 def test_a_pruned_version_is_a_reference_until_a_year_after_its_use(registry):
@@ -501,14 +538,18 @@ OPERATIONS = {
 def test_a_process_killed_at_any_step_leaves_a_valid_active_version_and_loses_nothing(
     tmp_path, operation
 ):
+    prepared = Registry(tmp_path / "prepared")
+    first, second = put_into_use(prepared, "a", "b")
+    new = add(prepared, "c").name
+    old = add(prepared, "old", days_ago=400).name
     event, alive = 0, True
     while alive:
         event += 1
         registry = Registry(tmp_path / str(event))
-        first, second = put_into_use(registry, "a", "b")
-        new = add(registry, "c").name
-        old = add(registry, "old", days_ago=400).name
+        shutil.copytree(prepared.folder, registry.folder, symlinks=True)
         alive = killed_at(event, lambda r=registry, n=new: OPERATIONS[operation](r, n))
+
+        finished = {v.name: v.folder.stat().st_ino for v in registry.versions() if v.name != old}
 
         # As a reader finds it, before any other command has put it right.
         active = registry.active().verify().name
@@ -524,8 +565,10 @@ def test_a_process_killed_at_any_step_leaves_a_valid_active_version_and_loses_no
         history = registry.history()
         assert history[-1]["to"] == registry.active().name
         assert [e["from"] for e in history] == [None, *(e["to"] for e in history[:-1])]
+        assert {e["action"] for e in history} <= {"promote", operation}
         assert len(history) == 2 + (registry.active().name != second)
-        assert {first, second, new} <= {v.verify().name for v in registry.versions()}
+        kept = {v.verify().name: v.folder.stat().st_ino for v in registry.versions()}
+        assert finished.items() <= kept.items() and {first, second, new} <= finished.keys()
         assert sum(v.manifest["key"] == "new" for v in registry.versions()) == (
             operation == "register"
         )

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -54,7 +55,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Started]]:
     """Starts script/run; nothing that it started may be alive once it has ended."""
     # Whatever a script/run leaves behind becomes a child of this process.
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
-    before = set(psutil.Process().children())
+    before = set(psutil.Process().children())  # such as a database of another test
     started: list[Started] = []
 
     def run(*options: str, home: Path = tmp_path / "home") -> Started:
@@ -75,7 +76,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Started]]:
     for each in started:
         if each.process.poll() is None:
             each.end(signal.SIGTERM)
-    left = set(psutil.Process().children(recursive=True)) - before
+    left = set(psutil.Process().children()) - before
     for process in left:
         process.kill()
     assert not left
@@ -95,14 +96,27 @@ def test_once_retrains_on_the_sample_and_ends_well(start):
         assert step in printed
 
 
-def test_it_serves_on_loopback_after_a_failed_run_until_ctrl_c(start, tmp_path):
-    source = tmp_path / "notes.accdb"
-    source.write_text("not a database")
-    serving = start("--source", str(source))
+def test_it_serves_on_loopback_after_a_failed_run_until_ctrl_c(start, tmp_path, monkeypatch):
+    # One routing record is too few, which no retry mends: the run fails at the audit.
+    with sqlite3.connect(tmp_path / "erp.db") as erp:
+        erp.executescript(
+            "CREATE TABLE item (code TEXT, made TIMESTAMP);"
+            "CREATE TABLE route (code TEXT, revision TEXT, step INTEGER, made TIMESTAMP,"
+            " job TEXT, setup REAL, run REAL);"
+            "INSERT INTO item VALUES ('A', '2026-01-01 00:00:00');"
+            "INSERT INTO route VALUES ('A', '1', 10, '2026-01-01 00:00:00', 'CUT', 5, 2);"
+        )
+    columns = tmp_path / "columns.toml"
+    columns.write_text(
+        '[items]\ntable = "item"\nitem = "code"\nentered = "made"\n'
+        '[routings]\ntable = "route"\nitem = "code"\nrevision = "revision"\nsequence = "step"\n'
+        'entered = "made"\noperation = "job"\nsetup_minutes = "setup"\nrun_minutes = "run"\n'
+    )
+    monkeypatch.setenv("ROUTING_ML_COLUMNS", str(columns))
+    serving = start("--source", f"DRIVER={{SQLite3}};Database={tmp_path / 'erp.db'}")
     serving.wait_for("Ctrl-C ends both")
-    printed = serving.printed()
-    assert "outcome   failed" in printed
-    assert str(source) in printed.split("outcome")[1]
+    outcome = serving.printed().partition("outcome   failed")[2]
+    assert "1 routing record" in outcome, serving.printed()
 
     everyone = psutil.Process(serving.process.pid).children(recursive=True)
     listening = {
@@ -130,10 +144,11 @@ def test_it_serves_on_loopback_after_a_failed_run_until_ctrl_c(start, tmp_path):
 
 def test_a_signal_during_the_start_ends_what_has_started(start):
     starting = start("--once")
-    time.sleep(0.5)
-    while not psutil.Process(starting.process.pid).children():
+    log = starting.home / "log" / "dag-processor.log"
+    while not log.exists():
+        assert starting.process.poll() is None, starting.printed()
         time.sleep(0.1)
-    time.sleep(5)
+    time.sleep(1)
     assert starting.end(signal.SIGTERM) == 128 + signal.SIGTERM
     assert "stopped" in starting.printed()
 

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from routing_ml.models import text
+from routing_ml.models.reading import MAX_SLOTS, READERS, Number, Source, read_number, unique
 from routing_ml.models.storage import Stored
 
 MISSING, UNSEEN = -1, -2
@@ -24,7 +25,6 @@ MIN_COUNT = 5  # items a category value or word must occur in
 MAX_CATEGORY_SHARE = 0.3  # distinct values per filled row: above, a text is no category
 MAX_WORDS = 400  # per text column, the commonest
 MAX_NAMED = 8  # "DN50"-like numbers per text column
-MAX_SLOTS = 4  # numbers of an AxBxC run
 FEW_VALUES = 50
 SAMPLE_ROWS = 20_000  # dependencies between columns are learned from no more
 PURITY = 0.98  # share of rows in which one column determines another
@@ -74,25 +74,6 @@ class Category:
 
 
 @dataclass(frozen=True)
-class Number:
-    """A number: `kind` is value, date, entered, run (slot of AxBxC) or named (`DN50`).
-
-    `fallback` is (text column, slot) where this number is also written, or None. `newest` is for
-    entered: the last day that was seen, taken for items without one, which are new.
-    """
-
-    name: str
-    column: str
-    kind: str
-    unit: str | None = None
-    usual_factor: float = 1.0
-    slot: int = 0
-    key: str = ""
-    fallback: tuple[str, int] | None = None
-    newest: float = 0.0
-
-
-@dataclass(frozen=True)
 class Words:
     """A free-text column and the words kept of it, the commonest first."""
 
@@ -108,6 +89,9 @@ class Encoder:
     ) -> None:
         self.categories, self.numbers, self.texts = categories, numbers, texts
         self._codes = [{value: i for i, value in enumerate(c.values)} for c in categories]
+        self._fills = [
+            [(other, np.array(table, np.int32)) for other, table in c.fills] for c in categories
+        ]
         starts = np.cumsum([0, *(len(t.words) for t in texts)])
         self._word_at = [
             {word: int(start) + i for i, word in enumerate(t.words)}
@@ -134,25 +118,25 @@ class Encoder:
             else:
                 _fit_text(items, column, attributes, categories, numbers, texts)
         if "INSRT_DT" in items and items["INSRT_DT"].notna().any():
-            newest = float(np.nanmax(_Source(items).days("INSRT_DT")))
+            newest = float(np.nanmax(Source(items).days("INSRT_DT")))
             numbers.append(Number("INSRT_DT", "INSRT_DT", "entered", newest=newest))
         bare = cls(categories, numbers, texts)
         return cls(bare._learn_fills(items), _fallbacks(bare, items), texts)
 
     def transform(self, items: pd.DataFrame) -> Prepared:
         """Any items, also with columns missing, added or of another type, as clean columns."""
-        source = _Source(items)
+        source = Source(items)
         codes = self._raw_codes(source)
         filled = codes.copy()
-        for i, category in enumerate(self.categories):
-            for other, table in category.fills:
+        for i, fills in enumerate(self._fills):
+            for other, table in fills:
                 empty = (filled[:, i] < 0) & (codes[:, other] >= 0)
                 if empty.any():
-                    guess = np.asarray(table, np.int32)[codes[empty, other]]
+                    guess = table[codes[empty, other]]
                     filled[empty, i] = np.where(guess >= 0, guess, filled[empty, i])
         numbers = np.full((len(items), len(self.numbers)), np.nan)
         for i, number in enumerate(self.numbers):
-            numbers[:, i] = _read_number(number, source)
+            numbers[:, i] = read_number(number, source)
         words = np.zeros((len(items), self.words), np.uint8)
         for written, index in zip(self.texts, self._word_at, strict=True):
             _mark_words(source.unique(written.column), index, words)
@@ -180,8 +164,10 @@ class Encoder:
             categories.append(Category(record["column"], record["values"], fills))
         numbers = []
         fields = {"name": str, "column": str, "kind": str, "slot": int, "key": str}
-        for record in stored.records("numbers", {**fields, "usual_factor": (int, float), "newest": (int, float)}):
-            if record["kind"] not in _READERS or set(record) - set(Number.__dataclass_fields__):
+        for record in stored.records(
+            "numbers", {**fields, "usual_factor": (int, float), "newest": (int, float)}
+        ):
+            if record["kind"] not in READERS or set(record) - set(Number.__dataclass_fields__):
                 stored.refuse("numbers", f"has an unknown kind or field: {record['kind']!r}")
             fallback = record.get("fallback")
             if fallback is not None:
@@ -197,7 +183,7 @@ class Encoder:
             texts.append(Words(record["column"], record["words"]))
         return cls(categories, numbers, texts)
 
-    def _raw_codes(self, source: _Source) -> np.ndarray:
+    def _raw_codes(self, source: Source) -> np.ndarray:
         codes = np.empty((source.rows, len(self.categories)), np.int32)
         for i, (category, index) in enumerate(zip(self.categories, self._codes, strict=True)):
             values, inverse = source.unique(category.column)
@@ -210,7 +196,7 @@ class Encoder:
     def _learn_fills(self, items: pd.DataFrame) -> list[Category]:
         """Which categories determine which: filling them was worth 1.5 points of exact match."""
         sample = items.iloc[:: max(1, -(-len(items) // SAMPLE_ROWS))]
-        codes = self._raw_codes(_Source(sample))
+        codes = self._raw_codes(Source(sample))
         filled = []
         for i, category in enumerate(self.categories):
             size = len(category.values)
@@ -238,78 +224,12 @@ class Encoder:
         return filled
 
 
-class _Source:
-    """The columns of an items frame, each read, made unique and normalised once."""
-
-    def __init__(self, items: pd.DataFrame) -> None:
-        self.items, self.rows = items, len(items)
-        self._unique: dict[str, tuple[list[str], np.ndarray]] = {}
-        self._runs: dict[str, np.ndarray] = {}
-
-    def unique(self, column: str) -> tuple[list[str], np.ndarray]:
-        """Normalised distinct texts, and which of them each row has."""
-        if column not in self._unique:
-            self._unique[column] = _unique(self.items, column)
-        return self._unique[column]
-
-    def runs(self, column: str) -> np.ndarray:
-        """The AxBxC runs of a text column: (rows, MAX_SLOTS), NaN where there is none."""
-        if column not in self._runs:
-            values, inverse = self.unique(column)
-            found = np.full((len(values), MAX_SLOTS), np.nan)
-            for i, value in enumerate(values):
-                slots = text.run(value)[:MAX_SLOTS] if value else ()
-                found[i, : len(slots)] = slots
-            self._runs[column] = found[inverse]
-        return self._runs[column]
-
-    def floats(self, column: str) -> np.ndarray:
-        """The column as numbers; texts are parsed, what is no number is NaN."""
-        if column not in self.items:
-            return np.full(self.rows, np.nan)
-        values = self.items[column]
-        if pd.api.types.is_numeric_dtype(values):
-            numbers = values.to_numpy(np.float64, na_value=np.nan)
-            return np.where(np.isfinite(numbers), numbers, np.nan)
-        values_, inverse = self.unique(column)
-        return np.array([text.number(value) for value in values_], np.float64)[inverse]
-
-    def days(self, column: str) -> np.ndarray:
-        """A date column as days since 1970; NaN where missing or no date."""
-        if column not in self.items:
-            return np.full(self.rows, np.nan)
-        values = self.items[column]
-        if not pd.api.types.is_datetime64_any_dtype(values):
-            values = pd.to_datetime(values, errors="coerce")
-        if getattr(values.dtype, "tz", None) is not None:
-            values = values.dt.tz_localize(None)
-        seconds = values.to_numpy("datetime64[s]")
-        return np.where(np.isnat(seconds), np.nan, seconds.astype(np.int64) / 86_400.0)
-
-
-def _unique(items: pd.DataFrame, column: str) -> tuple[list[str], np.ndarray]:
-    if column not in items:
-        return [""], np.zeros(len(items), np.intp)
-    if len(items) == 1:
-        return [text.normalise(_plain(items[column].iloc[0]))], np.zeros(1, np.intp)
-    codes, values = pd.factorize(items[column], use_na_sentinel=True)
-    spelled = [text.normalise(_plain(value)) for value in values]
-    return [*spelled, ""], np.where(codes < 0, len(spelled), codes)
-
-
-def _plain(value: Any) -> Any:
-    """None for every kind of missing; a Python value for numpy's."""
-    if value is None or value is pd.NaT or value is pd.NA:
-        return None
-    return value.item() if isinstance(value, np.generic) else value
-
-
 def _number(items: pd.DataFrame, column: str, attributes: Attributes) -> Number:
     unit = attributes.units.get(column)
     unit = unit if unit in items.columns else None
     usual = 1.0
     if unit:
-        values, inverse = _unique(items, unit)
+        values, inverse = unique(items, unit)
         counts = Counter(values[i] for i in inverse.tolist())
         known = [text.FACTORS[u] for u, _ in counts.most_common() if u in text.FACTORS]
         usual = known[0] if known else 1.0
@@ -325,7 +245,7 @@ def _fit_text(
     texts: list[Words],
 ) -> None:
     """Decide what a text column is; it may be a category and a text at once."""
-    values, inverse = _unique(items, column)
+    values, inverse = unique(items, column)
     tally = np.bincount(inverse, minlength=len(values))
     counts: Counter[str] = Counter()
     for value, count in zip(values, tally.tolist(), strict=True):
@@ -378,13 +298,13 @@ def _fit_words(
 
 def _fallbacks(encoder: Encoder, items: pd.DataFrame) -> list[Number]:
     """Where a number stands in a text as well, the text fills it and adds no number of its own."""
-    source = _Source(items.iloc[:: max(1, -(-len(items) // SAMPLE_ROWS))])
+    source = Source(items.iloc[:: max(1, -(-len(items) // SAMPLE_ROWS))])
     slots = [n for n in encoder.numbers if n.kind == "run"]
     used = set()
     result = []
     for number in encoder.numbers:
         if number.kind == "value":
-            values = _read_number(number, source)
+            values = read_number(number, source)
             for slot in slots:
                 written = source.runs(slot.column)[:, slot.slot]
                 both = ~np.isnan(values) & ~np.isnan(written)
@@ -395,38 +315,6 @@ def _fallbacks(encoder: Encoder, items: pd.DataFrame) -> list[Number]:
                     break
         result.append(number)
     return [n for n in result if n not in used]
-
-
-def _read_number(number: Number, source: _Source) -> np.ndarray:
-    values = _READERS[number.kind](number, source)
-    if number.fallback is not None:
-        column, slot = number.fallback
-        values = np.where(np.isnan(values), source.runs(column)[:, slot], values)
-    return values
-
-
-def _read_value(number: Number, source: _Source) -> np.ndarray:
-    values = source.floats(number.column)
-    if number.unit is None:
-        return values
-    units, inverse = source.unique(number.unit)
-    factors = np.array([text.FACTORS.get(unit, number.usual_factor) for unit in units])
-    return values * factors[inverse]
-
-
-def _read_named(number: Number, source: _Source) -> np.ndarray:
-    values, inverse = source.unique(number.column)
-    found = [text.named_numbers(value).get(number.key, np.nan) for value in values]
-    return np.array(found, np.float64)[inverse]
-
-
-_READERS = {
-    "value": _read_value,
-    "date": lambda number, source: source.days(number.column),
-    "entered": lambda number, source: np.nan_to_num(source.days(number.column), nan=number.newest),
-    "run": lambda number, source: source.runs(number.column)[:, number.slot],
-    "named": _read_named,
-}
 
 
 def _mark_words(

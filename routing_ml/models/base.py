@@ -7,6 +7,7 @@ confidence and the similar past item are the same for all.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -38,6 +39,7 @@ class RoutingModel(ABC):
     """A candidate. Deterministic: the same frames give the same files and the same proposals."""
 
     name: ClassVar[str]
+    effect_unit: ClassVar[str] = "probability"
 
     def fit(
         self,
@@ -57,7 +59,10 @@ class RoutingModel(ABC):
             )
         coded = coded.reset_index(drop=True)
         rows = operations.read(routings, coded["ITEM_CD"].tolist())
+        self.__dict__.pop("_spelled", None)
         self.items_, self.operations_ = rows.codes, rows.operations
+        lengths = np.bincount(rows.item, minlength=len(rows.codes))
+        self.routings_ = storage.offsets(lengths.tolist()), rows.operation
         self.encoder_ = Encoder.fit(coded, attributes)
         prepared = self.encoder_.transform(coded)
         self.design_ = choose(Design.fit(self.encoder_, prepared, rows.present), prepared, rows)
@@ -87,6 +92,20 @@ class RoutingModel(ABC):
     def _restore(self, stored: Stored) -> None:
         """Take the candidate's own parts back; `items_`, `operations_`, `encoder_` are there."""
 
+    def contributions(self, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """For one item's features `matrix` (1, F): start (L,) and what each feature adds to each
+        operation (F, L), exactly, in `effect_unit`; None where the candidate cannot say."""
+        return None
+
+    def likelihoods(self, items: Prepared) -> np.ndarray:
+        """How likely each operation is for prepared items: (m, L) in [0, 1]."""
+        return self._probabilities(items, self.design_.transform(items))
+
+    def past_routing(self, row: int) -> list[Operation]:
+        """The operations of the fitted item number `row`, in order."""
+        start, end = self.routings_[0][row : row + 2]
+        return [self.operations_[k] for k in self.routings_[1][start:end].tolist()]
+
     def predict(self, items: pd.DataFrame, *, similarity: bool = True) -> pd.DataFrame:
         """Proposals: PROPOSAL_COLUMNS, a row per operation, items in the order given.
 
@@ -95,15 +114,15 @@ class RoutingModel(ABC):
         """
         if "ITEM_CD" not in items:
             raise ModelError("the items have no column ITEM_CD: name it in the columns file")
-        items = items.reset_index(drop=True)
-        parts = [
-            self._propose(items.iloc[start : start + CHUNK], similarity)
-            for start in range(0, max(1, len(items)), CHUNK)
-        ]
+        starts = range(CHUNK, len(items), CHUNK)
+        chunks = [items.iloc[start : start + CHUNK] for start in starts]
+        first = items.iloc[:CHUNK] if chunks else items
+        parts = [self._propose(chunk, similarity) for chunk in (first, *chunks)]
         columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         frame = pd.DataFrame(columns, columns=list(PROPOSAL_COLUMNS))
-        for name in ("ITEM_CD", "JOB_CD", "JOB_NM", "RES_CD", "REFERENCE_ITEM_CD"):
-            frame[name] = frame[name].astype("str")
+        for name, kind in frame.dtypes.items():
+            if kind.kind == "O":  # nothing but missing values, or no rows
+                frame[name] = frame[name].astype("str")
         return frame
 
     def _propose(self, items: pd.DataFrame, similarity: bool) -> dict[str, np.ndarray]:
@@ -116,20 +135,18 @@ class RoutingModel(ABC):
         order = np.lexsort((rank[item, operation], item))
         item, operation = item[order], operation[order]
         setup, run, low, high = self.times_.predict(
-            self.times_.scale.apply(self.design_, prepared, matrix), item, operation
+            self.times_.scale.apply(self.design_, prepared, matrix), matrix, item, operation
         )
         machine = self.machines_.predict(matrix, item, operation)
         confidence = self.confidence_.apply(certainty(likely) * sure)
         count = present.sum(axis=1)
-        jobs = np.array([o.job for o in self.operations_], object)
-        names = np.array([o.name or None for o in self.operations_], object)
-        machines = np.array([*self.machines_.names, None], object)
+        jobs, names, machines, codes = self._spelled
         score = np.full(len(items), np.nan)
         reference = np.full(len(items), None, object)
         if similarity and len(items):
             near, scores = self.gower_.nearest(prepared, 1)
             score = scores[:, 0].astype(float)
-            reference = np.array(self.items_, object)[near[:, 0]]
+            reference = codes[near[:, 0]]
         return {
             "ITEM_CD": items["ITEM_CD"].to_numpy(object)[item],
             "PROC_SEQ": self.numbering_.numbers(int(count.max(initial=0)))[rank[item, operation]]
@@ -146,6 +163,17 @@ class RoutingModel(ABC):
             "SIMILARITY_SCORE": score[item],
             "REFERENCE_ITEM_CD": reference[item],
         }
+
+    @cached_property
+    def _spelled(self) -> tuple[np.ndarray, ...]:
+        """Job codes, job names, machines (the last for none) and fitted items, to index with."""
+        lists: tuple[list[str | None], ...] = (
+            [operation.job for operation in self.operations_],
+            [operation.name or None for operation in self.operations_],
+            [*self.machines_.names, None],
+            list(self.items_),
+        )
+        return tuple(np.array(values, object) for values in lists)
 
     def _calibrate(self, unseen: np.ndarray, matrix: np.ndarray, rows: Rows) -> None:
         """Fit the confidence on what the model said of items it had not seen."""
@@ -171,6 +199,8 @@ class RoutingModel(ABC):
                 **facts,
             },
             {
+                "routings.starts": self.routings_[0].astype(np.int32),
+                "routings.operations": self.routings_[1].astype(np.int32),
                 **storage.prefixed("gower", self.gower_.arrays()),
                 **storage.prefixed("order", self.order_.arrays()),
                 **storage.prefixed("times", self.times_.arrays()),
@@ -196,6 +226,11 @@ class RoutingModel(ABC):
         size = len(model.operations_)
         if not model.items_ or not size:
             stored.refuse("operations", "is empty")
+        starts = stored.array("routings.starts", "i", (len(model.items_) + 1,), low=0)
+        steps = stored.array("routings.operations", "i", (None,), low=0, high=size - 1)
+        if starts[0] or starts[-1] != len(steps) or (np.diff(starts) < 0).any():
+            stored.refuse("routings.starts", "does not cut the operations into routings")
+        model.routings_ = starts.astype(np.int64), steps.astype(np.int64)
         numbering = stored.fact("numbering", list)
         if len(numbering) != 2 or not all(isinstance(value, int) for value in numbering):
             stored.refuse("numbering", "is no pair of whole numbers")
@@ -213,7 +248,7 @@ class RoutingModel(ABC):
 
 
 def decide(likely: np.ndarray, known: list[Operation]) -> np.ndarray:
-    """Which operations to propose: (m, L) bool. At least one, and no second time without a first."""
+    """Which operations to propose: (m, L) bool. At least one; no second time without a first."""
     present = likely >= 0.5
     if likely.shape[1]:
         empty = ~present.any(axis=1)

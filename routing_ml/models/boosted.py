@@ -21,6 +21,7 @@ class Boosted(RoutingModel):
     """Newton boosting of the log loss of every operation, one tree for all at each step."""
 
     name: ClassVar[str] = "boosted"
+    effect_unit: ClassVar[str] = "log-odds"
 
     def _fit_operations(self, items: Prepared, matrix: np.ndarray, rows: Rows) -> np.ndarray:
         present, bins = rows.present, self.design_.bins
@@ -35,6 +36,11 @@ class Boosted(RoutingModel):
 
     def _probabilities(self, items: Prepared, matrix: np.ndarray) -> np.ndarray:
         return sigmoid(self.base_ + self.trees_.predict(matrix))
+
+    def contributions(self, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Exact path contributions in log-odds."""
+        start, found = self.trees_.contributions(matrix[0])
+        return self.base_ + start, found
 
     def _parts(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         return {}, {"boosted.base": self.base_, **prefixed("boosted", self.trees_.arrays())}

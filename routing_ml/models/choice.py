@@ -1,4 +1,4 @@
-"""Which features are worth keeping: those that say something about operations, machines or times."""
+"""Which features are worth keeping: those that say something of operations, machines or times."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ MOST_FOR_TIMES = 40
 
 
 def choose(design: Design, items: Prepared, rows: Rows) -> Design:
-    """The features with the greatest gains in a few large trees for each of the three."""
+    """The features with the greatest gains in a few large trees for each of the three, and every
+    plain number: times are smooth in them where trees see steps."""
     some = np.arange(0, len(items.codes), max(1, -(-len(items.codes) // SAMPLE_ROWS)))
     matrix = design.transform(items.at(some))
-    kept: set[int] = set()
+    kept = {i for i, feature in enumerate(design.features) if feature.kind == "number"}
     operations = rows.present[some].astype(np.float32)
     _, _, machines = targets(rows)
     for target, most in (

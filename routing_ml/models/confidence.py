@@ -1,4 +1,4 @@
-"""A raw score turned into the probability that the whole routing is right, by isotonic regression."""
+"""A raw score turned into the probability that the routing is right, by isotonic regression."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ class Calibration:
         blocks: list[list[float]] = []  # sum of hits, weight, sum of raw: pool adjacent violators
         for point, hit in zip(points.tolist(), hits.tolist(), strict=True):
             blocks.append([hit, 1.0, point])
-            while len(blocks) > 1 and blocks[-2][0] * blocks[-1][1] >= blocks[-1][0] * blocks[-2][1]:
+            while (
+                len(blocks) > 1 and blocks[-2][0] * blocks[-1][1] >= blocks[-1][0] * blocks[-2][1]
+            ):
                 last = blocks.pop()
                 blocks[-1] = [a + b for a, b in zip(blocks[-1], last, strict=True)]
         x = np.array([block[2] / block[1] for block in blocks])

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from routing_ml.models.attributes import MIN_COUNT, SAMPLE_ROWS, Encoder, Prepared
+from routing_ml.models.attributes import MIN_COUNT, MISSING, SAMPLE_ROWS, Encoder, Prepared
 from routing_ml.models.gower import explained
 from routing_ml.models.storage import Stored
 
@@ -44,6 +44,16 @@ class Design:
     def __init__(self, features: list[Feature]) -> None:
         self.features = features
         self.bins = np.array([len(f.edges) + 2 if f.edges else 2 for f in features], np.int64)
+        kinds = [(i, f) for i, f in enumerate(features) if f.kind in ("is", "missing")]
+        wanted = [MISSING if f.kind == "missing" else f.b for _, f in kinds]
+        self._is = tuple(
+            np.array(part, np.intp)
+            for part in ([i for i, _ in kinds], [f.a for _, f in kinds], wanted)
+        )
+        says = [(i, f.a) for i, f in enumerate(features) if f.kind == "says"]
+        self._says = np.array(says, np.intp).reshape(-1, 2).T
+        self._numeric = [i for i, f in enumerate(features) if f.edges]
+        self._edges = {i: np.array(features[i].edges) for i in self._numeric}
 
     @classmethod
     def fit(cls, encoder: Encoder, items: Prepared, operations: np.ndarray) -> Design:
@@ -74,17 +84,14 @@ class Design:
     def transform(self, items: Prepared) -> np.ndarray:
         """(n, F) uint8, one feature beside the other (Fortran order: columns are contiguous)."""
         matrix = np.zeros((len(items.codes), len(self.features)), np.uint8, order="F")
-        for i, f in enumerate(self.features):
-            if f.kind == "is":
-                matrix[:, i] = items.codes[:, f.a] == f.b
-            elif f.kind == "missing":
-                matrix[:, i] = items.codes[:, f.a] == -1
-            elif f.kind == "says":
-                matrix[:, i] = items.words[:, f.a]
-            else:
-                values = combine(f, items.numbers)
-                bins = np.searchsorted(f.edges, values, side="right") + 1
-                matrix[:, i] = np.where(np.isnan(values), 0, bins)
+        at, column, value = self._is
+        matrix[:, at] = items.codes[:, column] == value
+        at, column = self._says
+        matrix[:, at] = items.words[:, column]
+        for i in self._numeric:
+            values = combine(self.features[i], items.numbers)
+            bins = np.searchsorted(self._edges[i], values, side="right") + 1
+            matrix[:, i] = np.where(np.isnan(values), 0, bins)
         return matrix
 
     def only(self, kept: np.ndarray) -> Design:

@@ -50,6 +50,10 @@ class Forest(RoutingModel):
     def _probabilities(self, items: Prepared, matrix: np.ndarray) -> np.ndarray:
         return np.clip(self.trees_.predict(matrix), 0, 1)
 
+    def contributions(self, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Exact path contributions in probability."""
+        return self.trees_.contributions(matrix[0])
+
     def _parts(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         return {}, prefixed("forest", self.trees_.arrays())
 

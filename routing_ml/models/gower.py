@@ -1,8 +1,9 @@
 """How like two items are: Gower similarity of their attributes, in [0, 1], and the nearest items.
 
 A category matches or not, a number by its distance over the range of the fitted items, a free text
-by the share of its telling words in common (Jaccard). Each attribute weighs what it says about the
-routing. Missing on both sides matches; missing on one side counts half.
+by the share of its telling words in common (Jaccard). An attribute weighs the root of the share of
+the routings' variance that it explains alone. Missing on both sides matches; on one side it
+counts half.
 Source: J. C. Gower, "A general coefficient of similarity and some of its properties" (1971).
 """
 
@@ -12,14 +13,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from routing_ml.models.attributes import Encoder, Prepared
+from routing_ml.models.attributes import MISSING, UNSEEN, Encoder, Prepared
 from routing_ml.models.storage import Stored
 from routing_ml.models.trees import leaf_sums
 
 MIN_WEIGHT = 0.01  # of the greatest: what says less about the routing is left out
 MAX_WORDS = 48
 NUMBER_BINS = 16
-BLOCK = 256  # items compared at a time: keeps the block of scores in the cache
+DIGITS = 6  # of a score: what is beyond is rounding of float32
 
 
 class Gower:
@@ -40,16 +41,22 @@ class Gower:
     ) -> None:
         self.weights, self.spans, self.words = weights, spans, words
         self.codes, self.numbers, self.marks, self.text_of = codes, numbers, marks, text_of
-        self._categories = np.flatnonzero(weights[: codes.shape[1]])
-        self._numbers = np.flatnonzero(weights[codes.shape[1] :][: numbers.shape[1]])
+        self._categories = np.flatnonzero(weights[: codes.shape[1]]).tolist()
+        self._numbers = np.flatnonzero(weights[codes.shape[1] :][: numbers.shape[1]]).tolist()
         self._columns = np.ascontiguousarray(codes.T)
-        self._floats = np.ascontiguousarray(numbers.T.astype(np.float32))
-        self._marks = marks.astype(np.float32)
+        self._lines: dict[tuple[int, int], np.ndarray] = {}
+        # numbers in shares of the attribute's weight: a difference is then what it costs
+        self._rates = (weights[codes.shape[1] :][: numbers.shape[1]] / spans).astype(np.float32)
+        self._costs = np.ascontiguousarray((numbers * self._rates).T.astype(np.float32))
+        self._marks = np.ascontiguousarray(marks.T.astype(np.float32))
+        texts = weights[codes.shape[1] + numbers.shape[1] :]
+        self._texts = [i for i in np.unique(text_of).tolist() if texts[i] > 0]
+        self._sizes = {i: self._marks[text_of == i].sum(axis=0) for i in self._texts}
 
     @classmethod
     def fit(cls, encoder: Encoder, items: Prepared, operations: np.ndarray) -> Gower:
         """`operations` (n, L) 0/1: what the weights are to say something about."""
-        n, categories = items.codes.shape
+        categories = items.codes.shape[1]
         count = categories + items.numbers.shape[1] + len(encoder.texts)
         weights = np.zeros(count)
         for i in range(categories):
@@ -76,6 +83,7 @@ class Gower:
                 text_of.extend([i] * len(best))
             start += len(written.words)
         weights[weights < MIN_WEIGHT * weights.max()] = 0.0
+        weights = np.sqrt(weights)
         total = weights.sum()
         weights = weights / total if total > 0 else np.full(count, 1.0 / max(1, count))
         kept = np.array(words, np.int32)
@@ -89,34 +97,6 @@ class Gower:
             np.array(text_of, np.int32),
         )
 
-    def scores(self, items: Prepared) -> np.ndarray:
-        """Similarity of every item to every fitted item: (m, n) float32."""
-        codes, numbers = items.codes, items.numbers.astype(np.float32)
-        m, n = len(codes), len(self.codes)
-        base = self.codes.shape[1]
-        out = np.zeros((m, n), np.float32)
-        for row in range(m):
-            line = out[row]
-            for i in self._categories.tolist():
-                weight = np.float32(self.weights[i])
-                own, theirs = codes[row, i], self._columns[i]
-                if own == -1:
-                    line += weight * (np.float32(0.5) + np.float32(0.5) * (theirs == -1))
-                else:
-                    line += weight * (theirs == own)
-                    line += (weight * np.float32(0.5)) * (theirs == -1)
-            for i in self._numbers.tolist():
-                weight = np.float32(self.weights[base + i])
-                own, theirs = numbers[row, i], self._floats[i]
-                if np.isnan(own):
-                    line += weight * np.where(np.isnan(theirs), 1, 0.5).astype(np.float32)
-                    continue
-                near = np.abs(theirs - own) / np.float32(self.spans[i])
-                near = np.float32(1) - np.minimum(near, np.float32(1))
-                line += weight * np.where(np.isnan(near), np.float32(0.5), near)
-        self._add_texts(items.words[:, self.words].astype(np.float32), out)
-        return np.clip(out, 0, 1, out=out)
-
     def nearest(self, items: Prepared, count: int) -> tuple[np.ndarray, np.ndarray]:
         """The `count` most similar fitted items of each: rows (m, count) and scores, best first.
 
@@ -124,58 +104,91 @@ class Gower:
         """
         count = min(count, len(self.codes))
         rows = np.zeros((len(items.codes), count), np.int64)
-        scores = np.zeros((len(items.codes), count), np.float32)
-        for start, block in self._blocks(items):
-            for k, line in enumerate(block):
+        scores = np.zeros((len(items.codes), count))
+        for k, line in enumerate(self._scores(items)):
+            if count == 1:
+                rows[k] = line.argmax()
+            else:
                 at = np.flatnonzero(line >= np.partition(line, -count)[-count])
-                at = at[np.lexsort((at, -line[at]))][:count]
-                rows[start + k], scores[start + k] = at, line[at]
-        return rows, scores
+                rows[k] = at[np.lexsort((at, -line[at]))][:count]
+            scores[k] = line[rows[k]]
+        return rows, np.clip(np.round(scores, DIGITS), 0, 1)
 
     def parts(self, items: Prepared, row: int, other: int) -> np.ndarray:
-        """Each attribute's own similarity of item `row` to fitted item `other`, in [0, 1]."""
-        one = items.at(slice(row, row + 1))
-        found = np.zeros(len(self.weights))
-        alone = Gower(
-            np.zeros(len(self.weights)), self.spans, self.words, self.codes[other : other + 1],
-            self.numbers[other : other + 1], self.marks[other : other + 1], self.text_of,
-        )  # fmt: skip
-        for i in np.flatnonzero(self.weights).tolist():
-            weights = np.zeros(len(self.weights))
-            weights[i] = 1.0
-            alone.__init__(  # type: ignore[misc]
-                weights, self.spans, self.words, alone.codes, alone.numbers, alone.marks,
-                self.text_of,
-            )  # fmt: skip
-            found[i] = alone.scores(one)[0, 0]
+        """Each attribute's own similarity of item `row` to fitted item `other`: (A,) in [0, 1]."""
+        codes, theirs = items.codes[row], self.codes[other]
+        absent = (codes == MISSING).astype(int) + (theirs == MISSING)
+        same = np.where(codes == theirs, 1.0, np.where(absent == 1, 0.5, 0.0))
+        mine, other_numbers = items.numbers[row], self.numbers[other]
+        absent = np.isnan(mine).astype(int) + np.isnan(other_numbers)
+        apart = np.minimum(1, np.abs(np.nan_to_num(mine - other_numbers)) / self.spans)
+        near = np.where(absent == 2, 1.0, np.where(absent == 1, 0.5, 1 - apart))
+        words, others = items.words[row, self.words], self.marks[other]
+        texts = np.ones(len(self.weights) - len(same) - len(near))
+        for i in np.unique(self.text_of).tolist():
+            own = self.text_of == i
+            either = int((words[own] | others[own]).sum())
+            texts[i] = int((words[own] & others[own]).sum()) / either if either else 1.0
+        return np.r_[same, near, texts]
+
+    def _scores(self, items: Prepared) -> Iterator[np.ndarray]:
+        """For each item its similarity to every fitted item: (n,) float32, overwritten by the next.
+
+        One line in the cache at a time: 0.2 ms for 14,500 fitted items.
+        """
+        base = self.codes.shape[1]
+        words = items.words[:, self.words].astype(np.float32)
+        numbers = (items.numbers * self._rates).astype(np.float32)
+        line = np.empty(len(self.codes), np.float32)
+        work = np.empty_like(line)
+        for row in range(len(items.codes)):
+            line[:] = 0
+            for i in self._categories:
+                line += self._line(i, int(items.codes[row, i]))
+            for i in self._numbers:
+                weight = np.float32(self.weights[base + i])
+                own = numbers[row, i]
+                if np.isnan(own):
+                    line += np.where(np.isnan(self._costs[i]), weight, weight / 2)
+                    continue
+                np.subtract(self._costs[i], own, out=work)
+                np.abs(work, out=work)
+                np.minimum(work, weight, out=work)
+                np.nan_to_num(work, copy=False, nan=float(weight / 2))
+                np.subtract(weight, work, out=work)
+                line += work
+            self._add_texts(words[row], line)
+            yield line
+
+    def _line(self, category: int, code: int) -> np.ndarray:
+        """What the fitted items get for one category of an item, kept for the next item."""
+        found = self._lines.get((category, code))
+        if found is None:
+            weight, theirs = self.weights[category], self._columns[category]
+            other = 0.5 if code == MISSING else 0.0
+            found = np.where(theirs == code, 1.0, np.where(theirs == MISSING, 0.5, other)) * weight
+            if code == UNSEEN:
+                found = np.where(theirs == MISSING, 0.5, 0.0) * weight
+            found = self._lines[category, code] = found.astype(np.float32)
         return found
 
-    def _blocks(self, items: Prepared) -> Iterator[tuple[int, np.ndarray]]:
-        for start in range(0, len(items.codes), BLOCK):
-            part = slice(start, start + BLOCK)
-            yield (
-                start,
-                self.scores(items.at(part)),
-            )
-
-    def _add_texts(self, words: np.ndarray, out: np.ndarray) -> None:
+    def _add_texts(self, words: np.ndarray, line: np.ndarray) -> None:
         base = self.codes.shape[1] + self.numbers.shape[1]
-        for i in np.unique(self.text_of).tolist():
-            weight = self.weights[base + i]
-            if not weight:
-                continue
-            mine, theirs = words[:, self.text_of == i], self._marks[:, self.text_of == i]
-            common = mine @ theirs.T
-            union = mine.sum(axis=1)[:, None] + theirs.sum(axis=1)[None, :] - common
-            with np.errstate(invalid="ignore"):
-                share = np.where(union > 0, common / np.maximum(union, 1), np.float32(1))
-            out += np.float32(weight) * share
+        for i in self._texts:
+            mine, theirs = words[self.text_of == i], self._marks[self.text_of == i]
+            common = mine @ theirs
+            either = self._sizes[i] + (mine.sum() - common)
+            np.maximum(either, 1, out=either)
+            common[self._sizes[i] + mine.sum() == 0] = 1
+            common /= either
+            common *= np.float32(self.weights[base + i])
+            line += common
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What `from_stored` needs."""
         return {
             "weights": self.weights, "spans": self.spans, "words": self.words,
-            "codes": self.codes.astype(np.int16 if self.codes.max(initial=0) < 32_000 else np.int32),
+            "codes": self.codes,
             "numbers": self.numbers, "marks": np.packbits(self.marks, axis=1),
             "text_of": self.text_of,
         }  # fmt: skip
@@ -200,7 +213,7 @@ class Gower:
 
 
 def explained(groups: np.ndarray, operations: np.ndarray) -> float:
-    """Share of the variance of `operations` (n, L) between `groups` (n,), less what chance gives."""
+    """Share of the variance of `operations` (n, L) between `groups` (n,), less that of chance."""
     counts = np.bincount(groups)
     sums = leaf_sums(groups, len(counts), operations.astype(np.float32))[counts > 0]
     return _share(sums, counts[counts > 0], operations)
@@ -211,10 +224,12 @@ def explained_by_flags(flags: np.ndarray, operations: np.ndarray) -> np.ndarray:
     yes = flags.T.astype(np.float32) @ operations.astype(np.float32)
     counts = flags.sum(axis=0, dtype=np.int64)
     total = operations.sum(axis=0, dtype=np.float64)
-    return np.array([
-        _share(np.stack([row, total - row]), np.array([n, len(flags) - n]), operations)
-        for row, n in zip(yes.astype(np.float64), counts, strict=True)
-    ])
+    return np.array(
+        [
+            _share(np.stack([row, total - row]), np.array([n, len(flags) - n]), operations)
+            for row, n in zip(yes.astype(np.float64), counts, strict=True)
+        ]
+    )
 
 
 def _share(sums: np.ndarray, counts: np.ndarray, operations: np.ndarray) -> float:

@@ -31,9 +31,7 @@ class Machines:
         base, trees = boost_numbers(matrix, bins, target, PLAN)
         return cls(names, choices, base, trees)
 
-    def predict(
-        self, matrix: np.ndarray, item: np.ndarray, operation: np.ndarray
-    ) -> np.ndarray:
+    def predict(self, matrix: np.ndarray, item: np.ndarray, operation: np.ndarray) -> np.ndarray:
         """The machine's number for each (item, operation), -1 for none."""
         found = np.full(len(item), -1)
         if self.trees is None or not len(item):
@@ -67,13 +65,12 @@ class Machines:
 def targets(rows: Rows) -> tuple[list[str], np.ndarray, np.ndarray]:
     """Machine names, (operation, machine) choices (K, 2), and target (n, K): 1 for the machine
     used, 0 for the operation's others, NaN where the item has no such operation or machine."""
-    nothing = [], np.zeros((0, 2), np.int64), np.zeros((len(rows.codes), 0), np.float32)
-    if "RES_CD" not in rows.table:
-        return nothing
-    machine = rows.table["RES_CD"].astype("str").str.strip().replace("", pd.NA)
-    names = sorted(machine.dropna().unique())
+    names: list[str] = []
+    if "RES_CD" in rows.table:
+        machine = rows.table["RES_CD"].astype("str").str.strip()
+        names = sorted(name for name in machine.dropna().unique() if name)
     if not names:
-        return nothing
+        return names, np.zeros((0, 2), np.int64), np.zeros((len(rows.codes), 0), np.float32)
     codes = pd.Categorical(machine, categories=names).codes.astype(np.int64)
     known = codes >= 0
     pairs = rows.operation[known] * len(names) + codes[known]

@@ -22,7 +22,7 @@ class Nearest(RoutingModel):
     name: ClassVar[str] = "nearest"
 
     def _fit_operations(self, items: Prepared, matrix: np.ndarray, rows: Rows) -> np.ndarray:
-        self.present_ = rows.present
+        self._mark_present()
         unseen = np.full(self.present_.shape, np.nan)
         count = len(self.present_)
         at = np.unique(np.linspace(0, count - 1, min(count, CALIBRATION_ITEMS)).astype(int))
@@ -38,12 +38,15 @@ class Nearest(RoutingModel):
     def _vote(self, near: np.ndarray, scores: np.ndarray) -> np.ndarray:
         weights = np.exp(SHARPNESS * (scores - scores.max(axis=1, keepdims=True)))
         weights = weights / weights.sum(axis=1, keepdims=True)
-        return np.einsum("mk,mkl->ml", weights, self.present_[near].astype(float))
+        return np.einsum("mk,mkl->ml", weights, self.present_[near])
+
+    def _mark_present(self) -> None:
+        starts, steps = self.routings_
+        self.present_ = np.zeros((len(self.items_), len(self.operations_)), np.float32)
+        self.present_[np.repeat(np.arange(len(self.items_)), np.diff(starts)), steps] = 1
 
     def _parts(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        return {}, {"nearest.present": np.packbits(self.present_, axis=1)}
+        return {}, {}
 
     def _restore(self, stored: Stored) -> None:
-        size = len(self.operations_)
-        packed = stored.array("nearest.present", "u", (len(self.items_), (size + 7) // 8))
-        self.present_ = np.unpackbits(packed.astype(np.uint8), axis=1, count=size)
+        self._mark_present()

@@ -6,6 +6,7 @@ the first, so repeats survive. The order is decided pair by pair.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,7 +44,7 @@ class Rows:
 
 
 def read(routings: pd.DataFrame, codes: list[str]) -> Rows:
-    """The routings of the items `codes`, in which operations are numbered by how common they are."""
+    """The routings of the items `codes`; operations are numbered by how common they are."""
     table = routings[routings["ITEM_CD"].isin(codes)]
     table = table.sort_values(["ITEM_CD", "PROC_SEQ"], kind="stable", ignore_index=True)
     jobs = table["JOB_CD"].astype("str").fillna("").str.strip()
@@ -78,12 +79,11 @@ def from_stored(stored: Stored) -> list[Operation]:
 
 def _commonest(keys: pd.Series, values: pd.Series) -> dict[str, str]:
     """The commonest filled value of each key; the first in order where two tie."""
-    counts = values.groupby([keys, values]).size()
+    filled = values.notna()
+    counts = Counter(zip(keys[filled], values[filled].astype(str), strict=True))
     best: dict[str, tuple[int, str]] = {}
     for (key, value), count in counts.items():
-        rank = (-int(count), str(value))
-        if key not in best or rank < best[key]:
-            best[key] = rank
+        best[key] = min(best.get(key, (1, "")), (-count, value))
     return {key: value for key, (_, value) in best.items()}
 
 

@@ -24,7 +24,7 @@ MAX_BYTES = 2_000_000_000  # unpacked: a few bytes of zip can claim terabytes
 
 
 def write(folder: Path, facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
-    """Write both files into `folder`, which is made when missing. The same model, the same bytes."""
+    """Write both files into `folder`, made when missing. The same model gives the same bytes."""
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"format": FORMAT, **facts}, ensure_ascii=False, separators=(",", ":"))
     (folder / FACTS).write_text(text, encoding="utf-8")
@@ -37,7 +37,7 @@ def read(folder: Path) -> Stored:
     facts = _read_facts(folder / FACTS)
     if facts.get("format") != FORMAT:
         raise ModelError(
-            f"{folder / FACTS}: format {facts.get('format')!r}, this version reads format {FORMAT}: "
+            f"{folder / FACTS}: format {facts.get('format')!r}, this version reads {FORMAT}: "
             "train a new model"
         )
     return Stored(folder, facts, _read_arrays(folder / ARRAYS))

@@ -11,6 +11,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Mapping
+from itertools import pairwise
 
 MISSING = frozenset({"", "-", "--", "?", ".", "N/A", "#N/A", "NULL", "NAN", "<NA>", "(NULL)"})
 
@@ -78,7 +79,7 @@ def words(text: str) -> set[str]:
     chunks = [chunk.strip(_EDGE) or chunk for chunk in _RUN.sub(" ", text).split()]
     chunks = [chunk for chunk in chunks if not _DECIMAL.fullmatch(chunk)]
     found = set(chunks)
-    for a, b in zip(chunks, chunks[1:], strict=False):
+    for a, b in pairwise(chunks):
         if len(a) <= SHORT and not any(letter.isdigit() for letter in a):
             found.add(f"{a} {b}")
     for chunk in chunks:

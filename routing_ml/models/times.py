@@ -1,21 +1,25 @@
 """Setup and run minutes of operations, with a low-high band that holds four of five run times.
 
 The logarithm of a time is linear in the logarithms of the dimensions and in the yes/no features:
-one ridge regression for what all operations share, and one for each operation on what is left.
+one ridge regression for what all operations share, one for each operation on what is left, and a
+few trees for steps. Reported hours are blended in as far as they carry news.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 
 from routing_ml.models.attributes import Prepared
+from routing_ml.models.boosting import Plan, boost_numbers
 from routing_ml.models.design import Design, combine
 from routing_ml.models.operations import Rows
-from routing_ml.models.storage import Stored
+from routing_ml.models.storage import Stored, prefixed
+from routing_ml.models.trees import Ensemble, Shape
 
 PENALTY_SHARED = 10.0
 PENALTY_OWN = 30.0
@@ -23,6 +27,10 @@ FOLDS = 5
 BAND = (0.1, 0.9)
 OUTLIER = 5.0  # standard deviations of a residual: a misprint, left out of the second fit
 MIN_ROWS = 40  # of an operation for quantiles of its own
+MAX_CORRECTION = 0.7  # log minutes: more is a misprint, not a lesson
+MIN_REPORTS = 100  # reported operations before they are listened to
+MIN_SHARE = 0.05
+PLAN = Plan(trees=30, rate=0.2, shape=Shape(leaves=12, min_leaf=20, shrink=5.0))
 
 
 @dataclass(frozen=True)
@@ -55,16 +63,18 @@ class Scale:
 
 
 class Times:
-    """`weights` (2, P, L) of log setup and log run; `band` (2, L) log factors around run;
-    `zero` (2, L): this time is usually 0; `limits` (2, 2, L): least and most log minutes."""
+    """`weights` (2, P, L) of log setup and log run; `trees` correct them, (2 L) outputs;
+    `band` (2, L) log factors around run; `zero` (2, L): this time is usually 0; `limits` (2, 2, L)
+    least and most log minutes; `report_shares` (2,): how much a reported time weighs beside the
+    planned one where there is one."""
 
     def __init__(
-        self, scale: Scale, weights: np.ndarray, band: np.ndarray, zero: np.ndarray,
-        limits: np.ndarray,
+        self, scale: Scale, weights: np.ndarray, trees: Ensemble, band: np.ndarray,
+        zero: np.ndarray, limits: np.ndarray, report_shares: np.ndarray,
     ) -> None:  # fmt: skip
-        self.scale, self.band, self.zero = scale, band, zero
+        self.scale, self.trees, self.band, self.zero = scale, trees, band, zero
         self.weights = weights.astype(np.float32)  # as stored, so that a loaded model says the same
-        self.limits = limits
+        self.limits, self.report_shares = limits, report_shares
 
     @classmethod
     def fit(
@@ -76,32 +86,45 @@ class Times:
         inputs = scale.apply(design, items, matrix)
         size = len(rows.operations)
         weights = np.zeros((2, inputs.shape[1], size))
-        band, zero = np.zeros((2, size)), np.zeros((2, size), bool)
-        limits = np.zeros((2, 2, size))
+        zero, limits = np.zeros((2, size), bool), np.zeros((2, 2, size))
+        left = np.full((len(rows.codes), 2 * size), np.nan, np.float32)
+        band, shares = np.zeros((2, size)), np.zeros(2)
+        reported = reported_minutes(rows, results)
         for line, column in enumerate(("SETUP_TIME", "RUN_TIME")):
             minutes = rows.table[column].to_numpy(float)
             positive = np.isfinite(minutes) & (minutes > 0)
-            good = np.isfinite(minutes) & (minutes >= 0)
-            for k in range(size):
-                mine = rows.operation == k
-                zero[line, k] = (positive & mine).sum() <= 0.5 * (good & mine).sum()
+            zero[line] = _mostly_zero(rows.operation, minutes, size)
             log = np.log(minutes, where=positive, out=np.zeros(len(minutes)))
             weights[line], residual = _regress(inputs, rows, log, positive, size)
+            blend, shares[line] = _blend(rows, log, positive, residual, reported[line], size)
+            if shares[line]:
+                weights[line], residual = _regress(inputs, rows, blend, positive, size)
+                residual += log - blend
+            guess = (inputs @ weights[line])[rows.item[positive], rows.operation[positive]]
+            rest = np.clip(blend[positive] - guess, -MAX_CORRECTION, MAX_CORRECTION)
+            left[rows.item[positive], line * size + rows.operation[positive]] = rest
             limits[line] = _limits(rows.operation[positive], log[positive], size)
             if column == "RUN_TIME":
                 band = _quantiles(rows.operation[positive], residual[positive], size)
-        return cls(scale, weights, band, zero, limits)
+        # the regression has taken the mean, so that the trees start at zero
+        _, trees = boost_numbers(matrix, design.bins, left, PLAN)
+        return cls(scale, weights, trees, band, zero, limits, shares)
 
     def predict(
-        self, inputs: np.ndarray, item: np.ndarray, operation: np.ndarray
+        self, inputs: np.ndarray, matrix: np.ndarray, item: np.ndarray, operation: np.ndarray
     ) -> np.ndarray:
-        """Setup, run, low and high minutes of each (item, operation): (4, k)."""
+        """Setup, run, low and high minutes of each (item, operation): (4, k).
+
+        `inputs` are the regression's (`scale.apply`), `matrix` the trees'.
+        """
         found = np.zeros((4, len(item)))
+        corrections = self.trees.predict(matrix)
+        size = len(self.band[0])
         for line in range(2):
-            every = inputs @ self.weights[line].astype(np.float64)
-            log = np.clip(every[item, operation], *self.limits[line][:, operation])
-            minutes = np.where(self.zero[line, operation], 0.0, np.exp(log))
-            found[line] = np.round(minutes, 2)
+            log = (inputs @ self.weights[line].astype(np.float64))[item, operation]
+            log = log + corrections[item, line * size + operation]
+            log = np.clip(log, *self.limits[line][:, operation])
+            found[line] = np.where(self.zero[line, operation], 0.0, np.round(np.exp(log), 2))
         found[2:] = np.round(found[1] * np.exp(self.band[:, operation]), 2)
         return found
 
@@ -109,8 +132,8 @@ class Times:
         """What `from_stored` needs."""
         return {
             "logs": self.scale.logs, "mean": self.scale.mean, "spread": self.scale.spread,
-            "weights": self.weights, "band": self.band, "zero": self.zero,
-            "limits": self.limits,
+            "weights": self.weights, "band": self.band, "zero": self.zero, "limits": self.limits,
+            "report_shares": self.report_shares, **prefixed("trees", self.trees.arrays()),
         }  # fmt: skip
 
     @classmethod
@@ -129,10 +152,66 @@ class Times:
         return cls(
             scale,
             stored.array(f"{prefix}.weights", "f", (2, width, size)),
+            Ensemble.from_stored(stored, f"{prefix}.trees", len(design.features), 2 * size),
             stored.array(f"{prefix}.band", "f", (2, size), low=-50, high=50),
             stored.array(f"{prefix}.zero", "b", (2, size)),
             limits,
+            stored.array(f"{prefix}.report_shares", "f", (2,), low=0, high=1),
         )
+
+
+def reported_minutes(rows: Rows, results: pd.DataFrame | None) -> np.ndarray:
+    """Log of the setup minutes and of the run minutes a piece that the shop reported, the mean
+    over work orders, for every routing row; NaN where nothing was reported: (2, rows)."""
+    found = np.full((2, len(rows.table)), np.nan)
+    keys = ["ITEM_CD", "ROUT_NO", "PROC_SEQ"]
+    if results is None or not set(keys) <= set(rows.table.columns) or not len(results):
+        return found
+    setup = results["SETUP_HOURS"].to_numpy(float) * 60
+    quantity = results["ORDER_QTY"].to_numpy(float)
+    run = (
+        results["MACH_WORKED_HOURS"].to_numpy(float) * 60 / np.where(quantity > 0, quantity, np.nan)
+    )
+    logs = [np.log(np.where(values > 0, values, np.nan)) for values in (setup, run)]
+    mean = results[keys].assign(setup=logs[0], run=logs[1]).groupby(keys)[["setup", "run"]].mean()
+    joined = rows.table[keys].join(mean, on=keys)
+    return joined[["setup", "run"]].to_numpy(float).T
+
+
+def _blend(
+    rows: Rows, log: np.ndarray, good: np.ndarray, residual: np.ndarray, reported: np.ndarray,
+    size: int,
+) -> tuple[np.ndarray, float]:  # fmt: skip
+    """Planned log minutes, where reported too drawn towards the report, and the report's share.
+
+    Both are taken as the true time plus an error. The share is the one that gives the blend the
+    least variance around the model: (v1 - c) / (v1 + v2 - 2 c), with v1, v2 the variances of plan
+    and report and c their covariance. It is 0 where reports are only plans with noise added.
+    """
+    both = good & ~np.isnan(reported)
+    if both.sum() < MIN_REPORTS:
+        return log, 0.0
+    apart = np.where(both, reported - log, 0.0)
+    offset = np.array([_median(apart[both & (rows.operation == k)]) for k in range(size)])
+    apart = apart - offset[rows.operation]
+    apart = np.clip(apart, -MAX_CORRECTION, MAX_CORRECTION)
+    plan = np.clip(residual[both], -MAX_CORRECTION, MAX_CORRECTION)
+    # v1 + v2 - 2 c is the variance of the report's distance from the plan, c - v1 its covariance
+    share = -np.cov(plan, apart[both])[0, 1] / max(1e-12, float(np.var(apart[both])))
+    share = float(np.clip(share, 0, 1))
+    if share < MIN_SHARE:
+        return log, 0.0
+    return np.where(both, log + share * apart, log), share
+
+
+def _median(values: np.ndarray) -> float:
+    return float(np.median(values)) if len(values) else 0.0
+
+
+def _mostly_zero(operation: np.ndarray, minutes: np.ndarray, size: int) -> np.ndarray:
+    """(L,): at least half of an operation's known times are 0."""
+    known = np.bincount(operation[minutes >= 0], minlength=size)
+    return np.bincount(operation[minutes > 0], minlength=size) <= 0.5 * known
 
 
 def _regress(
@@ -169,7 +248,7 @@ def _sums(
     order = order[good[order]]
     keys = fold[order] * size + rows.operation[order]
     cuts = np.r_[0, np.flatnonzero(np.diff(keys)) + 1, len(keys)] if len(keys) else [0]
-    for start, end in zip(cuts[:-1], cuts[1:], strict=True):
+    for start, end in pairwise(cuts):
         part = order[start:end]
         mine = inputs[rows.item[part]]
         k, operation = divmod(int(keys[start]), size)

@@ -16,6 +16,7 @@ from scipy import sparse
 from routing_ml.models.storage import Stored
 
 LEAF = -1
+NO_GAIN = np.zeros(0)
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class _Growth:
         self.splits[self.flags + self.offsets[1:] - 1] = False  # nothing is above the last bin
         self.values = np.c_[targets[rows], np.ones(len(rows), np.float32)].astype(np.float32)
         self.ones = np.ones(len(rows) * self.scales, np.float32)
-        self.starts = np.arange(0, len(rows) * self.scales + 1, max(1, self.scales), np.int32)
+        self.starts = np.arange(len(rows) + 1, dtype=np.int32) * self.scales
 
     def tree(self) -> Tree:
         nodes: list[list[float]] = []  # feature, threshold, left, right, gain, cover
@@ -122,12 +123,14 @@ class _Growth:
             leaves += 1
             column, threshold, right = self._cut(split, rows)
             below, above = rows[~right], rows[right]
+            part: np.ndarray | None
+            rest: np.ndarray | None
             small, large = (below, above) if len(below) < len(above) else (above, below)
             if leaves < self.shape.leaves:
                 part, part_total = self._histogram(small)
                 rest, rest_total = histogram - part, total - part_total
             else:
-                part = rest = None
+                part, rest = None, None
                 part_total = self.values[small].sum(axis=0)
                 rest_total = total - part_total
             sides = {id(small): (small, part, part_total), id(large): (large, rest, rest_total)}
@@ -197,7 +200,7 @@ class Ensemble:
         left: np.ndarray,
         right: np.ndarray,
         values: np.ndarray,
-        gain: np.ndarray | None = None,
+        gain: np.ndarray = NO_GAIN,
     ) -> None:
         self.starts, self.feature, self.threshold = starts, feature, threshold
         self.left, self.right, self.values, self.gain = left, right, values, gain
@@ -216,12 +219,13 @@ class Ensemble:
         """Join trees; the value of an inner node becomes the mean of its leaves, by cover."""
         starts = np.r_[0, np.cumsum([len(tree.feature) for tree in trees])].astype(np.int64)
         values = [_fill(tree, leaf) for tree, leaf in zip(trees, leaf_values, strict=True)]
-        joined = [
+        feature, threshold, left, right = (
             np.concatenate([getattr(tree, name) for tree in trees])
             for name in ("feature", "threshold", "left", "right")
-        ]
+        )
         gain = np.concatenate([tree.gain for tree in trees])
-        return cls(starts, *joined, np.concatenate(values).astype(np.float32), gain)
+        leaf_means = np.concatenate(values).astype(np.float32)
+        return cls(starts, feature, threshold, left, right, leaf_means, gain)
 
     def leaves(self, matrix: np.ndarray) -> np.ndarray:
         """The leaf of each row in each tree, as a node of the ensemble: (n, T)."""
@@ -245,21 +249,22 @@ class Ensemble:
         )  # fmt: skip
         return np.asarray(marks @ self.values)
 
-    def contributions(self, row: np.ndarray, output: int) -> tuple[float, np.ndarray]:
-        """What each feature of one `row` (F,) adds to `output`: (start, (F,)), exact along paths.
+    def contributions(self, row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What each feature of one `row` (F,) adds to the outputs: start (L,) and (F, L).
 
-        The start plus the sum of the contributions is the prediction.
+        Exact along the paths: a split adds the difference between the means below and above it
+        (A. Saabas, "Interpreting random forests", 2014). Start and contributions sum to `predict`.
         """
-        found = np.zeros(len(row))
-        start = float(self.values[self.starts[:-1], output].sum(dtype=np.float64))
-        for root in self.starts[:-1].tolist():
-            node = root
-            while self.feature[node] >= 0:
-                feature = self.feature[node]
-                side = self.right if row[feature] > self.threshold[node] else self.left
-                child = root + int(side[node])
-                found[feature] += float(self.values[child, output] - self.values[node, output])
-                node = child
+        values = self.values.astype(np.float64)
+        found = np.zeros((len(row), values.shape[1]))
+        node = self.starts[:-1]
+        start = values[node].sum(axis=0)
+        while len(node):
+            node = node[self.feature[node] >= 0]
+            column = self._column[node]
+            child = self._children[2 * node + (row[column] > self.threshold[node])]
+            np.add.at(found, column, values[child] - values[node])
+            node = child
         return start, found
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -293,7 +298,8 @@ class Ensemble:
             starts,
             feature.astype(np.int32),
             stored.array(f"{prefix}.threshold", "u", (count,), high=255).astype(np.uint8),
-            *sides,
+            sides[0],
+            sides[1],
             stored.array(f"{prefix}.values", "f", (count, outputs)).astype(np.float32),
         )
 
@@ -332,9 +338,7 @@ def _fill(tree: Tree, leaf_values: np.ndarray) -> np.ndarray:
     return values
 
 
-def _depth(
-    starts: np.ndarray, feature: np.ndarray, left: np.ndarray, right: np.ndarray
-) -> int:
+def _depth(starts: np.ndarray, feature: np.ndarray, left: np.ndarray, right: np.ndarray) -> int:
     """Steps of the longest walk from a root to a leaf."""
     base = np.repeat(starts[:-1], np.diff(starts))
     level = starts[:-1]

@@ -1,0 +1,51 @@
+"""Writes what others do into the monitoring store: how runs ended, which model is in use."""
+
+import json
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from routing_ml.registry import Registry
+from routing_ml.settings import Settings
+from routing_ml.store import Store
+
+
+def record_run(settings: Settings, outcome: Mapping[str, Any], *, seconds: float) -> None:
+    """Record a run by its outcome (`report.write`); a second time replaces the first.
+
+    `seconds` is how long the run took. Raises StoreError when the store cannot be written.
+    """
+    with closing(Store(settings.store_url)) as store:
+        store.record_run(
+            outcome["run"],
+            succeeded=outcome["succeeded"],
+            seconds=seconds,
+            **{key: outcome[key] for key in ("cause", "model", "promoted", "reason")},
+        )
+        audit = Path(outcome["report"]).with_name("audit.json")
+        if audit.is_file():
+            found = json.loads(audit.read_text(encoding="utf-8"))
+            outliers = {
+                f"{table}.{column}": count
+                for table, counts in found["outliers"].items()
+                for column, count in counts.items()
+            }
+            store.record_audit(
+                found["null_ratios"],
+                outliers=outliers,
+                rows=outcome["data"]["rows"] if outcome["data"] else None,
+            )
+    record_model(settings)
+
+
+def record_model(settings: Settings) -> None:
+    """Record which model is in use; to be called after every switch."""
+    active = Registry(settings.home / "models").active()
+    if active is not None:
+        with closing(Store(settings.store_url)) as store:
+            store.record_model(
+                active.name,
+                created_at=active.created_at.timestamp(),
+                metrics=active.manifest["metrics"],
+            )

@@ -1,0 +1,209 @@
+"""The exporter behind a web configuration file: TLS, passwords, headers."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import ipaddress
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import bcrypt
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from exporter_process import ROOT, Exporter, command, environment, serving
+
+from exporter.webconfig import WebConfig
+from routing_ml.errors import SettingError
+
+HASH = bcrypt.hashpw(b"pass word", bcrypt.gensalt(4)).decode()
+
+
+def write_certificate(folder: Path) -> None:
+    """cert.pem and key.pem for 127.0.0.1, signed by itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "exporter")])
+    now = datetime.now(UTC)
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    (folder / "key.pem").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("web")
+    write_certificate(made)
+    (made / "web.yml").write_text(
+        "tls_server_config:\n"
+        "  cert_file: cert.pem\n"
+        "  key_file: key.pem\n"
+        "  min_version: TLS12\n"
+        "http_server_config:\n"
+        "  headers:\n"
+        "    X-Frame-Options: deny\n"
+        f"basic_auth_users:\n  prometheus: {HASH}\n"
+    )
+    return made
+
+
+@pytest.fixture(scope="module")
+def exporter(folder: Path) -> Iterator[Exporter]:
+    file = str(folder / "web.yml")
+    with serving(folder, "--web.config.file", file, ROUTING_ML_API_TOKEN="t0ken") as running:
+        yield running
+
+
+@pytest.fixture
+def trust(folder: Path) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=str(folder / "cert.pem"))
+
+
+def basic(user: str, password: str) -> dict[str, str]:
+    return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
+
+
+def test_the_right_password_is_let_in_over_tls(exporter: Exporter, trust: ssl.SSLContext) -> None:
+    for path in ("/metrics", "/api/health"):
+        reply = exporter.ask(path, headers=basic("prometheus", "pass word"), tls=trust)
+        assert reply.status == 200
+        assert reply.headers["x-frame-options"] == "deny"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        basic("prometheus", "wrong"),
+        basic("nobody", "pass word"),
+        basic("prometheus", ""),
+        {"Authorization": "Basic !"},
+        {"Authorization": "Basic"},
+        {"Authorization": "Bearer wrong"},
+    ],
+)
+def test_everybody_else_is_not(
+    exporter: Exporter, trust: ssl.SSLContext, headers: dict[str, str]
+) -> None:
+    for path in ("/metrics", "/api/health", "/nothing"):
+        reply = exporter.ask(path, headers=headers, tls=trust)
+        assert reply.status == 401
+        assert reply.headers["www-authenticate"].startswith("Basic")
+
+
+def test_the_api_token_opens_the_door_too(exporter: Exporter, trust: ssl.SSLContext) -> None:
+    token = {"Authorization": "Bearer t0ken"}
+    reset = "/api/drift/reset"
+    assert exporter.ask(reset, method="POST", headers=token, tls=trust).status == 200
+    password = basic("prometheus", "pass word")
+    assert exporter.ask(reset, method="POST", headers=password, tls=trust).status == 401
+
+
+def test_a_silent_tls_client_holds_up_nobody_and_is_dropped(
+    exporter: Exporter, trust: ssl.SSLContext
+) -> None:
+    silent = [socket.create_connection((exporter.host, exporter.port)) for _ in range(50)]
+    good = basic("prometheus", "pass word")
+    exporter.ask("/api/health", headers=good, tls=trust)
+    seconds = [exporter.ask("/api/health", headers=good, tls=trust).seconds for _ in range(20)]
+    assert max(seconds) < 0.25  # a handshake each
+    end = time.monotonic() + 9
+    for client in silent:
+        client.settimeout(max(end - time.monotonic(), 0.01))
+        assert client.recv(100) == b""
+        client.close()
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1")
+def test_old_tls_and_plain_text_are_refused(exporter: Exporter, trust: ssl.SSLContext) -> None:
+    trust.minimum_version = trust.maximum_version = ssl.TLSVersion.TLSv1_1
+    with pytest.raises(OSError, match=r"(?i)ssl|reset|protocol"):
+        exporter.ask("/api/health", tls=trust)
+    with socket.create_connection((exporter.host, exporter.port), timeout=9) as client:
+        client.sendall(b"GET /api/health HTTP/1.1\r\nHost: x\r\n\r\n")
+        with contextlib.suppress(ConnectionResetError):
+            assert b"200" not in client.recv(1000)
+
+
+def test_a_client_certificate_can_be_required(folder: Path, tmp_path: Path) -> None:
+    file = folder / "mutual.yml"
+    file.write_text(
+        "tls_server_config: {cert_file: cert.pem, key_file: key.pem, client_ca_file: cert.pem,"
+        " client_auth_type: RequireAndVerifyClientCert}\n"
+    )
+    with serving(tmp_path, "--web.config.file", str(file)) as exporter:
+        without = ssl.create_default_context(cafile=str(folder / "cert.pem"))
+        with pytest.raises(OSError, match=r"(?i)certificate required|reset|EOF|closed"):
+            exporter.ask("/api/health", tls=without)
+        bearing = ssl.create_default_context(cafile=str(folder / "cert.pem"))
+        bearing.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+        assert exporter.ask("/api/health", tls=bearing).status == 200
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("tls_server_config: {cert_file: cert.pem}", "cert_file and key_file are both needed"),
+        ("tls_server_config: {cert_file: no.pem, key_file: key.pem}", "No such file"),
+        ("tls_server_config: {cert_file: key.pem, key_file: cert.pem}", "PEM"),
+        ("tls_server_config: {cert_file: cert.pem, key_file: key.pem, min_version: TLS9}", "TLS9"),
+        ("tls_server_config: {curve_preferences: [X]}", "has the key 'curve_preferences'"),
+        ("tls_config: {}", "has the key 'tls_config'"),
+        ("basic_auth_users: {a: plain}", "bcrypt"),
+        ("basic_auth_users: [a]", "mapping"),
+        ("http_server_config: {http2: maybe}", "http2 is 'maybe'"),
+        ("http_server_config: {headers: {Server: x}}", "has the key 'Server'"),
+        ("- a", "must be a mapping"),
+        ("a: [", "no YAML"),
+    ],
+)
+def test_a_file_that_cannot_be_honoured_is_refused(folder: Path, text: str, says: str) -> None:
+    file = folder / "bad.yml"
+    file.write_text(text)
+    with pytest.raises(SettingError, match=says) as caught:
+        WebConfig.load(file)
+    assert "bad.yml" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_an_empty_file_asks_for_nothing(folder: Path) -> None:
+    file = folder / "empty.yml"
+    file.write_text("# nothing\n")
+    assert WebConfig.load(file) == WebConfig()
+
+
+def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    done = subprocess.run(
+        command("--web.config.file", str(tmp_path / "none.yml")),
+        cwd=ROOT,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1 and "none.yml" in done.stderr
