@@ -49,6 +49,11 @@ class Exporter:
         kib = [int(status.split(f"{key}:")[1].split()[0]) for key in ("VmRSS", "VmHWM")]
         return f"{kib[0] / 1024:.0f} MiB, at its peak {kib[1] / 1024:.0f}"
 
+    def cpu_seconds(self) -> float:
+        """Processor time used so far; unlike a latency it does not depend on who else is busy."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
 
 @contextmanager
 def serving(
@@ -201,10 +206,11 @@ async def trouble(exporter: Exporter, seconds: float, name: str) -> None:
     """One kind of trouble for so long, with the health asked all the while."""
     end = time.perf_counter() + seconds
     watch = probe(exporter, seconds)
-    more, scrapes = "", []
+    more, scrapes, used = "", [], exporter.cpu_seconds()
     if "clients" in name:
         tasks = [asyncio.create_task(scrape(exporter, end)) for _ in range(CLIENTS)]
         scrapes = [each for task in tasks for each in await task]
+        used = (exporter.cpu_seconds() - used) / len(scrapes) * 1000
     elif "half-open" in name or "silent" in name:
         sent = b"" if "silent" in name else b"GET /metrics HTTP/1.1\r\nHost:"
         dropped, opened = await hold(exporter, end, sent)
@@ -215,7 +221,11 @@ async def trouble(exporter: Exporter, seconds: float, name: str) -> None:
         await asyncio.sleep(0.1)
     shown(f"health, {name}", json.loads(watch.communicate()[0]), more)
     if scrapes:
-        shown("  their scrapes", scrapes, f"{len(scrapes) / seconds:.0f} a second")
+        shown(
+            "  their scrapes",
+            scrapes,
+            f"{len(scrapes) / seconds:.0f} a second, {used:.2f} ms of CPU each",
+        )
 
 
 def fill(url: str) -> None:

@@ -266,7 +266,7 @@ def airflow(rounds: int, port: int, settings: Settings, slack: Slack) -> dict[st
     import instance as instances
     from processes import Processes, stop_on_signals
 
-    instances.VENV = Path(sys.prefix)  # whichever runs this
+    vars(instances)["VENV"] = Path(sys.prefix)  # whichever runs this
     stop_on_signals()
     home = settings.home
     conf = {"candidates": [CANDIDATE], "as_of": AS_OF.isoformat()}

@@ -1,6 +1,6 @@
 """Wall time and peak memory of a whole `routing-ml retrain`, and that a repeat gives the same.
 
-    python benchmarks/retrain.py --source FILE.accdb [--candidates A,B]
+python benchmarks/retrain.py --source FILE.accdb [--candidates A,B]
 """
 
 import argparse
@@ -50,9 +50,7 @@ def _run(command: list[str], home: str) -> tuple[dict, float, float]:
     out = Path(home) / "out.json"
     started = time.perf_counter()
     with out.open("w") as file:
-        process = subprocess.Popen(
-            command, stdout=file, env=os.environ | {"ROUTING_ML_HOME": home}
-        )
+        process = subprocess.Popen(command, stdout=file, env=os.environ | {"ROUTING_ML_HOME": home})
         _, status, usage = os.wait4(process.pid, 0)
     if status:
         sys.exit(f"{' '.join(command)} failed")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import os
 import signal
 import socket
 import ssl
 import sys
+from asyncio import sslproto
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -51,7 +53,10 @@ def main(arguments: Sequence[str] | None = None, env: Mapping[str, str] = os.env
     scheme = "https" if web.tls else "http"
     print(f"The exporter answers on {scheme}://{shown}:{port}/metrics", file=sys.stderr, flush=True)
     sys.setswitchinterval(SWITCH_SECONDS)
-    asyncio.sslproto.SSLProtocol.max_size = TLS_BUFFER_BYTES
+    # What is loaded by now stays; looking through it for garbage would stop the one thread.
+    gc.collect()
+    gc.freeze()
+    sslproto.SSLProtocol.max_size = TLS_BUFFER_BYTES
     asyncio.run(_serve(app, listener, web))
     return 0
 

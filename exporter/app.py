@@ -30,7 +30,8 @@ from routing_ml.store import (
 
 BODY_BYTES_MOST = 64 * 1024
 BODY_SECONDS = 5.0
-# Scrapes closer together than this get the same text: rendering it takes 2 ms of the one thread.
+# Scrapes closer together than this share one text: rendering it takes 2 ms of the one thread, and
+# 64 clients that each had their own held up everybody for a tenth of a second.
 RENDERED_SECONDS = 0.1
 JSON = "application/json"
 
@@ -55,7 +56,7 @@ class App:
         self._api_token = api_token
         self._web = web or WebConfig()
         self._passwords = Passwords(self._web.users)
-        self._rendered: dict[str, tuple[float, bytes]] = {}
+        self._rendered: dict[str, tuple[float, asyncio.Task[bytes]]] = {}
         self._routes: dict[str, dict[str, Callable[..., Awaitable[Answer]]]] = {
             "/metrics": {"GET": self.metrics},
             "/api/metrics": {"GET": self.metrics},
@@ -79,12 +80,16 @@ class App:
     async def metrics(self, request: Request) -> Answer:
         """Prometheus text, or OpenMetrics where the client prefers it."""
         encode, content_type = choose_encoder(request.header("accept"))
-        at, text = self._rendered.get(content_type, (0.0, b""))
-        if time.monotonic() - at > RENDERED_SECONDS:
-            collector = Collector(self.process, await self._snapshot(), time.time())
-            text = encode(collector)
-            self._rendered[content_type] = (time.monotonic(), text)
-        return Answer(200, text, content_type)
+        at, text = self._rendered.get(content_type, (0.0, None))
+        now = time.monotonic()
+        if text is None or now - at > RENDERED_SECONDS:
+            text = asyncio.create_task(self._render(encode))
+            self._rendered[content_type] = (now, text)
+        # Whoever leaves early must not end it for the others.
+        return Answer(200, await asyncio.shield(text), content_type)
+
+    async def _render(self, encode: Callable[[Any], bytes]) -> bytes:
+        return encode(Collector(self.process, await self._snapshot(), time.time()))
 
     async def metrics_json(self, request: Request) -> Answer:
         """The same as JSON."""
@@ -167,7 +172,8 @@ class App:
         answer = await self._answer(request)
         self.process.requests += 1
         self.process.errors += answer.status >= 500
-        await _drain(receive)
+        if request.header("content-length") or request.header("transfer-encoding"):
+            await _drain(receive)
         headers = [
             (b"content-type", answer.content_type.encode()),
             (b"content-length", str(len(answer.body)).encode()),

@@ -78,7 +78,8 @@ def audit(path: Path, *, null_level: Level = "warning") -> Audit:
         for role, table in manifest["tables"].items()
     }
     null_ratios = {
-        role: {name: _null_ratio(table[name]) for name in table} for role, table in tables.items()
+        role: {str(name): _null_ratio(values) for name, values in table.items()}
+        for role, table in tables.items()
     }
     outliers = {role: _outliers(table) for role, table in tables.items()}
     items, routings = tables["items"], tables["routings"]
@@ -188,6 +189,7 @@ def _outliers(table: pd.DataFrame) -> dict[str, int]:
     for name in table.select_dtypes("float64").columns:
         values = table[name].to_numpy()
         values = values[np.isfinite(values)]
+        values = values / (np.abs(values).max(initial=0.0) or 1.0)  # whose squares overflow no more
         spread = values.std() if len(values) else 0.0
         far = int((np.abs(values - values.mean()) > OUTLIER_Z * spread).sum()) if spread > 0 else 0
         if far:

@@ -145,7 +145,7 @@ def _clean(
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame | None]:
     tables = [table for table in (items, routings, results) if table is not None]
     for table in tables:
-        numbers = list(table.select_dtypes("float64"))
+        numbers = table.select_dtypes("float64").columns
         table[numbers] = table[numbers].replace([np.inf, -np.inf], np.nan)
         for name in table.columns.intersection(
             ["ITEM_CD", "ROUT_NO", "JOB_CD", "JOB_NM", "RES_CD"]

@@ -99,6 +99,12 @@ class _Reader:
         self.erp_names = {
             standard: self._spelled(wanted, types) for standard, wanted in table.columns.items()
         }
+        for standard, name in self.erp_names.items():
+            if issubclass(types[name], (bytes, bytearray)):
+                raise InputError(
+                    f"{source.label}: column {name!r} of table {table.name} holds bytes, where a "
+                    f"{table.kinds[standard]} is due; name another one in the columns file"
+                )
         self.kinds = {name: table.kinds[name] for name in self.erp_names}
         self.attributes = attributes
         if table.role == "items":

@@ -14,7 +14,6 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-from urllib.request import proxy_bypass
 
 from filelock import FileLock
 from slack_sdk.errors import SlackClientError
@@ -113,8 +112,6 @@ def _send(url: str, title: str, text: str) -> None:
     block = {"type": "section", "text": {"type": "mrkdwn", "text": _escaped(text)}}
     header = {"type": "header", "text": {"type": "plain_text", "text": title[:150]}}
     try:
-        if proxy_bypass(urlsplit(url).hostname or ""):
-            client.proxy = None  # slack_sdk asks the environment's proxy whatever NO_PROXY says
         response = client.send(text=_escaped(title), blocks=[header, block])
     except (SlackClientError, HTTPException, OSError, ValueError) as error:
         raise RoutingError(

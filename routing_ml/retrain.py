@@ -88,7 +88,7 @@ def retrain(
             failed=failed,
             cause="by command",
         )
-        failed = outcome["failed"]
+        failed = dict(outcome["failed"])
         report.tell(settings, outcome)
     except RoutingError as error:
         failed.setdefault("report", str(error))

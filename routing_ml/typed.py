@@ -94,7 +94,7 @@ def _strings(values: Sequence[Any]) -> pa.Array:
 
 def _numbers(values: Sequence[Any]) -> pa.Array:
     try:
-        if any(issubclass(kind, str) for kind in set(map(type, values))):
+        if any(issubclass(kind, (str, bytes, bytearray)) for kind in set(map(type, values))):
             raise ValueError
         data = np.array(values, dtype=np.float64)
     except (TypeError, ValueError):
@@ -111,7 +111,7 @@ def _integers(values: Sequence[Any], kind: str) -> pa.Array:
             all(issubclass(kind, int) for kind in set(map(type, values)))
             and max(map(abs, values), default=0) <= MAX_INT
         ):
-            converted = values
+            converted = list(values)
         else:
             raise TypeError
     except TypeError:
@@ -143,8 +143,6 @@ def _code(value: Any) -> str | None:
         return None
     if isinstance(value, str):
         return value.encode().decode()
-    if isinstance(value, (bytes, bytearray)):
-        raise TypeError(value)
     if isinstance(value, (float, Decimal)):
         return str(int(value)) if value == int(value) else str(float(value))
     return str(value)
@@ -155,10 +153,14 @@ def _number(value: Any) -> float:
         return float("nan")
     if isinstance(value, str) and DECIMAL_COMMA.fullmatch(value.strip()):
         value = value.replace(",", ".")
+    if isinstance(value, (bytes, bytearray)):
+        raise TypeError(value)
     return float(value)
 
 
 def _whole(value: Any) -> int | None:
+    if isinstance(value, int) and abs(value) <= MAX_INT:
+        return value
     number = _number(value)
     if np.isnan(number):
         return None

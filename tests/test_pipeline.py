@@ -11,7 +11,7 @@ from routing_ml import dataset, files, models, pipeline
 from routing_ml.errors import AuditError, InputError, ModelError, SettingError
 from routing_ml.settings import Settings
 
-NOVEMBER = datetime(2026, 11, 1, 2)
+OCTOBER, NOVEMBER = datetime(2026, 10, 1, 2), datetime(2026, 11, 1, 2)
 LIMIT = 1_500
 
 
@@ -44,7 +44,7 @@ def october(tmp_path_factory):
     """A state folder whose model in use was fitted on October's data; read, never changed."""
     home = tmp_path_factory.mktemp("october")
     given = settings(home)
-    return given, *run(given, "october", as_of=datetime(2026, 10, 1, 2))
+    return given, *run(given, "october", as_of=OCTOBER)
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def after_october(october, tmp_path):
 
 def test_two_runs_of_one_moment_give_equal_data_and_metrics(october, tmp_path):
     given = settings(tmp_path)
-    data, trained, decision = run(given, "another", as_of=datetime(2026, 10, 1, 2))
+    data, trained, decision = run(given, "another", as_of=OCTOBER)
     _, first_data, first_trained, first_decision = october
     assert data["sha256"] == first_data["sha256"]
     assert trained["metrics"] == first_trained["metrics"]
@@ -80,24 +80,22 @@ def test_a_step_repeated_gives_the_same_and_leaves_nothing_more(after_october):
     assert content(given.home) == before
 
 
-def test_a_run_repeated_after_its_promotion_keeps_its_decision(tmp_path):
-    given = settings(tmp_path)
-    data, trained, decision = run(given, "first")
+def test_a_run_repeated_after_its_promotion_keeps_its_decision(after_october, october):
+    _, data, trained, decision = october
     assert decision["promote"]
-    again = pipeline.compare(given, "first", data, [trained])
+    again = pipeline.compare(after_october, "october", data, [trained])
     assert again == decision
-    pipeline.promote(given, "first", again)
-    assert len(pipeline.registry(given).history()) == 1
+    pipeline.promote(after_october, "october", again)
+    assert len(pipeline.registry(after_october).history()) == 1
 
 
-def test_a_run_repeated_on_corrected_data_fits_anew(tmp_path):
-    given = settings(tmp_path)
-    data, trained, _ = run(given, "first")
-    corrected = pipeline.extract(given, "first", as_of=NOVEMBER, limit=LIMIT - 300)
+def test_a_run_repeated_on_corrected_data_fits_anew(after_october, october):
+    _, data, trained, _ = october
+    corrected = pipeline.extract(after_october, "october", as_of=OCTOBER, limit=LIMIT - 300)
     assert corrected["sha256"] != data["sha256"]
-    again = pipeline.train(given, "first", corrected, "nearest")
+    again = pipeline.train(after_october, "october", corrected, "nearest")
     assert again["model"] != trained["model"]
-    version = pipeline.registry(given).get(again["model"])
+    version = pipeline.registry(after_october).get(again["model"])
     assert version.manifest["data_sha256"] == corrected["sha256"]
 
 
@@ -151,33 +149,35 @@ def test_a_parquet_file_that_was_changed_is_refused_by_name(after_october, octob
 
 def test_another_dataset_under_the_same_name_is_refused(after_october, october):
     _, data, *_ = october
-    pipeline.extract(after_october, "october", as_of=datetime(2026, 10, 1, 2), limit=LIMIT - 300)
+    pipeline.extract(after_october, "october", as_of=OCTOBER, limit=LIMIT - 300)
     with pytest.raises(InputError, match="is not the dataset this run extracted"):
         pipeline.audit(after_october, "october", data)
 
 
 def test_a_model_in_use_that_was_tampered_with_stops_the_comparison(after_october, october):
-    _, _, trained, _ = october
-    (after_october.home / "models" / trained["model"] / "twin" / "arrays.npz").write_bytes(b"x")
-    with pytest.raises(ModelError, match=f"{trained['model']} is refused: twin/arrays.npz"):
-        run(after_october, "november")
+    _, data, trained, _ = october
+    registry = pipeline.registry(after_october)
+    other = copy_of(registry, registry.active(), key="other")
+    registry.promote(other.name, who="test", why="test")
+    (other.folder / "twin" / "arrays.npz").write_bytes(b"x")
+    with pytest.raises(ModelError, match=f"{other.name} is refused: twin/arrays.npz"):
+        pipeline.compare(after_october, "october", data, [trained])
 
 
-def test_a_first_model_is_not_put_into_use_when_the_run_was_told_never(tmp_path):
-    given = settings(tmp_path)
-    _, trained, decision = run(given, "first", promotion="never")
+def test_a_first_model_is_not_put_into_use_when_the_run_was_told_never(after_october, october):
+    _, data, trained, _ = october
+    (after_october.home / "models" / "active").unlink()
+    decision = pipeline.compare(after_october, "october", data, [trained], promotion="never")
     assert (decision["winner"], decision["promote"]) == (trained["model"], False)
-    assert pipeline.registry(given).active() is None
+    assert pipeline.registry(after_october).active() is None
 
 
-def test_a_run_of_the_past_does_not_replace_a_model_of_later_data(tmp_path):
-    given = settings(tmp_path)
-    run(given, "november")
-    active = pipeline.registry(given).active().name
-    _, _, decision = run(given, "april", as_of=datetime(2024, 4, 1))
+def test_a_run_of_the_past_does_not_replace_a_model_of_later_data(after_october):
+    active = pipeline.registry(after_october).active().name
+    _, _, decision = run(after_october, "april", as_of=datetime(2024, 4, 1))
     assert (decision["winner"], decision["promote"]) == (None, False)
-    assert "was fitted on later data (as of 2026-11-01T02:00:00, this" in decision["reason"]
-    assert pipeline.registry(given).active().name == active
+    assert "was fitted on later data (as of 2026-10-01T02:00:00, this" in decision["reason"]
+    assert pipeline.registry(after_october).active().name == active
 
 
 def test_a_model_in_use_that_has_seen_all_the_newest_items_stays(after_october, october):
@@ -197,12 +197,15 @@ def test_a_model_in_use_that_has_seen_all_the_newest_items_stays(after_october, 
     assert "so that nothing can be compared fairly: it stays" in decision["reason"]
 
 
-def test_a_model_that_disagrees_with_its_twin_is_not_put_into_use(tmp_path, monkeypatch):
-    given = settings(tmp_path)
-    monkeypatch.setattr(pipeline, "_agreement", lambda one, other: 0.89)
-    _, _, decision = run(given, "first")
+def test_a_model_that_disagrees_with_its_twin_is_not_put_into_use(
+    after_october, october, monkeypatch
+):
+    _, data, trained, _ = october
+    (after_october.home / "models" / "active").unlink()
+    monkeypatch.setattr(pipeline, "MIN_AGREEMENT", 1.1)
+    decision = pipeline.compare(after_october, "october", data, [trained])
     assert (decision["winner"], decision["promote"]) == (None, False)
-    assert "agrees with its twin on only 89.0%" in decision["reason"]
+    assert "agrees with its twin on only" in decision["reason"]
 
 
 def test_agreement_is_the_share_of_operations_in_common():
@@ -225,8 +228,9 @@ def test_agreement_is_the_share_of_operations_in_common():
 
 
 def test_a_fresh_fit_is_also_held_against_versions_that_were_in_use_this_year(
-    after_october, monkeypatch
+    after_october, october, monkeypatch
 ):
+    _, data, trained, _ = october
     seen = {}
 
     def decide(champion, challengers, *, references, **given):
@@ -234,12 +238,11 @@ def test_a_fresh_fit_is_also_held_against_versions_that_were_in_use_this_year(
         return pipeline.comparison.Decision(None, "the model in use stays", 1, {})
 
     registry = pipeline.registry(after_october)
-    october = registry.active()
-    other = copy_of(registry, october, key="other")
+    other = copy_of(registry, registry.active(), key="other")
     registry.promote(other.name, who="test", why="test")
     monkeypatch.setattr(pipeline.comparison, "decide", decide)
-    run(after_october, "november")
-    assert list(seen) == [october.name]
+    pipeline.compare(after_october, "october", data, [trained])
+    assert list(seen) == [trained["model"]]
 
 
 def copy_of(registry, version, *, key, now=None):
@@ -292,7 +295,9 @@ def test_what_killed_writers_left_goes_with_the_next_try(after_october):
     for path in left:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"half")
-    run(given, "november")
+    pipeline.audit(
+        given, "november", pipeline.extract(given, "november", as_of=NOVEMBER, limit=LIMIT)
+    )
     assert [path for path in left if path.exists()] == []
     assert not list((given.home / "runs/november").glob(".*"))
 

@@ -56,19 +56,15 @@ def test_two_retrainings_of_one_moment_have_equal_data_and_metrics(tmp_path):
 
 
 def test_the_outcome_says_what_a_caller_needs_and_is_what_the_file_holds(tmp_path):
+    said = []
     with FakeSlack() as slack:
-        outcome = quick(settings(tmp_path, SLACK_WEBHOOK_URL=slack.url))
+        outcome = quick(settings(tmp_path, SLACK_WEBHOOK_URL=slack.url), say=said.append)
+    assert [line.split()[0] for line in said] == ["extract", "audit", "train", "compare"]
     assert outcome.keys() == OUTCOME_KEYS
     assert outcomes(tmp_path) == [outcome]
     assert outcome["model"] == pipeline.registry(settings(tmp_path)).active().name
     assert outcome["cause"] == "by command"
     assert [message["text"] for message in slack.messages] == ["Routing ML: a new model is in use"]
-
-
-def test_progress_is_said_step_by_step(tmp_path):
-    said = []
-    quick(settings(tmp_path), promotion="never", say=said.append)
-    assert [line.split()[0] for line in said] == ["extract", "audit", "train", "compare"]
 
 
 def test_a_source_that_cannot_be_read_ends_in_one_line_an_outcome_and_a_message(tmp_path):
@@ -151,4 +147,3 @@ def test_a_retraining_that_is_killed_leaves_the_model_in_use(tmp_path):
     process.wait()
     assert pipeline.registry(given).active().verify().name == first["model"]
     assert {path for path in models_folder.iterdir() if path.name.startswith("model_")} <= before
-    assert quick(given)["succeeded"]

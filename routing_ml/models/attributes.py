@@ -334,7 +334,9 @@ def _mark_words(
 
 
 def _is(value: Any, kind: type, length: int | None = None) -> bool:
-    return isinstance(value, kind) and (length is None or len(value) == length)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        return False
+    return length is None or len(value) == length  # type: ignore[arg-type]
 
 
 def _check_strings(stored: Stored, name: str, values: list) -> None:

@@ -67,8 +67,9 @@ class RoutingModel(ABC):
         prepared = self.encoder_.transform(coded)
         self.design_ = choose(Design.fit(self.encoder_, prepared, rows.present), prepared, rows)
         matrix, bins = self.design_.transform(prepared), self.design_.bins
-        self.gower_ = Gower.fit(self.encoder_, prepared, rows.present)
         self.order_ = Order.fit(rows, matrix, bins)
+        routing = np.c_[rows.present, self.order_.directions(rows)]
+        self.gower_ = Gower.fit(self.encoder_, prepared, routing)
         self.numbering_ = Numbering.fit(rows)
         self.times_ = Times.fit(rows, self.design_, prepared, matrix, results)
         self.machines_ = Machines.fit(rows, matrix, bins)

@@ -14,7 +14,7 @@ from routing_ml.models.storage import Stored, prefixed
 from routing_ml.models.trees import Ensemble, Shape
 
 PLAN = Plan(trees=150, rate=0.2, shape=Shape(leaves=10, min_leaf=5))
-FOLDS = ((4_000, 5), (10_000, 3))  # up to so many items, so many folds; two beyond
+FOLDS = ((10_000, 3),)  # up to so many items, so many folds; two beyond
 
 
 class Boosted(RoutingModel):

@@ -54,6 +54,12 @@ class Order:
         target = np.where((left >= 0) & (right >= 0), left < right, np.nan).astype(np.float32)
         return cls(before, pairs, *boost_numbers(matrix, bins, target, PLAN))
 
+    def directions(self, rows: Rows) -> np.ndarray:
+        """(n, K) uint8: does the item have both operations of an open pair, the first one first."""
+        place = places(rows)
+        left, right = place[:, self.pairs[:, 0]], place[:, self.pairs[:, 1]]
+        return ((left >= 0) & (left < right)).astype(np.uint8)
+
     def rank(self, matrix: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """For present (m, L) bool: each operation's place in its item's order (m, L), from 0, and
         how sure the order is (m,): the product over the item's open pairs of max(p, 1 - p).

@@ -143,7 +143,8 @@ def _words(model: RoutingModel, text: int, marks: np.ndarray) -> str:
 
 def changes_with(
     model: RoutingModel, items: Prepared, present: np.ndarray, words: list[str],
-    *, codes: np.ndarray | None = None, numbers: np.ndarray | None = None, marks: np.ndarray | None = None,
+    *, codes: np.ndarray | None = None, numbers: np.ndarray | None = None,
+    marks: np.ndarray | None = None,
 ) -> list[str]:  # fmt: skip
     """What the operations would be if the item had each of the supposed values."""
     count = len(words)

@@ -1,0 +1,176 @@
+import json
+
+import models_factory as valves
+import numpy as np
+import pandas as pd
+import pytest
+
+from routing_ml import metrics, models
+from routing_ml.errors import ModelError
+from routing_ml.models import CANDIDATES, PROPOSAL_COLUMNS
+
+FACTORY = valves.make(900)
+OLD, NEW, TRUTH = valves.split(FACTORY)
+
+
+@pytest.fixture(scope="module")
+def fitted() -> dict[str, models.RoutingModel]:
+    return {name: fit(name) for name in CANDIDATES}
+
+
+def fit(name: str, factory=FACTORY, routings=OLD, results=None) -> models.RoutingModel:
+    return models.fit(name, factory.items, routings, results, attributes=valves.Attributes())
+
+
+@pytest.mark.parametrize("name", CANDIDATES)
+def test_proposals_have_the_fixed_columns_in_the_order_of_the_items(fitted, name):
+    asked = NEW.iloc[::-1]
+    found = fitted[name].predict(asked)
+    assert tuple(found.columns) == PROPOSAL_COLUMNS
+    assert found["ITEM_CD"].drop_duplicates().tolist() == asked["ITEM_CD"].tolist()
+    assert found.groupby("ITEM_CD")["PROC_SEQ"].is_monotonic_increasing.all()
+    assert (found["PROC_SEQ"] % 5 == 0).all()  # this factory numbers 5, 10, 15
+    assert (found["RUN_TIME_LOW"] <= found["RUN_TIME"]).all()
+    assert (found["RUN_TIME"] <= found["RUN_TIME_HIGH"]).all()
+    for column in ("CONFIDENCE", "SIMILARITY_SCORE"):
+        assert found[column].between(0, 1).all()
+    assert set(found["REFERENCE_ITEM_CD"]) <= set(OLD["ITEM_CD"])
+
+
+@pytest.mark.parametrize(("name", "least"), [("nearest", 0.5), ("forest", 0.8), ("boosted", 0.93)])
+def test_a_factory_of_other_names_and_rules_is_learned(fitted, name, least):
+    found = metrics.evaluate(fitted[name].predict(NEW), TRUTH)
+    assert found["exact_match"] >= least
+    assert found["run_time_mdape"] <= 0.1
+    assert found["resource_accuracy"] >= 0.97
+
+
+def test_repeated_operations_and_an_order_that_differs_are_proposed(fitted):
+    found = metrics.sequences(fitted["boosted"].predict(NEW))
+    truth = metrics.sequences(TRUTH)
+    twice = [item for item, jobs in truth.items() if jobs.count("WASCHEN") == 2]
+    assert np.mean([found[item].count("WASCHEN") == 2 for item in twice]) >= 0.97
+    galvanised = NEW.loc[NEW["Oberflaeche"] == "VERZINKT", "ITEM_CD"]
+    first = [found[item].index("STEMPELN") < found[item].index("PRUEFEN") for item in galvanised]
+    others = NEW.loc[NEW["Oberflaeche"] != "VERZINKT", "ITEM_CD"]
+    later = [found[item].index("STEMPELN") > found[item].index("PRUEFEN") for item in others]
+    assert np.mean(first) >= 0.97
+    assert np.mean(later) >= 0.97
+
+
+@pytest.mark.parametrize("name", CANDIDATES)
+def test_a_loaded_model_proposes_the_same_and_no_file_is_a_pickle(fitted, name, tmp_path):
+    fitted[name].save(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["arrays.npz", "model.json"]
+    loaded = models.load(tmp_path)
+    assert type(loaded) is CANDIDATES[name]
+    pd.testing.assert_frame_equal(loaded.predict(NEW), fitted[name].predict(NEW))
+    with np.load(tmp_path / "arrays.npz", allow_pickle=False) as arrays:
+        assert all(arrays[key].dtype.kind in "iufb" for key in arrays.files)
+
+
+@pytest.mark.parametrize("name", CANDIDATES)
+def test_the_same_frames_give_the_same_bytes_whatever_their_order(fitted, name, tmp_path):
+    shuffled = valves.Factory(
+        FACTORY.items.sample(frac=1, random_state=3), FACTORY.routings, FACTORY.results,
+        FACTORY.true_run,
+    )  # fmt: skip
+    fitted[name].save(tmp_path / "one")
+    fit(name, shuffled, OLD.sample(frac=1, random_state=4)).save(tmp_path / "two")
+    for file in ("model.json", "arrays.npz"):
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+
+
+@pytest.mark.parametrize("name", CANDIDATES)
+def test_one_item_is_proposed_the_same_alone_as_among_others(fitted, name):
+    together = fitted[name].predict(NEW)
+    for code in NEW["ITEM_CD"][:5]:
+        alone = fitted[name].predict(NEW[NEW["ITEM_CD"] == code])
+        same = together[together["ITEM_CD"] == code].reset_index(drop=True)
+        pd.testing.assert_frame_equal(alone, same, rtol=1e-5)
+
+
+def test_columns_missing_added_or_of_another_type_do_not_stop_a_proposal(fitted):
+    odd = pd.DataFrame({
+        "ITEM_CD": ["X1", "X2", "X3"], "Teil": ["spindel", None, 7], "Neu": [1, 2, 3],
+        "Nennweite": ["80", "n/a", "80,0 mm"], "INSRT_DT": pd.NaT,
+    })  # fmt: skip
+    found = fitted["boosted"].predict(odd)
+    assert set(found["ITEM_CD"]) == {"X1", "X2", "X3"}
+    assert np.isfinite(found[["RUN_TIME", "CONFIDENCE", "SIMILARITY_SCORE"]].to_numpy()).all()
+    only_code = fitted["boosted"].predict(odd[["ITEM_CD"]])
+    assert only_code["ITEM_CD"].nunique() == 3
+    assert fitted["boosted"].predict(odd[:0]).empty
+    with pytest.raises(ModelError, match="ITEM_CD"):
+        fitted["boosted"].predict(odd.drop(columns="ITEM_CD"))
+
+
+def test_a_past_item_asked_again_is_its_own_reference_with_similarity_one(fitted):
+    past = FACTORY.items[FACTORY.items["ITEM_CD"].isin(OLD["ITEM_CD"])].iloc[:20]
+    found = fitted["boosted"].predict(past).drop_duplicates("ITEM_CD")
+    assert (found["SIMILARITY_SCORE"] == 1).all()
+    strange = past.assign(Teil="FLANSCH", Werkstoff="TITAN", Beschreibung="?", Oberflaeche="ROH")
+    assert (fitted["boosted"].predict(strange)["SIMILARITY_SCORE"] < 0.7).all()
+    quick = fitted["boosted"].predict(past, similarity=False)
+    assert quick["SIMILARITY_SCORE"].isna().all()
+    assert quick["REFERENCE_ITEM_CD"].isna().all()
+
+
+def test_confidence_is_calibrated_and_four_of_five_run_times_are_in_the_band():
+    factory = valves.make(2400, noise=0.15)
+    old, new, truth = valves.split(factory)
+    found = fit("boosted", factory, old).predict(new, similarity=False)
+    right = metrics.per_item(found, truth)["exact"]
+    confidence = found.drop_duplicates("ITEM_CD").set_index("ITEM_CD")["CONFIDENCE"]
+    assert abs(confidence.mean() - right.mean()) <= 0.05
+    keyed = [
+        frame.assign(k=frame.groupby(["ITEM_CD", "JOB_CD"]).cumcount()) for frame in (truth, found)
+    ]
+    both = keyed[0].merge(keyed[1], on=["ITEM_CD", "JOB_CD", "k"])
+    within = both["RUN_TIME_x"].between(both["RUN_TIME_LOW"], both["RUN_TIME_HIGH"])
+    assert 0.76 <= within.mean() <= 0.84
+
+
+def test_reported_hours_are_blended_in_when_they_know_more_than_the_plan():
+    exact = valves.make(400, report_noise=0.02)
+    told = fit("nearest", exact, exact.routings, exact.results)
+    untold = fit("nearest", exact, exact.routings)
+    assert told.times_.report_shares[1] >= 0.8
+    assert untold.times_.report_shares[1] == 0
+
+    def error(model: models.RoutingModel) -> float:
+        truth = exact.routings.assign(RUN_TIME=exact.true_run)
+        return metrics.evaluate(model.predict(exact.items), truth)["run_time_mdape"]
+
+    assert error(told) < error(untold)
+
+
+def test_reports_that_are_only_the_plan_with_noise_are_not_listened_to():
+    factory = valves.make(400)
+    noisy = factory.routings["RUN_TIME"] * np.exp(
+        np.random.default_rng(5).normal(0, 0.2, len(factory.routings))
+    )
+    results = factory.results.assign(MACH_WORKED_HOURS=noisy * 20 / 60)
+    assert fit("nearest", factory, factory.routings, results).times_.report_shares[1] == 0
+
+
+def test_machines_and_names_may_be_missing_altogether():
+    bare = OLD.drop(columns=["RES_CD", "JOB_NM"])
+    found = fit("nearest", routings=bare).predict(NEW)
+    assert found["RES_CD"].isna().all()
+    assert found["JOB_NM"].isna().all()
+    assert metrics.evaluate(found, TRUTH.drop(columns="RES_CD"))["resource_accuracy"] is None
+
+
+def test_too_few_items_and_an_unknown_candidate_are_refused_by_name():
+    with pytest.raises(ModelError, match="3 items have a routing, a model needs 20"):
+        fit("nearest", routings=OLD[OLD["ITEM_CD"].isin(FACTORY.items["ITEM_CD"][:3])])
+    with pytest.raises(ModelError, match="'oracle' is unknown: choose from"):
+        fit("oracle")
+
+
+def test_the_facts_of_a_model_are_json_that_a_person_can_read(fitted, tmp_path):
+    fitted["boosted"].save(tmp_path)
+    facts = json.loads((tmp_path / "model.json").read_text(encoding="utf-8"))
+    assert facts["candidate"] == "boosted"
+    assert {"job": "WASCHEN", "occurrence": 1, "name": "Waschen"} in facts["operations"]

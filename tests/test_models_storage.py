@@ -1,0 +1,140 @@
+import io
+import json
+import pickle
+import zipfile
+from pathlib import Path
+
+import models_factory as valves
+import numpy as np
+import pytest
+
+from routing_ml import models
+from routing_ml.errors import ModelError
+from routing_ml.models import CANDIDATES
+
+FACTORY = valves.make(200)
+
+
+@pytest.fixture(scope="module", params=CANDIDATES)
+def saved(request, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp(request.param)
+    model = models.fit(
+        request.param, FACTORY.items, FACTORY.routings, attributes=valves.Attributes()
+    )
+    model.save(folder)
+    return folder
+
+
+def copy(saved: Path, folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    for path in saved.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    return folder
+
+
+def arrays(folder: Path) -> dict[str, np.ndarray]:
+    with np.load(folder / "arrays.npz") as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def survives(folder: Path) -> bool:
+    """Whether what was made of the model still predicts; anything but a ModelError is a crash."""
+    try:
+        models.load(folder).predict(FACTORY.items[:5])
+    except ModelError:
+        return False
+    return True
+
+
+def test_a_model_cut_short_anywhere_is_refused(saved, tmp_path):
+    for name in ("model.json", "arrays.npz"):
+        whole = (saved / name).read_bytes()
+        for length in np.linspace(0, len(whole) - 1, 12).astype(int):
+            folder = copy(saved, tmp_path)
+            (folder / name).write_bytes(whole[:length])
+            with pytest.raises(ModelError):
+                models.load(folder)
+
+
+def test_flipped_bytes_are_refused_or_harmless(saved, tmp_path):
+    random = np.random.default_rng(7)
+    for name in ("model.json", "arrays.npz"):
+        for _ in range(40):
+            folder = copy(saved, tmp_path)
+            data = bytearray((folder / name).read_bytes())
+            data[random.integers(len(data))] ^= int(random.integers(1, 256))
+            (folder / name).write_bytes(bytes(data))
+            survives(folder)
+
+
+def test_every_array_of_another_shape_type_or_range_is_refused_or_harmless(saved, tmp_path):
+    held = arrays(saved)
+    folder = copy(saved, tmp_path)
+    for turn, (name, array) in enumerate(held.items()):
+        odd = (
+            array[:-1], np.full_like(array, 99), array.astype("U1"), np.full(array.shape, np.nan),
+            array[None], np.full(array.shape, -1_000_000_000), array[:0],
+        )  # fmt: skip
+        for value in (odd[turn % 7], odd[(turn + 3) % 7]):
+            np.savez(folder / "arrays.npz", **{**held, name: value})
+            survives(folder)
+        np.savez(folder / "arrays.npz", **{k: v for k, v in held.items() if k != name})
+        with pytest.raises(ModelError, match=name.replace(".", r"\.")):
+            models.load(folder)
+
+
+def test_every_fact_of_another_type_is_refused(saved, tmp_path):
+    facts = json.loads((saved / "model.json").read_text(encoding="utf-8"))
+    for name in facts:
+        for odd in (None, 3.5, "x", [None], [{}], {"a": 1}):
+            folder = copy(saved, tmp_path)
+            (folder / "model.json").write_text(json.dumps({**facts, name: odd}))
+            with pytest.raises(ModelError):
+                models.load(folder)
+
+
+def test_a_tree_that_leads_in_a_circle_is_refused(saved, tmp_path):
+    held = arrays(saved)
+    for name in [name for name in held if name.endswith(".left") and held[name].any()]:
+        circle = held[name].copy()
+        circle[np.flatnonzero(circle)[0]] = 0
+        folder = copy(saved, tmp_path)
+        np.savez_compressed(folder / "arrays.npz", **{**held, name: circle})
+        with pytest.raises(ModelError, match="not below"):
+            models.load(folder)
+
+
+def test_a_pickle_in_the_archive_is_never_loaded(saved, tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return pytest.fail, ("the pickle was loaded",)
+
+    folder = copy(saved, tmp_path)
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        buffer, {"descr": "|O", "fortran_order": False, "shape": (1,)}
+    )
+    held = arrays(saved)
+    del held["order.before"]
+    np.savez(folder / "arrays.npz", **held)
+    with zipfile.ZipFile(folder / "arrays.npz", "a") as archive:
+        archive.writestr("order.before.npy", buffer.getvalue() + pickle.dumps([Bomb()]))
+    with pytest.raises(ModelError, match=r"arrays\.npz"):
+        models.load(folder)
+
+
+def test_another_candidates_model_is_refused_by_name(saved):
+    for name, kind in CANDIDATES.items():
+        if name != saved.name.rstrip("0"):
+            with pytest.raises(ModelError, match=f"not '{name}'"):
+                kind.load(saved)
+
+
+def test_a_folder_without_a_model_and_a_newer_format_are_refused(saved, tmp_path):
+    with pytest.raises(ModelError, match=r"model\.json"):
+        models.load(tmp_path / "nothing")
+    folder = copy(saved, tmp_path / "newer")
+    facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    (folder / "model.json").write_text(json.dumps({**facts, "format": 2}))
+    with pytest.raises(ModelError, match="format 2"):
+        models.load(folder)
