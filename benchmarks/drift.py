@@ -314,7 +314,7 @@ def anchors(replications: int) -> None:
         ("Kolmogorov-Smirnov p < .05", KolmogorovSmirnov, replications),
         ("first version's KL", FirstVersion, replications),
         ("river ADWIN", Adwin, max(replications // 4, 1)),
-        ("Evidently's default", Evidently, max(replications // 10, 1)),
+        ("Evidently's default", Evidently, max(replications // 25, 1)),
     ]
     print("\nAnchors, baseline 2,000: false alarms a week (Beta / tenths), power in 7 days / delay")
     heads = ("no drift", "tenths", "-.02", "-.05", "-.10", "-.20", "10 % low", "30 % low")

@@ -162,6 +162,7 @@ def routing_ml_retrain() -> None:
     @task(trigger_rule=TriggerRule.ALL_DONE, retries=4)
     def report() -> dict:
         """Write the outcome, tell people, and fail where anything before failed."""
+        from routing_ml import monitor
         from routing_ml import report as reports
 
         context, settings = get_current_context(), Settings.from_env()
@@ -174,6 +175,7 @@ def routing_ml_retrain() -> None:
             cause=runs.cause(context),
         )
         reports.tell(settings, outcome, runs.link(context))
+        monitor.record_run(settings, outcome, seconds=runs.seconds(context))
         if not outcome["succeeded"]:
             raise AirflowFailException(outcome["reason"])
         return outcome

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk import Context, get_current_context
@@ -79,6 +79,12 @@ def cause(context: Context) -> str:
     events = [event for of in context["triggering_asset_events"].values() for event in of]
     reasons = [str((event.extra or {}).get("reason", "")) for event in events]
     return "by drift: " + "; ".join(reason or "no reason given" for reason in reasons)
+
+
+def seconds(context: Context) -> float:
+    """How long this run has taken so far."""
+    run = context["dag_run"]
+    return (datetime.now(UTC) - (run.start_date or run.run_after)).total_seconds()
 
 
 def link(context: Context) -> str | None:

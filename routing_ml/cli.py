@@ -6,15 +6,19 @@ import argparse
 import getpass
 import json
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import routing_ml
 from routing_ml.errors import RoutingError
 from routing_ml.settings import DEFAULT_SOURCE, Settings
+
+if TYPE_CHECKING:
+    from routing_ml.columns import Columns
 
 # The commands import what they need when they run: pandas and scikit-learn take a second, which
 # `extract`, `models` and `--help` need not wait for.
@@ -39,14 +43,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _extract(settings: Settings, options: argparse.Namespace) -> Result:
-    from routing_ml.columns import Columns
     from routing_ml.extract import extract
 
     settings, source = _source(settings, options.source)
     done = extract(
         settings.source(source),
         options.out,
-        columns=Columns.load(options.columns or settings.columns.get(source)),
+        columns=_columns(settings, source, options),
         as_of=settings.moment(options.as_of),
         limit=options.limit,
         progress=_progress(),
@@ -111,12 +114,11 @@ def _retrain(settings: Settings, options: argparse.Namespace) -> Result:
 
 
 def _predict(settings: Settings, options: argparse.Namespace) -> Result:
-    from routing_ml import dataset, predict
-    from routing_ml.columns import Columns
+    from routing_ml import dataset, monitor, predict
     from routing_ml.registry import Registry
 
     settings, source = _source(settings, options.source)
-    columns = Columns.load(options.columns or settings.columns.get(source))
+    columns = _columns(settings, source, options)
     predictor = predict.Predictor(Registry(settings.home / "models"))
     items = predict.read_items(options.items, columns) if options.items else None
     if items is None or list(items.columns) == ["ITEM_CD"]:
@@ -127,14 +129,36 @@ def _predict(settings: Settings, options: argparse.Namespace) -> Result:
             items = predict.listed(data, [options.item_cd])
         else:
             items = dataset.without_routing(data.items, data.routings)
+    started = time.perf_counter()
     proposals = predictor.propose(items)
+    seconds = time.perf_counter() - started
     facts = {"model": predictor.version, "items": len(items), "operations": len(proposals)}
+    text = proposals.to_string(index=False)
     if options.item_cd and not options.out:
-        rows = json.loads(proposals.to_json(orient="records", force_ascii=False))
-        return facts | {"proposal": rows}, proposals.to_string(index=False)
-    out = predict.save(proposals, options.out or predict.default_path(settings.home))
-    text = f"{len(items)} items, {len(proposals)} operations by {predictor.version}: {out}"
-    return facts | {"out": str(out)}, text
+        facts["proposal"] = json.loads(proposals.to_json(orient="records", force_ascii=False))
+    else:
+        out = predict.save(proposals, options.out or predict.default_path(settings.home))
+        facts["out"] = str(out)
+        text = f"{len(items)} items, {len(proposals)} operations by {predictor.version}: {out}"
+    monitor.record_predictions(settings, proposals, model=predictor.version, seconds=seconds)
+    return facts, text
+
+
+def _explain(settings: Settings, options: argparse.Namespace) -> Result:
+    from routing_ml import explain, predict
+    from routing_ml.registry import Registry
+
+    settings, source = _source(settings, options.source)
+    columns = _columns(settings, source, options)
+    predictor = predict.Predictor(Registry(settings.home / "models"))
+    if options.items:
+        items = predict.read_items(options.items, columns)
+    else:
+        data = predict.read_source(settings.source(source), columns, settings.moment(None))
+        items = predict.listed(data, [options.item_cd])
+    code = options.item_cd if options.items else str(items["ITEM_CD"].iloc[0])
+    found = explain.explain(predictor.model, items, code)
+    return {"model": predictor.version} | found.as_dict(), found.as_text()
 
 
 def _models(settings: Settings, options: argparse.Namespace) -> Result:
@@ -193,6 +217,13 @@ def _source(settings: Settings, given: str | None) -> tuple[Settings, str]:
     if given is None or given in settings.sources:
         return settings, given or DEFAULT_SOURCE
     return replace(settings, sources={**settings.sources, DEFAULT_SOURCE: given}), DEFAULT_SOURCE
+
+
+def _columns(settings: Settings, source: str, options: argparse.Namespace) -> "Columns":
+    """The columns file of a source; one given with the command comes first."""
+    from routing_ml.columns import Columns
+
+    return Columns.load(options.columns or settings.columns.get(source))
 
 
 def _progress() -> Callable[[str, int], None]:
@@ -274,6 +305,12 @@ def _parser() -> argparse.ArgumentParser:
     which.add_argument("--items", type=Path, metavar="FILE", help="CSV, Parquet or JSON")
     which.add_argument("--item-cd", metavar="CODE", help="one item of the source")
     added.add_argument("--out", type=Path, metavar="FILE", help=".parquet, .csv or .json")
+    added.add_argument("--source", metavar="S", help="an Access file, an ODBC connection string")
+    added = command(
+        "explain", _explain, "why this routing: similar items, what decided, what lacks"
+    )
+    added.add_argument("item_cd", metavar="CODE")
+    added.add_argument("--items", type=Path, metavar="FILE", help="the file that has the item")
     added.add_argument("--source", metavar="S", help="an Access file, an ODBC connection string")
     command("models", _models, "list the versions; * is in use")
     added = command("promote", _promote, "put a version into use")

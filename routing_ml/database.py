@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote, urlsplit
 from routing_ml.errors import RoutingError, SettingError
 
 WRITE_WAIT_SECONDS = 30.0
-READ_WAIT_SECONDS = 0.15
+READ_WAIT_SECONDS = 0.1
 CONNECT_SECONDS = 2  # libpq takes nothing shorter
 # An arbitrary number that all writers of this product share: pg_advisory_xact_lock's key.
 WRITER_LOCK = 7_203_114

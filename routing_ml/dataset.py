@@ -108,7 +108,7 @@ def newest_routings(routings: pd.DataFrame) -> pd.DataFrame:
     number in its `ROUT_NO` counts (`R10` before `R9`), then the one that sorts last.
     """
     revisions = routings.groupby(["ITEM_CD", "ROUT_NO"], as_index=False, dropna=False)[
-        "INSRT_DT"
+        ["INSRT_DT"]
     ].max()
     revisions["number"] = revisions["ROUT_NO"].str.extract(r"(\d+)\D*$")[0].astype(float)
     revisions = revisions.sort_values(

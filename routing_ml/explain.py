@@ -15,9 +15,8 @@ import numpy as np
 import pandas as pd
 
 from routing_ml.errors import InputError
-from routing_ml.models import RoutingModel
 from routing_ml.models.attributes import Prepared
-from routing_ml.models.base import decide
+from routing_ml.models.base import RoutingModel, decide
 from routing_ml.models.operations import Operation
 from routing_ml.models.reasons import (
     EXACT,

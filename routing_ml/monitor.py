@@ -1,14 +1,19 @@
-"""Writes what others do into the monitoring store: how runs ended, which model is in use."""
+"""Writes what others do into the monitoring store: how runs ended, which
+model is in use, what it proposed.
+"""
 
 import json
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from routing_ml.registry import Registry
 from routing_ml.settings import Settings
 from routing_ml.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def record_run(settings: Settings, outcome: Mapping[str, Any], *, seconds: float) -> None:
@@ -37,6 +42,22 @@ def record_run(settings: Settings, outcome: Mapping[str, Any], *, seconds: float
                 rows=outcome["data"]["rows"] if outcome["data"] else None,
             )
     record_model(settings)
+
+
+def record_predictions(
+    settings: Settings, proposals: "pd.DataFrame", *, model: str, seconds: float
+) -> None:
+    """Record a batch of proposals, one entry an item; `seconds` is what predicting them took."""
+    items = proposals.drop_duplicates("ITEM_CD")
+    if len(items):
+        with closing(Store(settings.store_url)) as store:
+            store.record_predictions(
+                items["ITEM_CD"].tolist(),
+                items["SIMILARITY_SCORE"].tolist(),
+                items["CONFIDENCE"].tolist(),
+                model=model,
+                seconds=seconds,
+            )
 
 
 def record_model(settings: Settings) -> None:

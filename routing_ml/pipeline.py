@@ -26,7 +26,7 @@ from routing_ml.columns import Columns
 from routing_ml.errors import InputError, ModelError
 from routing_ml.extract import DEFAULT_LIMIT, Progress
 from routing_ml.extract import extract as extract_dataset
-from routing_ml.models import RoutingModel
+from routing_ml.models.base import RoutingModel
 from routing_ml.registry import Registry, Version
 from routing_ml.settings import DEFAULT_SOURCE, Settings
 

@@ -11,7 +11,7 @@ from routing_ml import dataset, files, models
 from routing_ml.columns import Columns
 from routing_ml.errors import InputError, ModelError
 from routing_ml.extract import extract
-from routing_ml.models import RoutingModel
+from routing_ml.models.base import RoutingModel
 from routing_ml.registry import Registry
 
 EVERY_ROW = 1_000_000_000

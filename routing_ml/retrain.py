@@ -1,11 +1,12 @@
 """The whole retraining in one process, without Airflow: the same steps, the same result."""
 
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from routing_ml import pipeline, report
+from routing_ml import monitor, pipeline, report
 from routing_ml.errors import ModelError, RoutingError
 from routing_ml.extract import DEFAULT_LIMIT, Progress
 from routing_ml.models import CANDIDATES
@@ -45,6 +46,7 @@ def retrain(
     trained: list[dict[str, Any]] = []
     failed: dict[str, str] = {}
     outcome: dict[str, Any] = {}
+    started = time.monotonic()
     step = "extract"
     try:
         say(f"extract  {source} as of {as_of:%Y-%m-%d %H:%M}")
@@ -90,6 +92,7 @@ def retrain(
         )
         failed = dict(outcome["failed"])
         report.tell(settings, outcome)
+        monitor.record_run(settings, outcome, seconds=time.monotonic() - started)
     except RoutingError as error:
         failed.setdefault("report", str(error))
     if failed:

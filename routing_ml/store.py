@@ -71,8 +71,6 @@ class Store(Records):
     A batch is one transaction: after a method has returned, a killed process loses nothing of it.
     """
 
-    # What predictions leave ---------------------------------------------------------------------
-
     def record_predictions(
         self,
         items: Sequence[str],
@@ -126,8 +124,6 @@ class Store(Records):
         """Count one batch of predictions that failed."""
         with self.transaction():
             self.add({("prediction_failures", ""): 1})
-
-    # What retraining leaves ---------------------------------------------------------------------
 
     def record_run(
         self,
@@ -194,8 +190,6 @@ class Store(Records):
         }
         with self.transaction():
             self.set_fact("audit", value)
-
-    # Drift --------------------------------------------------------------------------------------
 
     def detector(self) -> Detector | None:
         """The saved detector, None before the first evaluation."""
@@ -322,8 +316,6 @@ class Store(Records):
                 return False
             self.set_fact(f"claim_{name}", key)
             return True
-
-    # Reading and tidying ------------------------------------------------------------------------
 
     def runs(self, limit: int = 50) -> list[dict[str, Any]]:
         """The last runs recorded, newest first."""

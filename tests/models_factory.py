@@ -9,8 +9,18 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-TIMES = {"SAEGEN": 4.0, "DREHEN": 12.0, "WASCHEN": 3.0, "SCHLEIFEN": 9.0, "GEWINDE": 6.0,
-         "RICHTEN": 5.0, "PRUEFEN": 7.0, "STEMPELN": 1.5, "DRUCKTEST": 15.0, "POLIEREN": 8.0}  # fmt: skip
+TIMES = {
+    "SAEGEN": 4.0,
+    "DREHEN": 12.0,
+    "WASCHEN": 3.0,
+    "SCHLEIFEN": 9.0,
+    "GEWINDE": 6.0,
+    "RICHTEN": 5.0,
+    "PRUEFEN": 7.0,
+    "STEMPELN": 1.5,
+    "DRUCKTEST": 15.0,
+    "POLIEREN": 8.0,
+}
 
 
 @dataclass(frozen=True)
@@ -91,8 +101,18 @@ def make(
             jobs.pop(int(random.integers(len(jobs))))
         for place, job in enumerate(jobs):
             true = TIMES[job] * (width[k] / 50) ** 0.6 * (1.3 if metal[k] == "edelstahl" else 1)
-            rows.append((items["ITEM_CD"][k], "R1", 5 * (place + 1), items["INSRT_DT"][k], job,
-                         job.title(), f"{job[:3]}-{'2' if width[k] >= 80 else '1'}", true))  # fmt: skip
+            rows.append(
+                (
+                    items["ITEM_CD"][k],
+                    "R1",
+                    5 * (place + 1),
+                    items["INSRT_DT"][k],
+                    job,
+                    job.title(),
+                    f"{job[:3]}-{'2' if width[k] >= 80 else '1'}",
+                    true,
+                )
+            )
     names = ["ITEM_CD", "ROUT_NO", "PROC_SEQ", "INSRT_DT", "JOB_CD", "JOB_NM", "RES_CD", "true"]
     routings = pd.DataFrame(rows, columns=names)
     true_run = routings.pop("true")

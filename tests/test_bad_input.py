@@ -63,7 +63,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         (b"", "is empty"),
         (b"\0" * PAGE_BYTES, "is no Microsoft Access database"),
         (b"PK\x03\x04" + b"x" * 9000, "is no Microsoft Access database"),
-        (b"\0\1\0\0Standard ACE DB\0" + b"\x05" * (2 * PAGE_BYTES - 20), "no tables"),
+        (b"\0\1\0\0Standard ACE DB\0" + b"\x05" * (2 * PAGE_BYTES - 20), "truncated"),
     ],
     ids=["empty", "zeros", "a zip file", "only a signature"],
 )
@@ -72,7 +72,7 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path, content: bytes, s
     path.write_bytes(content)
     line = extract(path, tmp_path / "out")
     assert str(path) in line
-    assert shown in line or "truncated" in line
+    assert shown in line
     assert "from a copy" in line
 
 

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import bcrypt
+import httpx
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -149,11 +150,19 @@ def test_old_tls_and_plain_text_are_refused(exporter: Exporter, trust: ssl.SSLCo
             assert b"200" not in client.recv(1000)
 
 
+def test_http_2_is_spoken_and_head_has_no_body(exporter: Exporter, trust: ssl.SSLContext) -> None:
+    with httpx.Client(http2=True, verify=trust, headers=basic("prometheus", "pass word")) as client:
+        for method, empty in (("GET", False), ("HEAD", True)):
+            reply = client.request(method, f"{exporter.url}/metrics")
+            assert (reply.http_version, reply.status_code) == ("HTTP/2", 200)
+            assert (reply.content == b"") is empty
+
+
 def test_a_client_certificate_can_be_required(folder: Path, tmp_path: Path) -> None:
     file = folder / "mutual.yml"
     file.write_text(
         "tls_server_config: {cert_file: cert.pem, key_file: key.pem, client_ca_file: cert.pem,"
-        " client_auth_type: RequireAndVerifyClientCert}\n"
+        " client_auth_type: RequireAndVerifyClientCert, min_version: TLS13}\n"
     )
     with serving(tmp_path, "--web.config.file", str(file)) as exporter:
         without = ssl.create_default_context(cafile=str(folder / "cert.pem"))
@@ -162,6 +171,9 @@ def test_a_client_certificate_can_be_required(folder: Path, tmp_path: Path) -> N
         bearing = ssl.create_default_context(cafile=str(folder / "cert.pem"))
         bearing.load_cert_chain(folder / "cert.pem", folder / "key.pem")
         assert exporter.ask("/api/health", tls=bearing).status == 200
+        bearing.maximum_version = ssl.TLSVersion.TLSv1_2
+        with pytest.raises(OSError, match=r"(?i)protocol|reset"):
+            exporter.ask("/api/health", tls=bearing)
 
 
 @pytest.mark.parametrize(

@@ -180,6 +180,19 @@ def test_a_revision_whose_older_rows_are_spelled_otherwise_is_not_cut(
     assert len(table(taken)) == 5
 
 
+def test_rows_without_an_item_are_read_as_far_back_as_their_revision_goes(
+    tmp_path: Path, small_columns: Columns
+) -> None:
+    rows = [(None, "1", 10, AS_OF, "J1", 1.0, 1.0)]
+    rows += [(None, "1", 20, AS_OF - timedelta(days=900), "J2", 1.0, 1.0)]
+    old = AS_OF - timedelta(days=500)
+    rows += [(f"X{n}", "1", 10, old, "J1", 1.0, 1.0) for n in range(20)]
+    factory = small_factory()
+    factory |= {"routings": factory["routings"].changed(rows)}
+    taken = take(sqlite_path(tmp_path, factory), tmp_path / "out", small_columns, limit=5)
+    assert list(table(taken)["JOB_CD"]).count("J2") == 1
+
+
 def test_undated_revisions_fill_what_the_dated_ones_leave(
     tmp_path: Path, small_columns: Columns
 ) -> None:
@@ -427,6 +440,12 @@ def test_a_number_in_a_column_of_dates_is_named(tmp_path: Path, small_columns: C
     factory["routings"] = Rows(columns, rows)
     with pytest.raises(InputError, match=r"INSRT_DT is 20260101, where a date is due"):
         take(sqlite_path(tmp_path, factory), tmp_path / "out", small_columns)
+
+
+def test_a_column_of_bytes_is_no_code(tmp_path: Path, small_columns: Columns) -> None:
+    source = sqlite_path(tmp_path, ruined("JOB_CD", b"J1", "BLOB"))
+    with pytest.raises(InputError, match="column 'JOB_CD' of table routings holds bytes"):
+        take(source, tmp_path / "out", small_columns)
 
 
 def test_dates_as_text_are_compared_as_dates(tmp_path: Path, small_columns: Columns) -> None:

@@ -60,7 +60,7 @@ def test_what_cannot_be_counted_is_none_and_a_true_time_of_zero_is_left_out():
     assert empty.pop("items") == 0
     assert set(empty.values()) == {None}
     only_test = TRUTH[(TRUTH.ITEM_CD == "B") & (TRUTH.JOB_CD == "TEST")]
-    assert metrics.evaluate(only_test, only_test)["setup_time_mdape"] is None
+    assert metrics.evaluate(only_test.assign(SETUP_TIME=5), only_test)["setup_time_mdape"] is None
 
 
 def test_edit_distance_is_levenshteins():

@@ -122,7 +122,7 @@ def test_a_slack_that_is_away_fails_the_run_and_leaves_its_outcome(tmp_path):
 def test_a_link_to_no_version_is_told_of(tmp_path):
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "active").symlink_to("model_20200101_000000")
-    with pytest.raises(StepError, match="the active model cannot be used") as error:
+    with pytest.raises(StepError, match="report: the active model cannot be used") as error:
         quick(settings(tmp_path))
     assert error.value.outcome["model"] is None
     assert not error.value.outcome["succeeded"]

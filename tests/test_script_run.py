@@ -78,7 +78,8 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Started]]:
             each.end(signal.SIGTERM)
     left = set(psutil.Process().children()) - before
     for process in left:
-        process.kill()
+        for each_left in [*process.children(recursive=True), process]:
+            each_left.kill()
     assert not left
 
 

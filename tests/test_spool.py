@@ -73,7 +73,7 @@ def test_the_cut_is_found_when_more_rows_come_than_are_kept_in_mind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("routing_ml.spool.CHUNK_ROWS", 10)
-    rows: list[Row] = [(f"A{n}", "1", 1, START + timedelta(hours=n * 7 % 500)) for n in range(500)]
+    rows: list[Row] = [(f"A{n}", "1", 1, START + timedelta(hours=499 - n)) for n in range(500)]
     spool = spooled(tmp_path / "s.arrow", rows, limit=20)
     assert spool.cut == START + timedelta(hours=479)
 

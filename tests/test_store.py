@@ -115,6 +115,24 @@ def test_many_writers_lose_nothing_and_never_fail(store: Store, url: str) -> Non
     assert len({item for _, item, _, _ in store.predictions_after(0, model="m1")}) == 400
 
 
+def test_what_reads_first_can_write_afterwards(store: Store, url: str) -> None:
+    """SQLite refuses that at once, without waiting, when another wrote in between."""
+
+    def write() -> None:
+        other = Store(url)
+        record(other, 1)
+        other.close()
+
+    writer = threading.Thread(target=write)
+    with store.transaction():
+        assert store.last_prediction() == 0
+        writer.start()
+        time.sleep(0.1)
+        record(store, 1)
+    writer.join()
+    assert store.snapshot().count("predictions") == 2
+
+
 def test_a_reader_that_follows_the_ids_misses_no_prediction(store: Store, url: str) -> None:
     """Ids are committed in their order: one that comes late below the last seen would be lost."""
 

@@ -1,25 +1,27 @@
-"""Candidates that learn routings. Adding one is a class and a line in `CANDIDATES`."""
+"""Candidates that learn routings. Adding one is a class and a line in `CANDIDATES`.
+
+Light to import, for Airflow reads the names each time it reads the DAG: a candidate's module, with
+pandas and SciPy, is imported when it is needed.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from routing_ml.errors import ModelError
-from routing_ml.models import storage
-from routing_ml.models.attributes import Attributes
-from routing_ml.models.base import PROPOSAL_COLUMNS, RoutingModel
-from routing_ml.models.boosted import Boosted
-from routing_ml.models.forest import Forest
-from routing_ml.models.nearest import Nearest
 
-__all__ = ["CANDIDATES", "PROPOSAL_COLUMNS", "RoutingModel", "fit", "load"]
+if TYPE_CHECKING:
+    import pandas as pd
 
-CANDIDATES: dict[str, type[RoutingModel]] = {
-    "nearest": Nearest,
-    "forest": Forest,
-    "boosted": Boosted,
+    from routing_ml.models.attributes import Attributes
+    from routing_ml.models.base import RoutingModel
+
+CANDIDATES = {
+    "nearest": "routing_ml.models.nearest.Nearest",
+    "forest": "routing_ml.models.forest.Forest",
+    "boosted": "routing_ml.models.boosted.Boosted",
 }
 
 
@@ -32,16 +34,20 @@ def fit(
     attributes: Attributes,
 ) -> RoutingModel:
     """Fit the candidate `name` on `items` and their newest `routings`."""
-    return _candidate(name)().fit(items, routings, results, attributes=attributes)
+    return candidate(name)().fit(items, routings, results, attributes=attributes)
 
 
 def load(folder: Path) -> RoutingModel:
     """The model saved in `folder`, whichever candidate it is."""
+    from routing_ml.models import storage
+
     stored = storage.read(Path(folder))
-    return _candidate(stored.fact("candidate", str)).from_stored(stored)
+    return candidate(stored.fact("candidate", str)).from_stored(stored)
 
 
-def _candidate(name: str) -> type[RoutingModel]:
+def candidate(name: str) -> type[RoutingModel]:
+    """The class of a candidate; ModelError names an unknown one."""
     if name not in CANDIDATES:
         raise ModelError(f"candidate {name!r} is unknown: choose from {', '.join(CANDIDATES)}")
-    return CANDIDATES[name]
+    module, _, kind = CANDIDATES[name].rpartition(".")
+    return getattr(import_module(module), kind)
