@@ -22,6 +22,7 @@ import pandas as pd
 from routing_ml import dataset, models
 from routing_ml.columns import Columns
 from routing_ml.extract import extract
+from routing_ml.models.base import RoutingModel
 
 BATCH = 10_000
 SINGLE = 500
@@ -78,7 +79,7 @@ def main() -> None:
     print(json.dumps(figures, indent=1))
 
 
-def _batch(model: models.RoutingModel, batch: pd.DataFrame, *, similarity: bool) -> float:
+def _batch(model: RoutingModel, batch: pd.DataFrame, *, similarity: bool) -> float:
     """Milliseconds an item, the best of three."""
     seconds = []
     for _ in range(3):

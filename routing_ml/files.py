@@ -24,6 +24,7 @@ NEXT_STEPS = {
     errno.EROFS: "choose a folder that can be written with ROUTING_ML_HOME",
     errno.EACCES: "give this user the right to it, or choose another folder with ROUTING_ML_HOME",
     errno.EPERM: "give this user the right to it, or choose another folder with ROUTING_ML_HOME",
+    errno.EEXIST: "a file is in the way; remove it, or choose another folder with ROUTING_ML_HOME",
     errno.ENOTDIR: "a part of that path is a file; choose another folder with ROUTING_ML_HOME",
 }
 

@@ -11,6 +11,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from filelock import FileLock
 from routing_ml import compare as comparison
 from routing_ml import dataset, files, metrics, models
 from routing_ml.audit import audit as audit_dataset
+from routing_ml.baseline import Baseline
 from routing_ml.columns import Columns
 from routing_ml.errors import InputError, ModelError
 from routing_ml.extract import DEFAULT_LIMIT, Progress
@@ -137,6 +139,8 @@ def fit_and_register(
         twin.save(folder / "twin")
         whole.save(folder / "model")
         np.save(folder / "validation_scores.npy", scores, allow_pickle=False)
+        with suppress(ModelError):  # too few scores to watch for drift with
+            Baseline.fit(scores).save(folder)
 
     return versions.register(
         write,

@@ -1,6 +1,7 @@
 """Proposes routings with the model in use: for items of the ERP, or of a file."""
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -76,7 +77,7 @@ def read_items(path: Path, columns: Columns) -> pd.DataFrame:
     """Items of a CSV, Parquet or JSON file: a column of codes, named as in the ERP or ITEM_CD,
     and attributes under the ERP's names. InputError where it is not that.
     """
-    readers = {
+    readers: dict[str, Callable[[], pd.DataFrame]] = {
         ".csv": lambda: pd.read_csv(path, dtype="str", encoding="utf-8-sig"),
         ".parquet": lambda: pd.read_parquet(path),
         ".json": lambda: pd.read_json(path, dtype=False),
@@ -111,7 +112,7 @@ def read_items(path: Path, columns: Columns) -> pd.DataFrame:
 
 def save(proposals: pd.DataFrame, path: Path) -> Path:
     """Write proposals as Parquet, CSV or JSON, by the path's ending; nothing half-written."""
-    writers = {
+    writers: dict[str, Callable[[Path], object]] = {
         ".parquet": lambda to: proposals.to_parquet(to, index=False),
         ".csv": lambda to: proposals.to_csv(to, index=False, encoding="utf-8-sig"),
         ".json": lambda to: proposals.to_json(to, orient="records", force_ascii=False, indent=1),

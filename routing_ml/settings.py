@@ -59,7 +59,7 @@ class Settings:
             sources={DEFAULT_SOURCE: str(SAMPLE)} | _named(given, "ROUTING_ML_SOURCE"),
             columns={name: Path(path) for name, path in columns.items()},
             timezone=timezone,
-            null_gate=gate,
+            null_gate="error" if gate == "error" else "warning",
             slack_webhook_url=given.get("SLACK_WEBHOOK_URL"),
             ui_url=given.get("AIRFLOW__API__BASE_URL"),
         )
@@ -68,6 +68,8 @@ class Settings:
         """The path or connection string of a configured source."""
         if name not in self.sources:
             known = ", ".join(sorted(self.sources))
+            if not name.isidentifier():  # a connection string would show its password
+                raise SettingError(f"a source is given by its name (there are: {known})")
             raise SettingError(
                 f"no source is named {name!r} (there are: {known}); "
                 f"set ROUTING_ML_SOURCE_{name.upper()} to a path or an ODBC connection string"

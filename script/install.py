@@ -26,7 +26,7 @@ BASE_PYTHON: str = getattr(sys, "_base_executable", sys.executable)
 UV = "uv==0.13.9"
 
 RUN_PACKAGES = ("unixodbc", "odbc-mdbtools")
-TEST_PACKAGES = ("libsqliteodbc", "odbc-postgresql", "postgresql", "mdbtools")
+TEST_PACKAGES = ("libsqliteodbc", "odbc-postgresql", "postgresql", "mdbtools", "prometheus")
 
 Say = Callable[[str], None]
 
