@@ -7,6 +7,7 @@ import pytest
 from routing_ml import explain, models
 from routing_ml.errors import InputError
 from routing_ml.models import CANDIDATES
+from routing_ml.models.base import RoutingModel
 from routing_ml.models.boosting import sigmoid
 from routing_ml.models.reasons import EXACT, OCCLUSION
 
@@ -15,7 +16,7 @@ OLD, NEW, TRUTH = valves.split(FACTORY)
 
 
 @pytest.fixture(scope="module")
-def fitted() -> dict[str, models.RoutingModel]:
+def fitted() -> dict[str, RoutingModel]:
     return {
         name: models.fit(name, FACTORY.items, OLD, attributes=valves.Attributes())
         for name in CANDIDATES

@@ -16,11 +16,11 @@ OLD, NEW, TRUTH = valves.split(FACTORY)
 
 
 @pytest.fixture(scope="module")
-def fitted() -> dict[str, models.RoutingModel]:
+def fitted() -> dict[str, RoutingModel]:
     return {name: fit(name) for name in CANDIDATES}
 
 
-def fit(name: str, factory=FACTORY, routings=OLD, results=None) -> models.RoutingModel:
+def fit(name: str, factory=FACTORY, routings=OLD, results=None) -> RoutingModel:
     return models.fit(name, factory.items, routings, results, attributes=valves.Attributes())
 
 
@@ -146,7 +146,7 @@ def test_reported_hours_are_blended_in_when_they_know_more_than_the_plan():
     assert told.times_.report_shares[1] >= 0.8
     assert untold.times_.report_shares[1] == 0
 
-    def error(model: models.RoutingModel) -> float:
+    def error(model: RoutingModel) -> float:
         truth = exact.routings.assign(RUN_TIME=exact.true_run)
         return metrics.evaluate(model.predict(exact.items), truth)["run_time_mdape"]
 
