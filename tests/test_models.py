@@ -8,7 +8,7 @@ import pytest
 from routing_ml import metrics, models
 from routing_ml.errors import ModelError
 from routing_ml.models import CANDIDATES
-from routing_ml.models.base import PROPOSAL_COLUMNS, RoutingModel
+from routing_ml.models.base import PROPOSAL_COLUMNS, RoutingModel, decide
 from routing_ml.models.operations import Operation
 
 FACTORY = valves.make(900)
