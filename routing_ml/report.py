@@ -3,7 +3,7 @@ tells them.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,7 @@ def write(
         folder.mkdir(parents=True, exist_ok=True)
         for name in ("report.md", "outcome.json"):
             files.remove_leftovers(folder, name)
-        files.atomic_write(folder / "report.md", _as_markdown(outcome, _warnings(folder)))
+        files.atomic_write(folder / "report.md", _as_markdown(outcome, folder))
         files.atomic_write(folder / "outcome.json", json.dumps(outcome, ensure_ascii=False) + "\n")
     return outcome
 
@@ -99,43 +99,70 @@ def _reason(decision: Mapping[str, Any] | None, failed: Mapping[str, str]) -> st
     return str(decision["reason"])
 
 
-def _warnings(folder: Path) -> list[str]:
-    path = folder / "audit.json"
-    if not path.is_file():
-        return []
-    checks = json.loads(path.read_text(encoding="utf-8"))["checks"]
-    return [f"{check['name']}: {check['found']}" for check in checks if check["level"] != "ok"]
-
-
-def _as_markdown(outcome: Mapping[str, Any], warnings: Sequence[str]) -> str:
+def _as_markdown(outcome: Mapping[str, Any], folder: Path) -> str:
     title, _ = notice(outcome)
-    data = outcome["data"]
-    lines = [
-        f"# {title}",
-        "",
-        outcome["reason"],
-        "",
+    lines = [f"# {title}", "", outcome["reason"], ""]
+    lines += [
         f"- run: {outcome['run']} ({outcome['cause']})",
+        f"- in use: {outcome['model'] or 'no model yet'}",
     ]
-    lines.append(f"- in use: {outcome['model'] or 'no model yet'}")
-    if data:
+    if data := outcome["data"]:
         rows = ", ".join(f"{count:,} {role}" for role, count in data["rows"].items())
         lines += [f"- data: {rows}, as of {data['as_of']}", f"- its hash: {data['sha256']}"]
     if outcome["candidates"]:
-        names = list(outcome["candidates"])
-        lines += [
-            "",
-            f"| on the newest items | {' | '.join(names)} |",
-            "|---" * (len(names) + 1) + "|",
-        ]
-        for key, label in FIGURES.items():
-            cells = [_figure(one["metrics"].get(key)) for one in outcome["candidates"].values()]
-            lines.append(f"| {label} | {' | '.join(cells)} |")
-        versions = [one["model"] for one in outcome["candidates"].values()]
-        lines.append(f"| version | {' | '.join(versions)} |")
-    if warnings:
-        lines += ["", "## What the audit found", "", *(f"- {warning}" for warning in warnings)]
+        lines += ["", *_candidates(outcome["candidates"])]
+    lines += _comparison(_read(folder / "decision.json").get("comparison", {}))
+    found = [c for c in _read(folder / "audit.json").get("checks", []) if c["level"] != "ok"]
+    if found:
+        lines += ["", "## What the audit found", ""]
+        lines += [f"- {check['name']}: {check['found']}" for check in found]
     return "\n".join(lines) + "\n"
+
+
+def _candidates(candidates: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    lines = [_row(["on the newest items", *candidates]), "|---" * (len(candidates) + 1) + "|"]
+    for key, label in FIGURES.items():
+        lines.append(_row([label, *(_figure(c["metrics"].get(key)) for c in candidates.values())]))
+    return [*lines, _row(["version", *(c["model"] for c in candidates.values())])]
+
+
+def _comparison(decision: Mapping[str, Any]) -> list[str]:
+    """The paired tests behind a decision, and the items on which the models differ most."""
+    lines: list[str] = []
+    for case in decision.get("comparisons", ()):
+        lines += ["", f"## {case['challenger']} against the model in use", ""]
+        lines += [
+            _row(["against", "items", "exact", "theirs", "difference", "between", "p"]),
+            "|---" * 7 + "|",
+        ]
+        for test in (case["test"], *case["references"]):
+            between = f"{test['low']:+.3f} and {test['high']:+.3f}"
+            figures = [test["exact"], test["exact_against"], test["difference"]]
+            cells = [test["against"], test["items"], *figures, between, test["p_value"]]
+            lines.append(_row(map(_figure, cells)))
+        differing = case["differing_items"]
+        if differing:
+            lines += ["", "They differ most on these items:", ""]
+            lines += [
+                f"- {one['item']}: {_wrong(one, 'challenger')}, {_wrong(one, 'champion')} "
+                "by the model in use"
+                for one in differing
+            ]
+    return [*lines, *(f"\nNote: {note}" for note in decision.get("notes", ()))]
+
+
+def _wrong(item: Mapping[str, Any], who: str) -> str:
+    if item[f"{who}_exact"]:
+        return "exactly right"
+    return f"{item[f'{who}_wrong_operations']} operations wrong"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _row(cells: Iterable[object]) -> str:
+    return f"| {' | '.join(map(str, cells))} |"
 
 
 def _figure(value: object) -> str:

@@ -22,6 +22,21 @@ def settings() -> list[str]:
     return sorted(set(re.findall(r'"((?:ROUTING_ML|SLACK|TEAMS)_[A-Z_]+[A-Z])"', code)))
 
 
+def metrics() -> list[str]:
+    code = (ROOT / "exporter" / "metrics.py").read_text(encoding="utf-8")
+    counters = re.findall(r'(?:_counter\(|CounterMetricFamily\()\s*"(?:routing_ml_)?(\w+)"', code)
+    others = re.findall(
+        r'(?:_gauge\(|(?:Gauge|Histogram)MetricFamily\()\s*"(?:routing_ml_)?(\w+)"', code
+    )
+    infos = re.findall(r'InfoMetricFamily\(\s*"routing_ml_(\w+)"', code)
+    return sorted({*others, *(f"{name}_total" for name in counters), *(f"{n}_info" for n in infos)})
+
+
+@pytest.mark.parametrize("metric", metrics())
+def test_every_metric_is_in_the_readme(metric: str) -> None:
+    assert f"`{metric}`" in README
+
+
 @pytest.mark.parametrize("command", commands())
 def test_every_command_is_in_the_readme(command: str) -> None:
     assert f"routing-ml {command}" in README
