@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
@@ -62,15 +63,20 @@ def extract(
     started = time.monotonic()
     name = f"training_dataset_{as_of.year:04}{as_of.month:02}"  # %Y does not fill up with zeros
     with _workspace(out) as work, Source(source) as opened:
-        tables = {}
+        written = {}
         attributes = columns.attributes
-        for table in (columns.items, columns.routings, columns.results):
-            if table is not None:
-                reader = _Reader(opened, table, attributes, as_of)
-                attributes = reader.attributes
-                suffix = "" if table.role == "routings" else f"_{table.role}"
-                path = work / f"{name}{suffix}.parquet"
-                tables[table.role] = reader.copy(path, limit, progress) | {"file": path.name}
+        # Arrow sorts and compresses one table without the interpreter's lock while the driver
+        # reads the next.
+        with ThreadPoolExecutor(max_workers=1) as background:
+            for table in (columns.items, columns.routings, columns.results):
+                if table is not None:
+                    suffix = "" if table.role == "routings" else f"_{table.role}"
+                    path = work / f"{name}{suffix}.parquet"
+                    reader = _Reader(opened, table, attributes, as_of)
+                    attributes = reader.attributes
+                    spool, figures = reader.read(path.with_suffix(".arrow"), limit, progress)
+                    written[table.role] = background.submit(_write, spool, path, figures)
+        tables = {role: table.result() for role, table in written.items()}
         facts = {
             "format": FORMAT,
             "as_of": as_of.isoformat(),
@@ -117,11 +123,11 @@ class _Reader:
             and typed.kind_of(types[self.erp_names[self.entered]]) == "date"
         )
 
-    def copy(self, path: Path, limit: int, progress: Progress) -> dict:
-        """Read the table and write what counts of it to `path`; the figures of both."""
+    def read(self, path: Path, limit: int, progress: Progress) -> tuple[Spool, dict]:
+        """Read the table into a spool at `path`; the figures of it."""
         is_routings = self.table.role == "routings"
         spool = Spool(
-            path.with_suffix(".arrow"),
+            path,
             self.schema,
             entered=self.entered,
             limit=limit if is_routings else None,
@@ -139,9 +145,7 @@ class _Reader:
             spool.add(batch)
             progress(self.table.role, read)
         spool.close()
-        kept = spool.write(path, spool.newest_revisions())
-        spool.path.unlink()
-        return {"read": read, "later": later, "rows": kept, "sorted_by_source": self.pushes_down}
+        return spool, {"read": read, "later": later, "sorted_by_source": self.pushes_down}
 
     def _add_attributes(self, types: Mapping[str, type], attributes: Attributes) -> Attributes:
         """Every other column of the item table whose type can be learned from; `attributes` as
@@ -266,6 +270,13 @@ def _moment(value: date) -> datetime:
 
 def _folded(code: object) -> str:
     return "" if code is None else str(code).strip().upper()
+
+
+def _write(spool: Spool, path: Path, figures: dict) -> dict:
+    """Write what counts of a spool to `path`; the figures of the table."""
+    rows = spool.write(path, spool.newest_revisions())
+    spool.path.unlink()
+    return figures | {"rows": rows, "file": path.name}
 
 
 @contextmanager
