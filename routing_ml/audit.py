@@ -83,6 +83,8 @@ def audit(path: Path, *, null_level: Level = "warning") -> Audit:
     }
     outliers = {role: _outliers(table) for role, table in tables.items()}
     items, routings = tables["items"], tables["routings"]
+    if routings.empty:
+        return Audit((_records(routings),), null_ratios, outliers)
     checks = [
         _records(routings),
         *_nulls(null_ratios, null_level),

@@ -5,6 +5,7 @@ to standard error; a failure is one line and a non-zero exit code.
 import argparse
 import getpass
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import routing_ml
-from routing_ml.errors import RoutingError
+from routing_ml.errors import ModelError, RoutingError
 from routing_ml.settings import DEFAULT_SOURCE, Settings
 
 if TYPE_CHECKING:
@@ -38,7 +39,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("routing-ml: interrupted", file=sys.stderr)
         return 130
-    print(json.dumps(result, ensure_ascii=False) if options.json or not text else text)
+    try:
+        print(json.dumps(result, ensure_ascii=False) if options.json or not text else text)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read it has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 1 if result.get("passed") is False else 0
 
 
@@ -165,7 +170,10 @@ def _models(settings: Settings, options: argparse.Namespace) -> Result:
     from routing_ml.registry import Registry
 
     registry = Registry(settings.home / "models")
-    active = registry.active()
+    try:
+        active, trouble = registry.active(), []
+    except ModelError as error:  # the list is what helps out of it
+        active, trouble = None, [f"! {error}"]
     rows = [
         {
             "model": version.name,
@@ -181,7 +189,7 @@ def _models(settings: Settings, options: argparse.Namespace) -> Result:
         f"exact {_figure(row['exact_match'])}  as of {row['as_of']}"
         for row in rows
     ]
-    text = "\n".join(lines) or "no model yet: 'routing-ml retrain' makes one"
+    text = "\n".join([*lines, *trouble]) or "no model yet: 'routing-ml retrain' makes one"
     return {"models": rows, "history": registry.history(), "damaged": registry.damaged()}, text
 
 
@@ -190,7 +198,7 @@ def _promote(settings: Settings, options: argparse.Namespace) -> Result:
     from routing_ml.registry import Registry
 
     registry = Registry(settings.home / "models")
-    version = registry.promote(options.model, who=getpass.getuser(), why=options.why)
+    version = registry.promote(options.model, who=_user(), why=options.why)
     monitor.record_model(settings)
     return {"model": version.name}, f"{version.name} is in use"
 
@@ -199,7 +207,7 @@ def _rollback(settings: Settings, options: argparse.Namespace) -> Result:
     from routing_ml import monitor
     from routing_ml.registry import Registry
 
-    version = Registry(settings.home / "models").rollback(who=getpass.getuser(), why=options.why)
+    version = Registry(settings.home / "models").rollback(who=_user(), why=options.why)
     monitor.record_model(settings)
     return {"model": version.name}, f"{version.name} is in use again"
 
@@ -236,6 +244,13 @@ def _progress() -> Callable[[str, int], None]:
 def _say(line: str) -> None:
     lead = "\r\x1b[K" if sys.stderr.isatty() else ""
     print(f"{lead}{line}", file=sys.stderr)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user has a number and no name
+        return f"user {os.getuid()}"
 
 
 def _figure(value: float | None) -> str:
@@ -293,7 +308,7 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("dataset", type=Path, metavar="DIR")
     added = command("train", _train, "fit and register a model, not yet in use")
     added.add_argument("dataset", type=Path, metavar="DIR")
-    added.add_argument("--candidate", type=_candidate, default="nearest", metavar="NAME")
+    added.add_argument("--candidate", type=_candidate, default="boosted", metavar="NAME")
     added = command("evaluate", _evaluate, "the metrics of a model on a dataset's holdout")
     added.add_argument("model", metavar="MODEL")
     added.add_argument("dataset", type=Path, metavar="DIR")

@@ -175,6 +175,9 @@ def _clean(
     routings = routings.reset_index(drop=True)
     if results is not None:
         results = _keyed(results, ["ITEM_CD", "PROC_SEQ"])
+        for name in ("MACH_WORKED_HOURS", "SETUP_HOURS", "ORDER_QTY"):
+            if name not in results:
+                results[name] = float("nan")
     return items, routings, results
 
 

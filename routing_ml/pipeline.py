@@ -33,6 +33,7 @@ from routing_ml.registry import Registry, Version
 from routing_ml.settings import DEFAULT_SOURCE, Settings
 
 MIN_AGREEMENT = 0.90
+MIN_KNOWN = 0.5
 MAX_RUN_AGE_DAYS = 180
 SECONDS_PER_DAY = 86_400
 
@@ -209,6 +210,13 @@ def decide(
             f"this run's are as of {as_of}): it stays; retrain with a later as-of"
         )
         return comparison.Decision(None, reason, len(held_out), {})
+    in_use = twin(active) if active else None
+    if in_use and (known := _share_known(in_use, data.items)) < MIN_KNOWN:
+        reason = (
+            f"the model in use learned from another factory (only {known:.0%} of its items are in "
+            "this source): it stays; keep a ROUTING_ML_HOME for each factory, or promote by hand"
+        )
+        return comparison.Decision(None, reason, len(held_out), {})
     unfit = {
         name: f"{name}: fitted on everything it agrees with its twin on only "
         f"{version.manifest['agreement']:.1%} of the newest items' operations"
@@ -220,8 +228,8 @@ def decide(
         return comparison.Decision(None, "; ".join(unfit.values()), len(held_out), {})
     earlier = {version.name: version for version in versions.references()}
     twins = {version.name: twin(version) for version in (*able.values(), *earlier.values())}
-    if active:
-        twins[active.name] = twin(active)
+    if active and in_use:
+        twins[active.name] = in_use
     seen = {code for model in twins.values() for code in model.items_}
     unseen = [code for code in held_out if code not in seen]
     if not unseen:
@@ -245,9 +253,12 @@ def decide(
 
 
 def promote(settings: Settings, run_id: str, decision: Reference) -> Reference:
-    """Put the winner into use."""
+    """Put the winner into use, where the model it was compared with still is."""
     version = registry(settings).promote(
-        decision["winner"], who=f"run {run_id}", why=decision["reason"]
+        decision["winner"],
+        who=f"run {run_id}",
+        why=decision["reason"],
+        instead_of=decision["champion"],
     )
     return {"model": version.name}
 
@@ -304,6 +315,12 @@ def _fit(
 
 def _items(data: dataset.Dataset, codes: Sequence[str]) -> pd.DataFrame:
     return data.items.set_index("ITEM_CD").loc[list(codes)].reset_index()
+
+
+def _share_known(model: RoutingModel, items: pd.DataFrame) -> float:
+    """Share of the items that a model was fitted on which are among `items`, a fraction."""
+    known = set(items["ITEM_CD"])
+    return sum(code in known for code in model.items_) / max(1, len(model.items_))
 
 
 def _agreement(one: pd.DataFrame, other: pd.DataFrame) -> float:

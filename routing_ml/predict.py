@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from routing_ml import dataset, files, models
+from routing_ml import dataset, files, models, typed
 from routing_ml.columns import Columns
 from routing_ml.errors import InputError, ModelError
 from routing_ml.extract import extract
@@ -91,12 +91,15 @@ def read_items(path: Path, columns: Columns) -> pd.DataFrame:
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{path} cannot be read as {path.suffix}: {reason}; mend it") from error
-    names = {erp: standard for standard, erp in columns.items.columns.items()}
+    erp_names = columns.items.columns.items()
+    names = {erp: standard for standard, erp in erp_names if standard not in items}
     items = items.rename(columns=names)
     if "ITEM_CD" not in items:
         wanted = columns.items.columns["ITEM_CD"]
         raise InputError(f"{path} has no column {wanted!r} with the item codes; add it")
-    items["ITEM_CD"] = items["ITEM_CD"].astype("str").str.strip()
+    given = [None if pd.isna(code) else code for code in items["ITEM_CD"].tolist()]
+    codes = typed.array(given, "code")
+    items["ITEM_CD"] = pd.Series(codes.to_pylist(), dtype="str").str.strip()
     blank = items["ITEM_CD"].isna() | (items["ITEM_CD"] == "")
     if blank.any():
         raise InputError(f"{path}, row {int(blank.argmax()) + 1}: the item code is empty; fill it")
@@ -105,8 +108,8 @@ def read_items(path: Path, columns: Columns) -> pd.DataFrame:
         raise InputError(f"{path} has item {twice!r} twice; keep one row an item")
     if "INSRT_DT" in items:
         items["INSRT_DT"] = pd.to_datetime(
-            items["INSRT_DT"], format="ISO8601", errors="coerce"
-        ).astype("M8[us]")
+            items["INSRT_DT"], format="ISO8601", errors="coerce", utc=True
+        ).dt.tz_localize(None)
     return items
 
 
@@ -128,4 +131,4 @@ def save(proposals: pd.DataFrame, path: Path) -> Path:
 
 def default_path(home: Path) -> Path:
     """Where proposals go when no file is named."""
-    return home / "proposals" / f"proposals_{datetime.now(UTC):%Y%m%d_%H%M%S}.parquet"
+    return home / "proposals" / f"proposals_{datetime.now(UTC):%Y%m%d_%H%M%S_%f}.parquet"

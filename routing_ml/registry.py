@@ -39,6 +39,7 @@ __all__ = ["Registry", "Version"]
 MAX_AGE_DAYS = 180
 REFERENCE_DAYS = 365
 """How long after its use a version's twin is something a fresh fit must hold its own against."""
+ANY = "any"
 LOCK_SECONDS = 60.0
 """How long a command waits for another that is switching or pruning; either takes milliseconds."""
 SAME_KEY_SECONDS = 600.0
@@ -171,11 +172,22 @@ class Registry:
         found = [self._readable(n) or self._readable(n, self._shelf) for n in names if n != active]
         return [v for v in found if v]
 
-    def promote(self, name: str, *, who: str, why: str) -> Version:
-        """Put the version into use once its files are verified; a no-op when it already is."""
+    def promote(self, name: str, *, who: str, why: str, instead_of: str | None = ANY) -> Version:
+        """Put the version into use once its files are verified; a no-op when it already is.
+
+        With `instead_of` (a version's name, None for no version) only where that one is in use:
+        ModelError when it no longer is, for then the decision to promote is out of date.
+        """
         with self._locked():
             version = self.get(name).verify()
-            if self._history.target() != name:
+            active = self._history.target()
+            if active != name:
+                if instead_of not in (ANY, active):
+                    raise ModelError(
+                        f"{name} was chosen instead of {instead_of or 'no model'}, and now "
+                        f"{active or 'no model'} is in use: retrain to compare again, or "
+                        f"'routing-ml promote {name}'"
+                    )
                 self._switch("promote", name, who=who, why=why)
         return version
 

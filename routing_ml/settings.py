@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from routing_ml.database import checked
 from routing_ml.errors import SettingError
 from routing_ml.store import default_url
 
@@ -55,7 +56,7 @@ class Settings:
         home = Path(given.get("ROUTING_ML_HOME", "var")).absolute()
         return cls(
             home=home,
-            store_url=given.get("ROUTING_ML_STORE_URL") or default_url(home),
+            store_url=checked(given.get("ROUTING_ML_STORE_URL") or default_url(home)),
             sources={DEFAULT_SOURCE: str(SAMPLE)} | _named(given, "ROUTING_ML_SOURCE"),
             columns={name: Path(path) for name, path in columns.items()},
             timezone=timezone,

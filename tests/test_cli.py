@@ -1,6 +1,7 @@
 """The commands as a user runs them: what they print, and how they end."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -35,6 +36,7 @@ def run(
     """Runs a command on a copy of that folder: exit code, standard output, standard error."""
     home = tmp_path / "home"
     shutil.copytree(trained, home, symlinks=True)
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ROUTING_ML_HOME", str(home))
     capsys.readouterr()
 
@@ -185,3 +187,30 @@ def test_nothing_is_predicted_before_a_model_is_in_use(
     monkeypatch.setenv("ROUTING_ML_HOME", str(tmp_path))
     assert main(["predict", "--item-cd", "2A10010GS"]) == 1
     assert "no model is in use yet: 'routing-ml retrain' makes one" in capsys.readouterr().err
+
+
+def test_models_lists_what_could_be_promoted_when_the_active_one_is_damaged(run: Run) -> None:
+    older, newer = [one["model"] for one in json.loads(run("models", "--json")[1])["models"]]
+    home = Path(os.environ["ROUTING_ML_HOME"])
+    (home / "models" / newer / "manifest.json").write_text("{}")
+    code, out, _ = run("models")
+    assert code == 0
+    assert older in out
+    assert "! the active model cannot be used" in out
+
+
+def test_predict_takes_numeric_codes_and_moments_with_an_offset(run: Run, tmp_path: Path) -> None:
+    rows = [{"ITEM_CD": 1.0, "INSRT_DT": "2026-01-01T00:00:00+09:00", "PART_TYPE": "SLEEVE"}]
+    (tmp_path / "new.json").write_text(json.dumps(rows))
+    code, _, err = run("predict", "--items", str(tmp_path / "new.json"), "--out", "p.csv")
+    assert (code, err) == (0, "")
+    assert Path("p.csv").read_text(encoding="utf-8-sig").splitlines()[1].startswith("1,")
+
+
+def test_a_user_without_a_name_can_go_back(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nameless() -> str:
+        raise KeyError("getpwuid(): uid not found: 4711")
+
+    monkeypatch.setattr("getpass.getuser", nameless)
+    assert run("rollback")[0] == 0
+    assert json.loads(run("models", "--json")[1])["history"][-1]["who"].startswith("user ")

@@ -172,3 +172,18 @@ def test_a_manifest_cannot_name_a_file_elsewhere(tmp_path: Path) -> None:
     data.path.write_text(json.dumps(manifest))
     with pytest.raises(InputError, match="lacks its file"):
         dataset.load(data.path)
+
+
+def test_work_order_columns_that_the_erp_lacks_are_there_and_empty(tmp_path):
+    from dataclasses import replace
+    from datetime import datetime
+
+    from routing_ml.columns import Columns
+    from routing_ml.extract import extract
+    from routing_ml.settings import SAMPLE
+
+    columns = Columns.load()
+    kept = {k: v for k, v in columns.results.columns.items() if k != "SETUP_HOURS"}
+    columns = replace(columns, results=replace(columns.results, columns=kept))
+    done = extract(str(SAMPLE), tmp_path, columns=columns, as_of=datetime(2026, 11, 1))
+    assert dataset.load(done.path).results["SETUP_HOURS"].isna().all()

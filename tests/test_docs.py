@@ -49,3 +49,9 @@ def test_every_setting_is_in_the_readme(setting: str) -> None:
 
 def test_the_readme_names_no_command_that_is_not_there() -> None:
     assert set(re.findall(r"routing-ml ([a-z]+)", README)) <= set(commands())
+
+
+def test_nothing_was_left_to_fill_in() -> None:
+    for path in (ROOT / "README.md", *ROOT.glob("docs/*.md")):
+        left = re.findall(r"^[A-Z_]{6,}$", path.read_text(encoding="utf-8"), re.MULTILINE)
+        assert not left, path.name

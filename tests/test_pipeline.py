@@ -354,3 +354,35 @@ def test_a_score_on_items_that_were_all_fitted_on_is_refused(after_october, octo
 def test_the_hash_of_a_reference_is_that_of_its_file(october):
     given, _, _, decision = october
     assert files.sha256(given.home / decision["uri"]) == decision["sha256"]
+
+
+def test_a_decision_against_a_model_no_longer_in_use_promotes_nothing(after_october):
+    data, trained, decision = run(after_october, "november", promotion="never")
+    registry = pipeline.registry(after_october)
+    other = copy_of(registry, registry.get(trained["model"]), key="by hand")
+    registry.promote(other.name, who="a person", why="by hand")
+    stale = decision | {"winner": trained["model"]}
+    with pytest.raises(ModelError, match=f"now {other.name} is in use: retrain to compare again"):
+        pipeline.promote(after_october, "november", stale)
+    assert registry.active().name == other.name
+
+
+def test_a_model_of_another_factory_stays_in_use(after_october, monkeypatch):
+    monkeypatch.setattr(
+        pipeline.dataset, "load", lambda path, load=dataset.load: elsewhere(load(path))
+    )
+    *_, decision = run(after_october, "november")
+    assert not decision["promote"]
+    assert "learned from another factory (only 0% of its items" in decision["reason"]
+
+
+def elsewhere(data):
+    """The same factory under other item codes."""
+    for table in (data.items, data.routings, data.results):
+        table["ITEM_CD"] = "OTHER-" + table["ITEM_CD"]
+    return data
+
+
+def test_a_store_that_cannot_be_is_refused_before_anything_runs(tmp_path):
+    with pytest.raises(SettingError, match="mysql://"):
+        settings(tmp_path, ROUTING_ML_STORE_URL="mysql://erp/x")
