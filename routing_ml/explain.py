@@ -100,17 +100,16 @@ class Explanation:
 
     def as_text(self) -> str:
         """The explanation as a planner reads it."""
+        count = len(self.proposal)
         lines = [
-            f"{self.item}: {len(self.proposal)} operations proposed. Of 100 proposals this "
+            f"{self.item}: {count} operation{'s' * (count != 1)} proposed. Of 100 proposals this "
             f"certain, about {self.confidence * 100:.0f} are right in every operation."
         ]
         for row in self.proposal:
             machine = f" on {row['RES_CD']}" if row["RES_CD"] else ""
-            lines.append(
-                f"  {row['PROC_SEQ']:>4} {label(row['JOB_CD'], row['JOB_NM'])}{machine}: "
-                f"setup {row['SETUP_TIME']:g} min, run {row['RUN_TIME']:g} min "
-                f"(four of five between {row['RUN_TIME_LOW']:g} and {row['RUN_TIME_HIGH']:g})"
-            )
+            named = f"  {row['PROC_SEQ']:>4} {label(row['JOB_CD'], row['JOB_NM'])}{machine}"
+            times = _times_text(row)
+            lines.append(f"{named}: {times}" if times else named)
         lines += ["", "Similar past items"]
         for past in self.similar:
             lines += _similar_text(past)
@@ -141,8 +140,8 @@ def explain(
 ) -> Explanation:
     """Explain what `model` proposes for an item: its code in `items`, or a row of attributes.
 
-    `similar` past items are described; the item itself is not among them. Raises InputError when
-    `items` has no such code.
+    `similar` past items are described; the item itself is not among them. A code in another case
+    is found too, unless one is spelled exactly so. Raises InputError when `items` has no such code.
     """
     row = _row(items, code_or_row)
     code = str(row["ITEM_CD"].iloc[0])
@@ -167,7 +166,10 @@ def explain(
 
 def _row(items: pd.DataFrame, code_or_row: str | Mapping[str, Any] | pd.Series) -> pd.DataFrame:
     if isinstance(code_or_row, str):
-        found = items[items["ITEM_CD"] == code_or_row.strip()]
+        code = code_or_row.strip()
+        found = items[items["ITEM_CD"] == code]
+        if found.empty:
+            found = items[items["ITEM_CD"].astype("str").str.casefold() == code.casefold()]
         if found.empty:
             raise InputError(
                 f"item {code_or_row!r} is not among the {len(items)} items: check the code, "
@@ -300,7 +302,22 @@ def _empty(row: pd.DataFrame, column: str) -> bool:
     if column not in row:
         return True
     value = row[column].iloc[0]
+    if not pd.api.types.is_scalar(value):
+        return False  # a list, as JSON may hold
     return bool(pd.isna(value)) or (isinstance(value, str) and not value.strip())
+
+
+def _times_text(row: Mapping[str, Any]) -> str:
+    """The times of a proposed operation that are known; empty where none is."""
+    times = []
+    if row["SETUP_TIME"] is not None:
+        times.append(f"setup {row['SETUP_TIME']:g} min")
+    if row["RUN_TIME"] is not None:
+        times.append(
+            f"run {row['RUN_TIME']:g} min "
+            f"(four of five between {row['RUN_TIME_LOW']:g} and {row['RUN_TIME_HIGH']:g})"
+        )
+    return ", ".join(times)
 
 
 def _similar_text(past: Similar) -> list[str]:

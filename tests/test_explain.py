@@ -119,3 +119,35 @@ def test_a_row_without_a_code_is_a_new_item_and_an_unknown_code_is_refused(fitte
     assert found.item == "(new item)"
     with pytest.raises(InputError, match="'NOPE' is not among the 140 items"):
         explain.explain(fitted["boosted"], NEW, "NOPE")
+
+
+def test_a_code_in_another_case_is_found_but_an_exact_one_goes_before(fitted):
+    assert explain.explain(fitted["boosted"], NEW, NEW["ITEM_CD"][3].lower()).item == "V00563"
+    both = NEW.iloc[:2].assign(ITEM_CD=["AB1", "ab1"])
+    assert explain.explain(fitted["boosted"], both, "ab1").item == "ab1"
+    assert explain.explain(fitted["boosted"], both, "Ab1").item == "AB1"
+
+
+def test_a_time_that_nobody_knows_is_not_spoken_of():
+    routings = OLD[OLD["JOB_CD"] == "SAEGEN"]
+    for unknown, said, unsaid in (
+        (["SETUP_TIME", "RUN_TIME"], "SAEGEN Saegen on SAE-", " min"),
+        (["RUN_TIME"], ": setup ", "run "),
+        (["SETUP_TIME"], ": run ", "setup"),
+    ):
+        model = models.fit(
+            "nearest", FACTORY.items, routings.assign(**dict.fromkeys(unknown, np.nan)),
+            attributes=valves.Attributes(),
+        )  # fmt: skip
+        found = explain.explain(model, NEW, NEW["ITEM_CD"][0])
+        first, operation = found.as_text().splitlines()[:2]
+        assert "1 operation proposed" in first
+        assert said in operation
+        assert unsaid not in operation
+        data = json.loads(json.dumps(found.as_dict(), allow_nan=False))
+        assert all(data["proposal"][0][name] is None for name in unknown)
+
+
+def test_a_list_among_the_attributes_is_explained_as_its_text(fitted):
+    row = {**dict(one()), "Teil": ["Kegel", "Spindel"]}
+    assert "Similar past items" in explain.explain(fitted["boosted"], NEW, row).as_text()

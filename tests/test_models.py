@@ -7,7 +7,7 @@ import pytest
 
 from routing_ml import metrics, models
 from routing_ml.errors import ModelError
-from routing_ml.models import CANDIDATES
+from routing_ml.models import CANDIDATES, operations
 from routing_ml.models.base import PROPOSAL_COLUMNS, RoutingModel, decide
 from routing_ml.models.operations import Operation
 
@@ -113,10 +113,13 @@ def test_columns_missing_added_or_of_another_type_do_not_stop_a_proposal(fitted)
         fitted["boosted"].predict(odd.drop(columns="ITEM_CD"))
 
 
-def test_a_past_item_asked_again_is_its_own_reference_with_similarity_one(fitted):
+def test_a_past_item_asked_again_has_another_as_its_reference(fitted):
     past = FACTORY.items[FACTORY.items["ITEM_CD"].isin(OLD["ITEM_CD"])].iloc[:20]
     found = fitted["boosted"].predict(past).drop_duplicates("ITEM_CD")
-    assert (found["SIMILARITY_SCORE"] == 1).all()
+    assert (found["REFERENCE_ITEM_CD"] != found["ITEM_CD"]).all()
+    assert found["SIMILARITY_SCORE"].between(0.8, 1, inclusive="left").all()
+    renamed = fitted["boosted"].predict(past.assign(ITEM_CD=past["ITEM_CD"] + "-COPY"))
+    assert (renamed["SIMILARITY_SCORE"] == 1).all()
     strange = past.assign(Teil="FLANSCH", Werkstoff="TITAN", Beschreibung="?", Oberflaeche="ROH")
     assert (fitted["boosted"].predict(strange)["SIMILARITY_SCORE"] < 0.7).all()
     quick = fitted["boosted"].predict(past, similarity=False)
@@ -182,3 +185,79 @@ def test_the_facts_of_a_model_are_json_that_a_person_can_read(fitted, tmp_path):
     facts = json.loads((tmp_path / "model.json").read_text(encoding="utf-8"))
     assert facts["candidate"] == "boosted"
     assert {"job": "WASCHEN", "occurrence": 1, "name": "Waschen"} in facts["operations"]
+
+
+@pytest.mark.parametrize("name", CANDIDATES)
+def test_operations_of_fewer_than_three_items_are_left_out_and_count_as_wrong(name, tmp_path):
+    rare = OLD.copy()
+    odd = OLD["ITEM_CD"].drop_duplicates()[::2]  # every operation of each second item is its own
+    own = rare["ITEM_CD"].isin(odd)
+    rare.loc[own, "JOB_CD"] = rare.loc[own, "ITEM_CD"] + rare.loc[own, "JOB_CD"]
+    model = fit(name, routings=rare)
+    assert {operation.job for operation in model.operations_} <= set(OLD["JOB_CD"])
+    assert model.past_routing(model.items_.index(odd.iloc[1])) == []
+    found = model.predict(NEW)
+    assert found["PROC_SEQ"].min() == 5
+    assert found.drop_duplicates("ITEM_CD")["CONFIDENCE"].mean() <= 0.55
+    model.save(tmp_path)
+    pd.testing.assert_frame_equal(models.load(tmp_path).predict(NEW), found)
+
+
+def test_thousands_of_operations_are_cut_to_the_commonest(monkeypatch):
+    monkeypatch.setattr(operations, "MAX_OPERATIONS", 4)
+    model = fit("boosted")
+    counts = OLD.groupby("JOB_CD")["ITEM_CD"].nunique().sort_values(ascending=False)
+    assert len(model.operations_) == 4
+    assert {operation.job for operation in model.operations_} == set(counts.index[:4])
+    # most routings have an operation that was left out, so that hardly one can be right
+    assert model.predict(NEW)["CONFIDENCE"].max() <= 0.2
+
+
+def test_a_factory_where_every_operation_is_another_is_refused():
+    with pytest.raises(ModelError, match=r"none of the \d+ operations occurs in 3 items"):
+        fit("nearest", routings=OLD.assign(JOB_CD=OLD["ITEM_CD"] + OLD["PROC_SEQ"].astype(str)))
+
+
+@pytest.mark.parametrize("name", CANDIDATES)
+def test_a_time_that_nobody_knows_is_missing_and_one_that_is_0_is_0(name, tmp_path):
+    times = ["SETUP_TIME", "RUN_TIME", "RUN_TIME_LOW", "RUN_TIME_HIGH"]
+    for unknown in (OLD.drop(columns=times[:2]), OLD.assign(SETUP_TIME=None, RUN_TIME=np.nan)):
+        assert fit(name, routings=unknown).predict(NEW)[times].isna().all(axis=None)
+    some = OLD.copy()
+    some.loc[some["JOB_CD"] == "SAEGEN", "RUN_TIME"] = 0.0
+    some.loc[some["JOB_CD"] == "DREHEN", "RUN_TIME"] = np.nan
+    model = fit(name, routings=some)
+    model.save(tmp_path)
+    found = models.load(tmp_path).predict(NEW)
+    assert (found.loc[found["JOB_CD"] == "SAEGEN", times[1:]] == 0).all(axis=None)
+    assert found.loc[found["JOB_CD"] == "DREHEN", times[1:]].isna().all(axis=None)
+    assert (found.loc[~found["JOB_CD"].isin(["SAEGEN", "DREHEN"]), "RUN_TIME"] > 0).all()
+    assert (found["SETUP_TIME"] > 0).all()
+
+
+def test_where_no_attribute_says_anything_items_are_still_alike_whatever_their_date():
+    model = fit("boosted", routings=OLD[OLD["JOB_CD"] == "SAEGEN"])
+    dates = [number.kind == "entered" for number in model.encoder_.numbers]
+    categories = len(model.encoder_.categories)
+    weights = model.gower_.weights
+    assert weights.sum() == pytest.approx(1)
+    assert weights[categories : categories + len(dates)][dates].sum() == 0
+    assert (model.predict(NEW)["SIMILARITY_SCORE"] > 0.7).all()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", CANDIDATES)
+def test_huge_numbers_and_lists_are_read_without_a_warning(name):
+    items = FACTORY.items.astype({"Teil": object})
+    items.at[0, "Teil"] = ["Kegel", 1]
+    items.loc[[1, 2], "Nennweite"] = 1e308, -1e308
+    model = fit(name, valves.Factory(items, FACTORY.routings, FACTORY.results, FACTORY.true_run))
+    odd = pd.DataFrame({
+        "ITEM_CD": ["X1", "X2"], "Teil": [["Spindel"], {"a": 1}], "Nennweite": [1e308, 10**400],
+        "Laenge": [1e308, "1" + "0" * 400], "Einheit": ["Zoll", ["mm"]],
+    })  # fmt: skip
+    found = model.predict(odd)
+    assert np.isfinite(found[["RUN_TIME", "CONFIDENCE", "SIMILARITY_SCORE"]].to_numpy()).all()
+    for code, row in found.groupby("ITEM_CD"):
+        alone = model.predict(odd[odd["ITEM_CD"] == code].reset_index(drop=True))
+        assert alone["JOB_CD"].tolist() == row["JOB_CD"].tolist()

@@ -357,7 +357,7 @@ def test_the_hash_of_a_reference_is_that_of_its_file(october):
 
 
 def test_a_decision_against_a_model_no_longer_in_use_promotes_nothing(after_october):
-    data, trained, decision = run(after_october, "november", promotion="never")
+    _, trained, decision = run(after_october, "november", promotion="never")
     registry = pipeline.registry(after_october)
     other = copy_of(registry, registry.get(trained["model"]), key="by hand")
     registry.promote(other.name, who="a person", why="by hand")

@@ -49,7 +49,8 @@ class RoutingModel(ABC):
         *,
         attributes: Attributes,
     ) -> Self:
-        """Learn from `items` and the newest routing of each; items without rows are left out."""
+        """Learn from `items` and the newest routing of each; items without rows are left out,
+        and so are operations of hardly any item (`operations.frequent`)."""
         coded = items.drop_duplicates("ITEM_CD", keep="last").sort_values("ITEM_CD")
         coded = coded[coded["ITEM_CD"].isin(routings["ITEM_CD"].unique())]
         if len(coded) < MIN_ITEMS:
@@ -58,8 +59,10 @@ class RoutingModel(ABC):
                 "extract more rows, or check that item codes agree between the tables"
             )
         coded = coded.reset_index(drop=True)
-        rows = operations.read(routings, coded["ITEM_CD"].tolist())
-        self.__dict__.pop("_spelled", None)
+        every = operations.read(routings, coded["ITEM_CD"].tolist())
+        rows = operations.frequent(every)
+        for cached in ("_spelled", "_row_of"):
+            self.__dict__.pop(cached, None)
         self.items_, self.operations_ = rows.codes, rows.operations
         lengths = np.bincount(rows.item, minlength=len(rows.codes))
         self.routings_ = storage.offsets(lengths.tolist()), rows.operation
@@ -70,7 +73,7 @@ class RoutingModel(ABC):
         self.order_ = Order.fit(rows, matrix, bins)
         routing = np.c_[rows.present, self.order_.directions(rows)]
         self.gower_ = Gower.fit(self.encoder_, prepared, routing)
-        self.numbering_ = Numbering.fit(rows)
+        self.numbering_ = Numbering.fit(every)
         self.times_ = Times.fit(rows, self.design_, prepared, matrix, results)
         self.machines_ = Machines.fit(rows, matrix, bins)
         self._calibrate(self._fit_operations(prepared, matrix, rows), matrix, rows)
@@ -103,15 +106,17 @@ class RoutingModel(ABC):
         return self._probabilities(items, self.design_.transform(items))
 
     def past_routing(self, row: int) -> list[Operation]:
-        """The operations of the fitted item number `row`, in order."""
+        """The operations of the fitted item number `row`, in order, without those too rare to be
+        learned."""
         start, end = self.routings_[0][row : row + 2]
         return [self.operations_[k] for k in self.routings_[1][start:end].tolist()]
 
     def predict(self, items: pd.DataFrame, *, similarity: bool = True) -> pd.DataFrame:
         """Proposals: PROPOSAL_COLUMNS, a row per operation, items in the order given.
 
-        Times in minutes. Without `similarity` SIMILARITY_SCORE is NaN and REFERENCE_ITEM_CD
-        missing, and prediction is faster.
+        Times in minutes, NaN where none is known of the operation. An item that was fitted on is
+        never its own reference. Without `similarity` SIMILARITY_SCORE is NaN and
+        REFERENCE_ITEM_CD missing, and prediction is faster.
         """
         if "ITEM_CD" not in items:
             raise ModelError("the items have no column ITEM_CD: name it in the columns file")
@@ -145,7 +150,8 @@ class RoutingModel(ABC):
         score = np.full(len(items), np.nan)
         reference = np.full(len(items), None, object)
         if similarity and len(items):
-            near, scores = self.gower_.nearest(prepared, 1)
+            own = [self._row_of.get(str(code), -1) for code in items["ITEM_CD"].tolist()]
+            near, scores = self.gower_.nearest(prepared, 1, without=own)
             score = scores[:, 0].astype(float)
             reference = codes[near[:, 0]]
         return {
@@ -176,12 +182,17 @@ class RoutingModel(ABC):
         )
         return tuple(np.array(values, object) for values in lists)
 
+    @cached_property
+    def _row_of(self) -> dict[str, int]:
+        """The number of each fitted item."""
+        return {str(code): row for row, code in enumerate(self.items_)}
+
     def _calibrate(self, unseen: np.ndarray, matrix: np.ndarray, rows: Rows) -> None:
         """Fit the confidence on what the model said of items it had not seen."""
         at = np.flatnonzero(~np.isnan(unseen).any(axis=1))
         present = decide(unseen[at], self.operations_)
         rank, sure = self.order_.rank(matrix[at], present)
-        right = (np.where(present, rank, -1) == places(rows)[at]).all(axis=1)
+        right = (np.where(present, rank, -1) == places(rows)[at]).all(axis=1) & rows.whole[at]
         self.confidence_ = Calibration.fit(certainty(unseen[at]) * sure, right)
 
     def save(self, folder: Path) -> None:

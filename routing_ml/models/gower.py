@@ -9,7 +9,7 @@ Source: J. C. Gower, "A general coefficient of similarity and some of its proper
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from routing_ml.models.trees import leaf_sums
 MIN_WEIGHT = 0.01  # of the greatest: what says less about the routing is left out
 MAX_WORDS = 48
 NUMBER_BINS = 16
+MAX_COST = 1e30  # of a number, in shares of its weight: more than 1 is already as far as can be
 DIGITS = 6  # of a score: what is beyond is rounding of float32
 
 
@@ -47,7 +48,7 @@ class Gower:
         self._lines: dict[tuple[int, int], np.ndarray] = {}
         # numbers in shares of the attribute's weight: a difference is then what it costs
         self._rates = (weights[codes.shape[1] :][: numbers.shape[1]] / spans).astype(np.float32)
-        self._costs = np.ascontiguousarray((numbers * self._rates).T.astype(np.float32))
+        self._costs = np.ascontiguousarray(self._cost(numbers).T)
         self._gaps = [np.flatnonzero(np.isnan(costs)) for costs in self._costs]
         texts = weights[codes.shape[1] + numbers.shape[1] :]
         self._texts = [
@@ -88,7 +89,12 @@ class Gower:
         weights[weights < MIN_WEIGHT * weights.max()] = 0.0
         weights = np.sqrt(weights)
         total = weights.sum()
-        weights = weights / total if total > 0 else np.full(count, 1.0 / max(1, count))
+        if total > 0:
+            weights /= total
+        else:  # all alike, but for dates, which nearly no two items share, and texts without words
+            dates = [number.kind in ("entered", "date") for number in encoder.numbers]
+            alike = np.r_[np.ones(categories), ~np.array(dates, bool), np.zeros(len(encoder.texts))]
+            weights = alike / max(1.0, alike.sum())
         kept = np.array(words, np.int32)
         return cls(
             weights,
@@ -100,15 +106,20 @@ class Gower:
             np.array(text_of, np.int32),
         )
 
-    def nearest(self, items: Prepared, count: int) -> tuple[np.ndarray, np.ndarray]:
+    def nearest(
+        self, items: Prepared, count: int, *, without: Sequence[int] | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The `count` most similar fitted items of each: rows (m, count) and scores, best first.
 
+        `without` (m,) names for each a fitted row that does not count, -1 for none.
         Equal scores are ordered by row, so that the answer never depends on the machine.
         """
         count = min(count, len(self.codes))
         rows = np.zeros((len(items.codes), count), np.int64)
         scores = np.zeros((len(items.codes), count))
         for k, line in enumerate(self._scores(items)):
+            if without is not None and without[k] >= 0:
+                line[without[k]] = -1
             if count == 1:
                 rows[k] = line.argmax()
             else:
@@ -141,7 +152,7 @@ class Gower:
         """
         base = self.codes.shape[1]
         words = items.words[:, self.words] > 0
-        numbers = (items.numbers * self._rates).astype(np.float32)
+        numbers = self._cost(items.numbers)
         line = np.empty(len(self.codes), np.float32)
         work = np.empty_like(line)
         for row in range(len(items.codes)):
@@ -163,6 +174,12 @@ class Gower:
             for text in self._texts:
                 text.add(words[row], line)
             yield line
+
+    def _cost(self, numbers: np.ndarray) -> np.ndarray:
+        """(m, M) float32: the numbers in shares of their weight; a misprint like 1e308 is cut."""
+        with np.errstate(over="ignore"):
+            costs = numbers * self._rates
+        return np.clip(costs, -MAX_COST, MAX_COST).astype(np.float32)
 
     def _line(self, category: int, code: int) -> np.ndarray:
         """What the fitted items get for one category of an item, kept for the next item."""

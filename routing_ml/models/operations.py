@@ -13,7 +13,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from routing_ml.errors import ModelError
 from routing_ml.models.storage import Stored
+
+MIN_ITEMS = 3  # an operation must occur in to be learned
+MAX_OPERATIONS = 500  # the commonest; memory and time grow with them: 5,784 took over 6 GB
 
 
 @dataclass(frozen=True)
@@ -27,13 +31,15 @@ class Operation:
 
 @dataclass(frozen=True)
 class Rows:
-    """Routing rows as numbers, in routing order: `item` and `operation` index the two lists."""
+    """Routing rows as numbers, in routing order: `item` and `operation` index the two lists;
+    `whole` (items,) bool: none of the item's rows were left out."""
 
     codes: list[str]
     operations: list[Operation]
     item: np.ndarray
     operation: np.ndarray
     table: pd.DataFrame
+    whole: np.ndarray
 
     @property
     def present(self) -> np.ndarray:
@@ -44,11 +50,15 @@ class Rows:
 
 
 def read(routings: pd.DataFrame, codes: list[str]) -> Rows:
-    """The routings of the items `codes`; operations are numbered by how common they are."""
+    """The routings of the items `codes`; operations are numbered by how common they are.
+
+    Columns of times that are not there are NaN.
+    """
     table = routings[routings["ITEM_CD"].isin(codes)]
     table = table.sort_values(["ITEM_CD", "PROC_SEQ"], kind="stable", ignore_index=True)
     jobs = table["JOB_CD"].astype("str").fillna("").str.strip()
-    table = table.assign(JOB_CD=jobs)
+    unknown = {name: np.nan for name in ("SETUP_TIME", "RUN_TIME") if name not in table}
+    table = table.assign(JOB_CD=jobs, **unknown)
     occurrence = table.groupby(["ITEM_CD", "JOB_CD"], sort=False).cumcount()
     names = table["JOB_NM"] if "JOB_NM" in table else pd.Series(np.nan, table.index, dtype="str")
     common = _commonest(jobs, names)
@@ -62,7 +72,28 @@ def read(routings: pd.DataFrame, codes: list[str]) -> Rows:
     # items in the order of `codes`, each item's operations in routing order
     order = np.argsort(item, kind="stable")
     table, item, operation = table.iloc[order].reset_index(drop=True), item[order], operation[order]
-    return Rows(codes, operations, item, operation, table)
+    return Rows(codes, operations, item, operation, table, np.ones(len(codes), bool))
+
+
+def frequent(rows: Rows) -> Rows:
+    """The rows of operations that MIN_ITEMS items have, at most the MAX_OPERATIONS commonest.
+
+    Every item stays, be it without rows. ModelError when no operation is frequent enough.
+    """
+    counts = np.bincount(rows.operation, minlength=len(rows.operations))
+    size = min(int((counts >= MIN_ITEMS).sum()), MAX_OPERATIONS)  # they are numbered by count
+    if not size:
+        raise ModelError(
+            f"none of the {len(counts)} operations occurs in {MIN_ITEMS} items, so that there is "
+            "nothing to learn: check that the columns file names the column of job codes"
+        )
+    kept = rows.operation < size
+    whole = rows.whole.copy()
+    whole[rows.item[~kept]] = False
+    table = rows.table[kept].reset_index(drop=True)
+    return Rows(
+        rows.codes, rows.operations[:size], rows.item[kept], rows.operation[kept], table, whole
+    )
 
 
 def facts(operations: list[Operation]) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ import pandas as pd
 from routing_ml.models import text
 
 MAX_SLOTS = 4  # numbers of an AxBxC run
+MAX_SIZE = 1e30  # of a number: more is a misprint, and its square or float32 would overflow
 
 
 @dataclass(frozen=True)
@@ -75,14 +77,15 @@ class Source:
         if self._alone is not None:
             value = _plain(self._alone[column])
             if isinstance(value, int | float):
-                return np.array([value if np.isfinite(value) else np.nan], np.float64)
-            return np.array([text.number(text.normalise(value))])
+                known = not isinstance(value, float) or math.isfinite(value)
+                return np.array([max(-MAX_SIZE, min(MAX_SIZE, value)) if known else np.nan], float)
+            return _bounded(np.array([text.number(text.normalise(value))]))
         values = self.items[column]
         if pd.api.types.is_numeric_dtype(values):
             numbers = values.to_numpy(np.float64, na_value=np.nan)
-            return np.where(np.isfinite(numbers), numbers, np.nan)
+            return _bounded(np.where(np.isfinite(numbers), numbers, np.nan))
         values_, inverse = self.unique(column)
-        return np.array([text.number(value) for value in values_], np.float64)[inverse]
+        return _bounded(np.array([text.number(value) for value in values_], np.float64))[inverse]
 
     def days(self, column: str) -> np.ndarray:
         """A date column as days since 1970; NaN where missing or no date."""
@@ -98,9 +101,14 @@ class Source:
 
 
 def unique(items: pd.DataFrame, column: str) -> tuple[list[str], np.ndarray]:
+    """Normalised distinct texts of a column, and which of them each row has."""
     if column not in items:
         return [""], np.zeros(len(items), np.intp)
-    codes, values = pd.factorize(items[column], use_na_sentinel=True)
+    try:
+        codes, values = pd.factorize(items[column], use_na_sentinel=True)
+    except TypeError:  # a list or an object, as JSON may hold: its text
+        plain = [v if pd.api.types.is_scalar(v) else str(v) for v in items[column]]
+        codes, values = pd.factorize(pd.Series(plain, dtype=object), use_na_sentinel=True)
     spelled = [text.normalise(_plain(value)) for value in values]
     return [*spelled, ""], np.where(codes < 0, len(spelled), codes)
 
@@ -112,12 +120,16 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
+def _bounded(values: np.ndarray) -> np.ndarray:
+    return np.clip(values, -MAX_SIZE, MAX_SIZE)
+
+
 def read_number(number: Number, source: Source) -> np.ndarray:
     values = READERS[number.kind](number, source)
     if number.fallback is not None:
         column, slot = number.fallback
         values = np.where(np.isnan(values), source.runs(column)[:, slot], values)
-    return values
+    return _bounded(values)
 
 
 def _read_value(number: Number, source: Source) -> np.ndarray:

@@ -65,8 +65,8 @@ class Scale:
 class Times:
     """`weights` (2, P, L) of log setup and log run; `trees` correct them, (2 L) outputs;
     `band` (2, L) log factors around run; `zero` (2, L): this time is usually 0; `limits` (2, 2, L)
-    least and most log minutes; `report_shares` (2,): how much a reported time weighs beside the
-    planned one where there is one."""
+    least and most log minutes, equal where no time was above 0; `report_shares` (2,): how much a
+    reported time weighs beside the planned one where there is one."""
 
     def __init__(
         self, scale: Scale, weights: np.ndarray, trees: Ensemble, band: np.ndarray,
@@ -75,6 +75,7 @@ class Times:
         self.scale, self.trees, self.band, self.zero = scale, trees, band, zero
         self.weights = weights.astype(np.float32)  # as stored, so that a loaded model says the same
         self.limits, self.report_shares = limits, report_shares
+        self._unknown = ~zero & (limits[:, 0] == limits[:, 1])
 
     @classmethod
     def fit(
@@ -113,7 +114,8 @@ class Times:
     def predict(
         self, inputs: np.ndarray, matrix: np.ndarray, item: np.ndarray, operation: np.ndarray
     ) -> np.ndarray:
-        """Setup, run, low and high minutes of each (item, operation): (4, k).
+        """Setup, run, low and high minutes of each (item, operation): (4, k). NaN where no time
+        of the operation is known.
 
         `inputs` are the regression's (`scale.apply`), `matrix` the trees'.
         """
@@ -125,6 +127,7 @@ class Times:
             log = log + corrections[item, line * size + operation]
             log = np.clip(log, *self.limits[line][:, operation])
             found[line] = np.where(self.zero[line, operation], 0.0, np.round(np.exp(log), 2))
+            found[line, self._unknown[line, operation]] = np.nan
         found[2:] = np.round(found[1] * np.exp(self.band[:, operation]), 2)
         return found
 
@@ -209,9 +212,11 @@ def _median(values: np.ndarray) -> float:
 
 
 def _mostly_zero(operation: np.ndarray, minutes: np.ndarray, size: int) -> np.ndarray:
-    """(L,): at least half of an operation's known times are 0."""
-    known = np.bincount(operation[minutes >= 0], minlength=size)
-    return np.bincount(operation[minutes > 0], minlength=size) <= 0.5 * known
+    """(L,): at least half of an operation's known times are 0, and some are known."""
+    finite = np.isfinite(minutes)
+    known = np.bincount(operation[finite & (minutes >= 0)], minlength=size)
+    positive = np.bincount(operation[finite & (minutes > 0)], minlength=size)
+    return (known > 0) & (positive <= 0.5 * known)
 
 
 def _regress(
