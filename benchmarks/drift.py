@@ -7,6 +7,7 @@ through days of 200 scores with a look an hour. `anchors` runs other detectors o
 Kolmogorov-Smirnov, the first version's KL, and river's ADWIN and Evidently where they are
 installed (`pip install river evidently`). `line` leaves one PART_TYPE of a factory out of training
 and lets it be 30 % of what comes in, scored by the real model, at 200 items a day and at 5.
+`history` retrains at 20 moments of a factory's history and watches the items that really came next.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -378,9 +379,51 @@ def redrawn(scores: Scores, rng: np.random.Generator, n: int) -> Scores:
 
 
 def scored(source: str) -> Iterator[tuple[str, Scores, Scores, Scores]]:
-    """(PART_TYPE left out, baseline, later items, the type's items): similarities by a model that
-    was fitted on the oldest 70 % of the other items; the baseline is the next 15 %."""
-    from routing_ml import dataset, extract, models
+    """(PART_TYPE left out, baseline, later items, the type's items): similarities as a retraining
+    on the oldest 85 % of the other items makes them; the baseline is of the newest of those."""
+    data, items, newest = read(source)
+    kinds = items["PART_TYPE"].str.strip().str.upper()
+    for kind in kinds.value_counts().index[:LINES]:
+        rest = items[kinds != kind]
+        old, later = rest.iloc[: int(0.85 * len(rest))], rest.iloc[int(0.85 * len(rest)) :]
+        base, *scores = scores_of(data, newest, old, later, items[kinds == kind])
+        yield str(kind), base, scores[0], scores[1]
+
+
+def history(source: str) -> None:
+    """Alarms on the items that came next, which no drift was put into."""
+    data, items, newest = read(source)
+    alarms, distances, moments = [], [], np.linspace(0.4, 0.95, 20)
+    for share in moments:
+        end = int(share * len(items))
+        old, later = items.iloc[:end], items.iloc[end : end + min(WEEK, int(0.1 * len(items)))]
+        base, after = scores_of(data, newest, old, later)
+        watch = Ours(base)
+        alarms.append(any(watch.look(after[at : at + 10]) for at in range(0, len(after), 10)))
+        error = math.sqrt(base.var() / len(base) + after.var() / len(after))
+        distances.append((after.mean() - base.mean()) / error)
+    print(
+        f"\nThe items that really came next, after {len(moments)} retrainings: {sum(alarms)} "
+        f"alarms; their mean score is {np.mean(distances):+.2f} standard errors off the baseline's"
+    )
+
+
+def scores_of(data: Any, newest: Any, old: Any, *parts: Any) -> list[Scores]:
+    """The baseline of a model fitted on the items `old`, and its scores of other items."""
+    from routing_ml import dataset, models
+
+    rows = newest[newest["ITEM_CD"].isin(old["ITEM_CD"])]
+    model = models.fit("nearest", old, rows, attributes=data.attributes)
+    _, held_out = dataset.split(old, rows)
+    asked = old[old["ITEM_CD"].isin(held_out)]
+    proposals = [model.predict(part).drop_duplicates("ITEM_CD") for part in parts]
+    found = [proposal["SIMILARITY_SCORE"].to_numpy() for proposal in proposals]
+    return [model.similarities(asked, dataset.entered(old, rows)), *found]
+
+
+def read(source: str) -> tuple[Any, Any, Any]:
+    """A factory's dataset, its items with a routing, oldest first, and their newest routings."""
+    from routing_ml import dataset, extract
     from routing_ml.columns import Columns
 
     with tempfile.TemporaryDirectory() as folder:
@@ -390,26 +433,15 @@ def scored(source: str) -> Iterator[tuple[str, Scores, Scores, Scores]]:
         data = dataset.load(Path(folder))
     newest = dataset.newest_routings(data.routings)
     items = data.items[data.items["ITEM_CD"].isin(newest["ITEM_CD"])]
-    items = items.sort_values(["INSRT_DT", "ITEM_CD"])
-    kinds = items["PART_TYPE"].str.strip().str.upper()
-    for kind in kinds.value_counts().index[:LINES]:
-        rest = items[kinds != kind]
-        ends = [int(share * len(rest)) for share in (0.7, 0.85)]
-        old = rest.iloc[: ends[0]]
-        rows = newest[newest["ITEM_CD"].isin(old["ITEM_CD"])]
-        model = models.fit("nearest", old, rows, attributes=data.attributes)
-        parts = (rest.iloc[ends[0] : ends[1]], rest.iloc[ends[1] :], items[kinds == kind])
-        proposals = [model.predict(part).groupby("ITEM_CD", sort=False) for part in parts]
-        base, later, new = (p["SIMILARITY_SCORE"].first().to_numpy() for p in proposals)
-        yield str(kind), base, later, new
+    return data, items.sort_values(["INSRT_DT", "ITEM_CD"]), newest
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--replications", type=int, default=400)
-    parts = ("alarms", "delays", "repeated", "line", "speed", "anchors")
+    parts = ("alarms", "delays", "repeated", "line", "history", "speed", "anchors")
     parser.add_argument("--part", choices=parts, action="append")
-    parser.add_argument("--source", default=str(SAMPLE), help="for line: the factory")
+    parser.add_argument("--source", default=str(SAMPLE), help="for line and history: the factory")
     options = parser.parse_args()
     start = time.perf_counter()
     for part in options.part or parts:
@@ -419,6 +451,8 @@ def main() -> None:
             delays(max(options.replications // 2, 1))
         elif part == "line":
             line(max(options.replications // 2, 1), options.source)
+        elif part == "history":
+            history(options.source)
         elif part == "anchors":
             anchors(max(options.replications // 4, 1))
         else:

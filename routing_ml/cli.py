@@ -79,11 +79,11 @@ def _audit(settings: Settings, options: argparse.Namespace) -> Result:
 
 
 def _train(settings: Settings, options: argparse.Namespace) -> Result:
-    from routing_ml import dataset, pipeline
+    from routing_ml import dataset, pipeline, training
 
     data = dataset.load(options.dataset)
     key = f"command__{datetime.now(UTC):%Y-%m-%dT%H%M%S.%fZ}/{options.candidate}"
-    version = pipeline.fit_and_register(
+    version = training.fit_and_register(
         pipeline.registry(settings), data, options.candidate, key=key
     )
     return {
@@ -94,10 +94,11 @@ def _train(settings: Settings, options: argparse.Namespace) -> Result:
 
 
 def _evaluate(settings: Settings, options: argparse.Namespace) -> Result:
-    from routing_ml import dataset, pipeline
+    from routing_ml import dataset, pipeline, training
 
     version = pipeline.registry(settings).get(options.model)
-    return {"model": version.name} | pipeline.evaluate(version, dataset.load(options.dataset)), ""
+    found = training.evaluate(version, dataset.load(options.dataset))
+    return {"model": version.name} | found, ""
 
 
 def _retrain(settings: Settings, options: argparse.Namespace) -> Result:

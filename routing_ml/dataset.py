@@ -119,18 +119,22 @@ def newest_routings(routings: pd.DataFrame) -> pd.DataFrame:
     return rows.sort_values(["ITEM_CD", "PROC_SEQ"], kind="stable", ignore_index=True)
 
 
-def split(items: pd.DataFrame, newest: pd.DataFrame) -> tuple[list[str], list[str]]:
-    """Item codes to fit on and to hold out, each oldest first.
-
-    The holdout is the newest 15 % of the items with a routing, by the item's entry date (its
-    newest revision's where that is missing), ties by `ITEM_CD`.
-    """
+def entered(items: pd.DataFrame, newest: pd.DataFrame) -> pd.Series:
+    """The entry date of each item with a routing, its newest revision's where it has none."""
     routed = newest.groupby("ITEM_CD")["INSRT_DT"].max()
     own = (
         items.set_index("ITEM_CD")["INSRT_DT"] if "INSRT_DT" in items else pd.Series(dtype="M8[us]")
     )
-    entered = own.reindex(routed.index).fillna(routed).rename("entered").reset_index()
-    order = entered.sort_values(["entered", "ITEM_CD"], na_position="first")["ITEM_CD"].tolist()
+    return own.reindex(routed.index).fillna(routed)
+
+
+def split(items: pd.DataFrame, newest: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """Item codes to fit on and to hold out, each oldest first.
+
+    The holdout is the newest 15 % of the items with a routing, ties by `ITEM_CD`.
+    """
+    dates = entered(items, newest).rename("entered").reset_index()
+    order = dates.sort_values(["entered", "ITEM_CD"], na_position="first")["ITEM_CD"].tolist()
     held_out = int(HOLDOUT_SHARE * len(order))
     return order[: len(order) - held_out], order[len(order) - held_out :]
 

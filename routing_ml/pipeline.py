@@ -10,30 +10,22 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 from filelock import FileLock
 
-from routing_ml import compare as comparison
-from routing_ml import dataset, files, metrics, models
+from routing_ml import dataset, files, training
 from routing_ml.audit import audit as audit_dataset
-from routing_ml.baseline import Baseline
 from routing_ml.columns import Columns
 from routing_ml.errors import InputError, ModelError
 from routing_ml.extract import DEFAULT_LIMIT, Progress
 from routing_ml.extract import extract as extract_dataset
-from routing_ml.models.base import RoutingModel
-from routing_ml.registry import Registry, Version
+from routing_ml.registry import Registry
 from routing_ml.settings import DEFAULT_SOURCE, Settings
 
-MIN_AGREEMENT = 0.90
-MIN_KNOWN = 0.5
 MAX_RUN_AGE_DAYS = 180
 SECONDS_PER_DAY = 86_400
 
@@ -117,45 +109,8 @@ def train(settings: Settings, run_id: str, data: Reference, candidate: str) -> R
     version = next((v for v in versions.versions() if v.manifest["key"] == key), None)
     if version is None:
         path, _ = _open(settings, data)
-        version = fit_and_register(versions, dataset.load(path), candidate, key=key)
+        version = training.fit_and_register(versions, dataset.load(path), candidate, key=key)
     return {"model": version.name, "candidate": candidate, "metrics": version.manifest["metrics"]}
-
-
-def fit_and_register(
-    versions: Registry, data: dataset.Dataset, candidate: str, *, key: str
-) -> Version:
-    """Fit `candidate` on `data`, twin and all, and register the two as one version."""
-    newest = dataset.newest_routings(data.routings)
-    newest = newest[newest["ITEM_CD"].isin(data.items["ITEM_CD"])]
-    fitted, held_out = dataset.split(data.items, newest)
-    twin = _fit(candidate, data, newest, fitted)
-    whole = _fit(candidate, data, newest, [*fitted, *held_out])
-    asked = _items(data, held_out)
-    truth = newest[newest["ITEM_CD"].isin(held_out)]
-    proposed = twin.predict(asked)
-    scores = proposed.drop_duplicates("ITEM_CD")["SIMILARITY_SCORE"].to_numpy(np.float64)
-    active = versions.active()
-
-    def write(folder: Path) -> None:
-        twin.save(folder / "twin")
-        whole.save(folder / "model")
-        np.save(folder / "validation_scores.npy", scores, allow_pickle=False)
-        with suppress(ModelError):  # too few scores to watch for drift with
-            Baseline.fit(scores).save(folder)
-
-    return versions.register(
-        write,
-        key=key,
-        facts={
-            "candidate": candidate,
-            "data_sha256": data.sha256,
-            "as_of": data.manifest["as_of"],
-            "items_fitted": len(fitted) + len(held_out),
-            "metrics": metrics.evaluate(proposed, truth),
-            "agreement": _agreement(proposed, whole.predict(asked, similarity=False)),
-            "parents": [active.name] if active else [],
-        },
-    )
 
 
 def compare(
@@ -176,7 +131,7 @@ def compare(
     if active and active.name in {v.name for v in challengers.values()} and decided.is_file():
         return _decision(settings, decided)
     path, _ = _open(settings, data)
-    decision = decide(versions, dataset.load(path), challengers, active)
+    decision = training.decide(versions, dataset.load(path), challengers, active)
     winner = decision.winner
     facts = {
         "winner": challengers[winner].name if winner else None,
@@ -190,66 +145,6 @@ def compare(
     }
     _write(settings, decided, facts)
     return _decision(settings, decided)
-
-
-def decide(
-    versions: Registry,
-    data: dataset.Dataset,
-    challengers: dict[str, Version],
-    active: Version | None,
-) -> comparison.Decision:
-    """The paired comparison of the challengers with the active version and the year's others."""
-    newest = dataset.newest_routings(data.routings)
-    newest = newest[newest["ITEM_CD"].isin(data.items["ITEM_CD"])]
-    _, held_out = dataset.split(data.items, newest)
-    as_of = data.manifest["as_of"]
-    if active and active.manifest["as_of"] > as_of:
-        # On items of the past, which the limit has kept from it, it could seem the worse one.
-        reason = (
-            f"the model in use was fitted on later data (as of {active.manifest['as_of']}, "
-            f"this run's are as of {as_of}): it stays; retrain with a later as-of"
-        )
-        return comparison.Decision(None, reason, len(held_out), {})
-    in_use = twin(active) if active else None
-    if in_use and (known := _share_known(in_use, data.items)) < MIN_KNOWN:
-        reason = (
-            f"the model in use learned from another factory (only {known:.0%} of its items are in "
-            "this source): it stays; keep a ROUTING_ML_HOME for each factory, or promote by hand"
-        )
-        return comparison.Decision(None, reason, len(held_out), {})
-    unfit = {
-        name: f"{name}: fitted on everything it agrees with its twin on only "
-        f"{version.manifest['agreement']:.1%} of the newest items' operations"
-        for name, version in challengers.items()
-        if version.manifest["agreement"] < MIN_AGREEMENT
-    }
-    able = {name: version for name, version in challengers.items() if name not in unfit}
-    if not able:
-        return comparison.Decision(None, "; ".join(unfit.values()), len(held_out), {})
-    earlier = {version.name: version for version in versions.references()}
-    twins = {version.name: twin(version) for version in (*able.values(), *earlier.values())}
-    if active and in_use:
-        twins[active.name] = in_use
-    seen = {code for model in twins.values() for code in model.items_}
-    unseen = [code for code in held_out if code not in seen]
-    if not unseen:
-        reason = (
-            "all newest items of this dataset were used to fit the model in use, so that nothing "
-            "can be compared fairly: it stays; retrain with a later as-of"
-        )
-        return comparison.Decision(None, reason, 0, {})
-    truth = newest[newest["ITEM_CD"].isin(unseen)]
-    asked = _items(data, unseen)
-    scored = {
-        name: metrics.per_item(model.predict(asked, similarity=False), truth)
-        for name, model in twins.items()
-    }
-    return comparison.decide(
-        scored[active.name] if active else None,
-        {name: scored[version.name] for name, version in able.items()},
-        champion_method=active.manifest["candidate"] if active else None,
-        references={name: scored[name] for name in earlier},
-    )
 
 
 def promote(settings: Settings, run_id: str, decision: Reference) -> Reference:
@@ -276,57 +171,6 @@ def prune(settings: Settings) -> Reference:
             files.remove_folder(run, trash=trash)
         files.empty_trash(trash)
     return {"models": removed, "runs": sorted(run.name for run in old)}
-
-
-def twin(version: Version) -> RoutingModel:
-    """The version's model as it was fitted without its holdout: what every score is taken from."""
-    return models.load(version.verify().folder / "twin")
-
-
-def evaluate(version: Version, data: dataset.Dataset) -> dict[str, float | int | None]:
-    """The metrics of a version's twin on the items of a dataset's holdout it was not fitted on."""
-    model = twin(version)
-    newest = dataset.newest_routings(data.routings)
-    newest = newest[newest["ITEM_CD"].isin(data.items["ITEM_CD"])]
-    seen = set(model.items_)
-    asked = [code for code in dataset.split(data.items, newest)[1] if code not in seen]
-    if not asked:
-        raise ModelError(
-            f"{version.name} was fitted on every item of this dataset's holdout, so that no fair "
-            "score can be had; evaluate it on a later extract"
-        )
-    proposed = model.predict(_items(data, asked), similarity=False)
-    return metrics.evaluate(proposed, newest[newest["ITEM_CD"].isin(asked)])
-
-
-def _fit(
-    candidate: str, data: dataset.Dataset, newest: pd.DataFrame, codes: Iterable[str]
-) -> RoutingModel:
-    wanted = set(codes)
-    results = data.results
-    return models.fit(
-        candidate,
-        data.items[data.items["ITEM_CD"].isin(wanted)],
-        newest[newest["ITEM_CD"].isin(wanted)],
-        None if results is None else results[results["ITEM_CD"].isin(wanted)],
-        attributes=data.attributes,
-    )
-
-
-def _items(data: dataset.Dataset, codes: Sequence[str]) -> pd.DataFrame:
-    return data.items.set_index("ITEM_CD").loc[list(codes)].reset_index()
-
-
-def _share_known(model: RoutingModel, items: pd.DataFrame) -> float:
-    """Share of the items that a model was fitted on which are among `items`, a fraction."""
-    known = set(items["ITEM_CD"])
-    return sum(code in known for code in model.items_) / max(1, len(model.items_))
-
-
-def _agreement(one: pd.DataFrame, other: pd.DataFrame) -> float:
-    """Share of operations that two sets of proposals have in common (F1), a fraction."""
-    figure = metrics.evaluate(one, other)["operation_f1"]
-    return 1.0 if figure is None else float(figure)
 
 
 def _decision(settings: Settings, path: Path) -> Reference:

@@ -127,6 +127,28 @@ def test_a_past_item_asked_again_has_another_as_its_reference(fitted):
     assert quick["REFERENCE_ITEM_CD"].isna().all()
 
 
+def test_the_baseline_of_drift_leaves_out_the_family_that_was_entered_together():
+    """A new item's family is not known to the model either."""
+    items = FACTORY.items.copy()
+    twins = items.iloc[700:740].assign(ITEM_CD=lambda rows: rows["ITEM_CD"] + "-B")
+    items = pd.concat([items, twins], ignore_index=True)
+    rows = FACTORY.routings
+    copied = rows[rows["ITEM_CD"].isin(items["ITEM_CD"].iloc[700:740])]
+    routings = pd.concat([rows, copied.assign(ITEM_CD=copied["ITEM_CD"] + "-B")])
+    model = models.fit("nearest", items, routings, attributes=valves.Attributes())
+    days = items.set_index("ITEM_CD")["INSRT_DT"]
+    apart = model.similarities(twins, days)
+    imported = days.where(days.isna(), pd.Timestamp("2020-01-01"))
+    assert (model.similarities(twins, imported) == 1).all()  # one day for all: an import
+    assert (model.similarities(twins, days.mask(days > "2000-01-01")) == 1).all()  # no dates
+    alone = models.fit(
+        "nearest", items[~items["ITEM_CD"].str.endswith("-B")], rows, attributes=valves.Attributes()
+    )
+    others = alone.predict(items.iloc[700:740]).drop_duplicates("ITEM_CD")["SIMILARITY_SCORE"]
+    assert (apart < 1).all()
+    assert np.abs(apart - others.to_numpy()).mean() < 0.01
+
+
 def test_confidence_is_calibrated_and_four_of_five_run_times_are_in_the_band():
     factory = valves.make(2400, noise=0.15)
     old, new, truth = valves.split(factory)

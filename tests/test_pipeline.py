@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from routing_ml import dataset, files, models, pipeline
+from routing_ml import dataset, files, models, pipeline, training
 from routing_ml.errors import AuditError, InputError, ModelError, SettingError
 from routing_ml.settings import Settings
 
@@ -202,7 +202,7 @@ def test_a_model_that_disagrees_with_its_twin_is_not_put_into_use(
 ):
     _, data, trained, _ = october
     (after_october.home / "models" / "active").unlink()
-    monkeypatch.setattr(pipeline, "MIN_AGREEMENT", 1.1)
+    monkeypatch.setattr(training, "MIN_AGREEMENT", 1.1)
     decision = pipeline.compare(after_october, "october", data, [trained])
     assert (decision["winner"], decision["promote"]) == (None, False)
     assert "agrees with its twin on only" in decision["reason"]
@@ -223,8 +223,8 @@ def test_agreement_is_the_share_of_operations_in_common():
             }
         )
 
-    assert pipeline._agreement(of("a", "b"), of("a", "b")) == 1.0
-    assert pipeline._agreement(of("a", "b"), of("a", "c")) == 0.5
+    assert training._agreement(of("a", "b"), of("a", "b")) == 1.0
+    assert training._agreement(of("a", "b"), of("a", "c")) == 0.5
 
 
 def test_a_fresh_fit_is_also_held_against_versions_that_were_in_use_this_year(
@@ -235,12 +235,12 @@ def test_a_fresh_fit_is_also_held_against_versions_that_were_in_use_this_year(
 
     def decide(champion, challengers, *, references, **given):
         seen.update(references)
-        return pipeline.comparison.Decision(None, "the model in use stays", 1, {})
+        return training.comparison.Decision(None, "the model in use stays", 1, {})
 
     registry = pipeline.registry(after_october)
     other = copy_of(registry, registry.active(), key="other")
     registry.promote(other.name, who="test", why="test")
-    monkeypatch.setattr(pipeline.comparison, "decide", decide)
+    monkeypatch.setattr(training.comparison, "decide", decide)
     pipeline.compare(after_october, "october", data, [trained])
     assert list(seen) == [trained["model"]]
 
@@ -337,7 +337,7 @@ def test_a_models_own_score_is_taken_on_items_its_twin_has_not_seen(october):
     given, data, trained, _ = october
     version = pipeline.registry(given).get(trained["model"])
     loaded = dataset.load(given.home / data["uri"])
-    assert pipeline.evaluate(version, loaded) == trained["metrics"]
+    assert training.evaluate(version, loaded) == trained["metrics"]
 
 
 def test_a_score_on_items_that_were_all_fitted_on_is_refused(after_october, october):
@@ -346,9 +346,9 @@ def test_a_score_on_items_that_were_all_fitted_on_is_refused(after_october, octo
     loaded = dataset.load(after_october.home / data["uri"])
     whole = models.load(version.folder / "model")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "twin", lambda version: whole)
+        patch.setattr(training, "twin", lambda version: whole)
         with pytest.raises(ModelError, match="fitted on every item of this dataset's holdout"):
-            pipeline.evaluate(version, loaded)
+            training.evaluate(version, loaded)
 
 
 def test_the_hash_of_a_reference_is_that_of_its_file(october):

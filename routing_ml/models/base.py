@@ -33,6 +33,7 @@ PROPOSAL_COLUMNS = (
 )  # fmt: skip
 MIN_ITEMS = 20
 CHUNK = 4096  # items predicted at a time: bounds memory
+MAX_DAY_SHARE = 0.05
 
 
 class RoutingModel(ABC):
@@ -150,8 +151,7 @@ class RoutingModel(ABC):
         score = np.full(len(items), np.nan)
         reference = np.full(len(items), None, object)
         if similarity and len(items):
-            own = [self._row_of.get(str(code), -1) for code in items["ITEM_CD"].tolist()]
-            near, scores = self.gower_.nearest(prepared, 1, without=own)
+            near, scores = self.gower_.nearest(prepared, 1, without=self._own_rows(items))
             score = scores[:, 0].astype(float)
             reference = codes[near[:, 0]]
         return {
@@ -170,6 +170,32 @@ class RoutingModel(ABC):
             "SIMILARITY_SCORE": score[item],
             "REFERENCE_ITEM_CD": reference[item],
         }
+
+    def similarities(self, items: pd.DataFrame, days: pd.Series) -> np.ndarray:
+        """Similarity of each item to the nearest fitted one of another day, in [0, 1]: (m,).
+
+        `days` are entry dates by item code. Families of items are entered together, and the family
+        of a new item is not known to the model: what is new is compared with this. An item without
+        a date, and a day with more than a twentieth of the fitted items (a data import), leave out
+        the item itself only.
+        """
+        entered = days.reindex(self.items_).dt.normalize()
+        rows_of = pd.Series(range(len(entered))).groupby(entered.to_numpy()).indices
+        families = {
+            day: rows for day, rows in rows_of.items() if len(rows) <= len(entered) * MAX_DAY_SHARE
+        }
+        of_item = days.reindex(items["ITEM_CD"]).dt.normalize()
+        without = [
+            np.union1d(own, families.get(day, own))
+            for own, day in zip(self._own_rows(items), of_item, strict=True)
+        ]
+        _, scores = self.gower_.nearest(self.encoder_.transform(items), 1, without=without)
+        return scores[:, 0]
+
+    def _own_rows(self, items: pd.DataFrame) -> list[np.ndarray]:
+        """For each item its row among the fitted ones, none where it was not fitted on."""
+        rows = [self._row_of.get(str(code)) for code in items["ITEM_CD"].tolist()]
+        return [np.array([] if row is None else [row], np.int64) for row in rows]
 
     @cached_property
     def _spelled(self) -> tuple[np.ndarray, ...]:

@@ -107,18 +107,18 @@ class Gower:
         )
 
     def nearest(
-        self, items: Prepared, count: int, *, without: Sequence[int] | None = None
+        self, items: Prepared, count: int, *, without: Sequence[np.ndarray] | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """The `count` most similar fitted items of each: rows (m, count) and scores, best first.
 
-        `without` (m,) names for each a fitted row that does not count, -1 for none.
+        `without` (m,) are for each the fitted rows that do not count.
         Equal scores are ordered by row, so that the answer never depends on the machine.
         """
         count = min(count, len(self.codes))
         rows = np.zeros((len(items.codes), count), np.int64)
         scores = np.zeros((len(items.codes), count))
         for k, line in enumerate(self._scores(items)):
-            if without is not None and without[k] >= 0:
+            if without is not None:
                 line[without[k]] = -1
             if count == 1:
                 rows[k] = line.argmax()
