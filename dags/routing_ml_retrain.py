@@ -27,7 +27,6 @@ from datetime import timedelta
 
 import runs
 from airflow.sdk import (
-    Asset,
     AssetOrTimeSchedule,
     CronTriggerTimetable,
     Param,
@@ -39,16 +38,15 @@ from airflow.sdk import (
 from airflow.sdk.exceptions import AirflowFailException
 
 from routing_ml.models import CANDIDATES
-from routing_ml.settings import DEFAULT_SOURCE, Settings
+from routing_ml.settings import Settings
 
 # Airflow reads this file every 30 seconds: what takes a second to import, the tasks import.
 
-DRIFT = Asset(name="routing_ml_drift", uri="x-routing-ml://drift", group="routing_ml")
 SETTINGS = Settings.from_env()
 PARAMS = {
-    "source": Param(DEFAULT_SOURCE, type="string", enum=sorted(SETTINGS.sources)),
+    "source": runs.source_param(SETTINGS),
     "limit": Param(100_000, type="integer", minimum=1_000, description="newest routing rows"),
-    "as_of": Param(None, type=["null", "string"], description="ISO 8601; empty: the run's moment"),
+    "as_of": runs.as_of_param(),
     "candidates": Param(
         list(CANDIDATES),
         type="array",
@@ -64,7 +62,7 @@ PARAMS = {
 @dag(
     schedule=AssetOrTimeSchedule(
         timetable=CronTriggerTimetable("0 2 1 * *", timezone=SETTINGS.timezone.key),
-        assets=[DRIFT],
+        assets=[runs.DRIFT],
     ),
     catchup=False,
     max_active_runs=1,
@@ -72,13 +70,7 @@ PARAMS = {
     doc_md=__doc__,
     tags={"routing-ml"},
     params=PARAMS,
-    default_args={
-        "retries": 2,
-        "retry_delay": timedelta(seconds=10),
-        "retry_exponential_backoff": 2.0,
-        "max_retry_delay": timedelta(minutes=10),
-        "execution_timeout": timedelta(hours=1),
-    },
+    default_args=runs.TRIES,
 )
 def routing_ml_retrain() -> None:
     """The pipeline; its steps are functions of `routing_ml.pipeline`."""
@@ -153,7 +145,7 @@ def routing_ml_retrain() -> None:
 
     @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
     def prune() -> dict:
-        """Remove versions and run folders older than 180 days."""
+        """Remove versions, run folders, proposals and recorded details older than 180 days."""
         from routing_ml import pipeline
 
         with runs.told():

@@ -1,15 +1,35 @@
-"""What the tasks of every DAG need to know of their own run."""
+"""What the DAGs share: the asset, how often a task is tried, and what it knows of its own run."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import Context, get_current_context
+from airflow.sdk import Asset, Context, Param, get_current_context
 from airflow.sdk.exceptions import AirflowFailException
 
 from routing_ml.errors import AuditError, RoutingError, SettingError
-from routing_ml.settings import Settings
+from routing_ml.settings import DEFAULT_SOURCE, Settings
+
+DRIFT = Asset(name="routing_ml_drift", uri="x-routing-ml://drift", group="routing_ml")
+TRIES = {
+    "retries": 2,
+    "retry_delay": timedelta(seconds=10),
+    "retry_exponential_backoff": 2.0,
+    "max_retry_delay": timedelta(minutes=10),
+    "execution_timeout": timedelta(hours=1),
+}
+
+
+def source_param(settings: Settings) -> Param:
+    """The choice among the configured sources."""
+    return Param(DEFAULT_SOURCE, type="string", enum=sorted(settings.sources))
+
+
+def as_of_param() -> Param:
+    """The moment whose data a run reads, where it is another than its own."""
+    text = "ISO 8601; empty: the run's moment"
+    return Param(None, type=["null", "string"], description=text)
 
 
 def run_id() -> str:

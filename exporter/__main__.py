@@ -20,7 +20,6 @@ from hypercorn.config import Config
 from exporter.app import App
 from exporter.link import Link
 from exporter.webconfig import WebConfig
-from routing_ml.database import checked
 from routing_ml.errors import RoutingError, SettingError
 from routing_ml.settings import Settings
 
@@ -41,9 +40,14 @@ def main(arguments: Sequence[str] | None = None, env: Mapping[str, str] = os.env
     """Serve until SIGTERM or Ctrl-C; returns the exit code."""
     try:
         options = _options(arguments, env)
-        url = checked(Settings.from_env(env).store_url)
+        settings = Settings.from_env(env)
         web = WebConfig.load(Path(options.web_config)) if options.web_config else WebConfig()
-        app = App(Link(url), api_token=env.get("ROUTING_ML_API_TOKEN"), web=web)
+        app = App(
+            Link(settings.store_url),
+            api_token=env.get("ROUTING_ML_API_TOKEN"),
+            timezone=settings.timezone,
+            web=web,
+        )
         listener = _listen(options.host, options.port)
     except RoutingError as error:
         print(f"exporter: {error}", file=sys.stderr)

@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -49,9 +49,18 @@ class Answer:
 class App:
     """Answers from what the link reads; knows no store by itself."""
 
-    def __init__(self, link: Link, *, api_token: str | None, web: WebConfig | None = None) -> None:
-        """`api_token` is what a call that changes something must bear; without one none may."""
+    def __init__(
+        self,
+        link: Link,
+        *,
+        api_token: str | None,
+        timezone: tzinfo | None = None,
+        web: WebConfig | None = None,
+    ) -> None:
+        """`api_token` is what a call that changes something must bear; without one none may.
+        `timezone` is the factory's, whose days the verdicts are of."""
         self.link = link
+        self.timezone = timezone
         self.process = Process(started_at=time.time())
         self._api_token = api_token
         self._web = web or WebConfig()
@@ -126,8 +135,10 @@ class App:
         days = request.days()
         if days is None:
             raise BadRequestError(f"days must be one whole number from 1 to {DAYS_MOST}")
+        today = datetime.now(self.timezone).date()
         try:
-            return _json(200, await self.link.read(lambda store: store.drift_summary(days)))
+            found = await self.link.read(lambda store: store.drift_summary(days, today=today))
+            return _json(200, found)
         except StoreMissingError:
             return _json(200, empty_summary(days))
 

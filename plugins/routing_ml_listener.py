@@ -1,4 +1,5 @@
-"""Tells people of the runs that no task can report: timed out, or marked failed by hand.
+"""Tells people of failed runs that no task reports: a retraining that timed out or was marked
+failed by hand, and any failed run of the other DAGs, of each of those once a day at most.
 
 The report task of every other run has told them already, which the outbox knows. Airflow calls this
 in the scheduler (in the API server for a marked run) amid its own work: nothing slow is imported
@@ -6,6 +7,7 @@ here, and a thread does the telling, so that a Slack that does not answer holds 
 """
 
 import logging
+from datetime import UTC, datetime
 from threading import Thread
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
 
 OURS = "routing_ml_"
+RETRAINING = OURS + "retrain"
+PROMISE = "The model in use is the one it was, unless the run's promote task is green."
 
 log = logging.getLogger(__name__)
 
@@ -37,16 +41,18 @@ class RunListener:
 
 def tell(dag_id: str, run_id: str, why: str) -> None:
     """Tell of a failed run what is known of it here; an error goes to the log, where it is seen."""
+    retraining = dag_id == RETRAINING
+    subject = run_id if retraining else f"failed on {datetime.now(UTC):%Y-%m-%d}"
     text = [
         f"{dag_id} failed without a report of its own: {why or 'no reason given'}",
-        "The model in use is the one it was, unless the run's promote task is green.",
+        PROMISE if retraining else "It runs again by itself; until it succeeds, nothing is lost.",
         f"Run: {run_id}",
     ]
     try:
         settings = Settings.from_env()
         if settings.ui_url:
             text.append(f"{settings.ui_url.rstrip('/')}/dags/{dag_id}/runs/{run_id}")
-        subject = f"{dag_id.removeprefix(OURS)}/{run_id}"
+        subject = f"{dag_id.removeprefix(OURS)}/{subject}"
         notify.tell(settings, subject, "Routing ML: a run failed", "\n".join(text), fallback=True)
     except RoutingError as error:
         log.error("nobody could be told of run %s yet: %s", run_id, error)

@@ -7,7 +7,6 @@ import getpass
 import json
 import os
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -120,34 +119,29 @@ def _retrain(settings: Settings, options: argparse.Namespace) -> Result:
 
 
 def _predict(settings: Settings, options: argparse.Namespace) -> Result:
-    from routing_ml import dataset, monitor, predict
-    from routing_ml.registry import Registry
+    from routing_ml import predict
 
     settings, source = _source(settings, options.source)
     columns = _columns(settings, source, options)
-    predictor = predict.Predictor(Registry(settings.home / "models"))
-    items = predict.read_items(options.items, columns) if options.items else None
-    if items is None or list(items.columns) == ["ITEM_CD"]:
-        data = predict.read_source(settings.source(source), columns, settings.moment(None))
-        if items is not None:
-            items = predict.listed(data, items["ITEM_CD"].tolist())
-        elif options.item_cd:
-            items = predict.listed(data, [options.item_cd])
-        else:
-            items = dataset.without_routing(data.items, data.routings)
-    started = time.perf_counter()
-    proposals = predictor.propose(items)
-    seconds = time.perf_counter() - started
-    facts = {"model": predictor.version, "items": len(items), "operations": len(proposals)}
-    text = proposals.to_string(index=False)
-    if options.item_cd and not options.out:
-        facts["proposal"] = json.loads(proposals.to_json(orient="records", force_ascii=False))
+    out = options.out or (None if options.item_cd else predict.default_path(settings.home))
+    if out and not options.items and not options.item_cd:
+        facts = predict.propose_missing(
+            settings, source=source, columns=columns, as_of=settings.moment(None), path=out
+        )
     else:
-        out = predict.save(proposals, options.out or predict.default_path(settings.home))
+        items = predict.read_items(options.items, columns) if options.items else None
+        if items is None or list(items.columns) == ["ITEM_CD"]:
+            codes = [options.item_cd] if items is None else items["ITEM_CD"].tolist()
+            data = predict.read_source(settings.source(source), columns, settings.moment(None))
+            items = predict.listed(data, codes)
+        proposals, model = predict.propose(settings, items, save_to=out)
+        facts = {"model": model, "items": len(items), "operations": len(proposals)}
+        if out is None:
+            facts["proposal"] = json.loads(proposals.to_json(orient="records", force_ascii=False))
+            return facts, proposals.to_string(index=False)
         facts["out"] = str(out)
-        text = f"{len(items)} items, {len(proposals)} operations by {predictor.version}: {out}"
-    monitor.record_predictions(settings, proposals, model=predictor.version, seconds=seconds)
-    return facts, text
+    text = "{items} items, {operations} operations by {model}: {out}"
+    return facts, text.format_map(facts)
 
 
 def _explain(settings: Settings, options: argparse.Namespace) -> Result:
@@ -165,6 +159,48 @@ def _explain(settings: Settings, options: argparse.Namespace) -> Result:
     code = options.item_cd if options.items else str(items["ITEM_CD"].iloc[0])
     found = explain.explain(predictor.model, items, code)
     return {"model": predictor.version} | found.as_dict(), found.as_text()
+
+
+def _drift_status(settings: Settings, options: argparse.Namespace) -> Result:
+    from routing_ml import monitor
+
+    return _shown(monitor.drift_status(settings))
+
+
+def _drift_evaluate(settings: Settings, options: argparse.Namespace) -> Result:
+    from routing_ml import watch
+
+    return _shown(watch.look(settings, moment=settings.moment(None)))
+
+
+def _shown(status: dict[str, Any]) -> Result:
+    from routing_ml import watch
+
+    alarm = "DRIFT" if status["drift_detected"] else "no drift"
+    advice = "; a retraining is advised" if status["should_retrain"] else ""
+    return status, f"{alarm}: {watch.describe(status)}{advice}"
+
+
+def _drift_summary(settings: Settings, options: argparse.Namespace) -> Result:
+    from routing_ml import monitor
+
+    found = monitor.drift_summary(settings, options.days)
+    lines = [
+        f"{event['day']}  KL {event['kl_divergence']:.2f} ({event['severity']})  "
+        f"p {event['p_value']:.2g}  {event['scores']:,} items  {event['model']}"
+        for event in found["events"]
+    ]
+    days = f"{found['drift_count']} drift days of the last {found['period_days']}, KL divergence "
+    days += f"at most {found['max_kl_divergence']:.2f}, mean {found['avg_kl_divergence']:.2f}"
+    return found, "\n".join([*lines, days])
+
+
+def _drift_reset(settings: Settings, options: argparse.Namespace) -> Result:
+    from routing_ml import monitor
+
+    monitor.reset_drift(settings, why=options.why)
+    message = "The drift detector begins anew with its next evaluation."
+    return {"message": message}, message
 
 
 def _models(settings: Settings, options: argparse.Namespace) -> Result:
@@ -217,7 +253,11 @@ def _prune(settings: Settings, options: argparse.Namespace) -> Result:
     from routing_ml import pipeline
 
     removed = pipeline.prune(settings)
-    text = f"{len(removed['models'])} models and {len(removed['runs'])} run folders removed"
+    text = ", ".join(
+        f"{found if isinstance(found, int) else len(found)} {kind}"
+        for kind, found in removed.items()
+    )
+    text = f"removed: {text}"
     return removed, text
 
 
@@ -283,6 +323,12 @@ def _limit(text: str) -> int:
     return int(text)
 
 
+def _days(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 366:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of days from 1 to 366")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--json", action="store_true", help="print one JSON object")
@@ -334,5 +380,14 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--why", default="by hand", help="for the history")
     added = command("rollback", _rollback, "put the version into use that was before")
     added.add_argument("--why", default="by hand", help="for the history")
-    command("prune", _prune, "remove versions and run folders older than 180 days")
+    command("prune", _prune, "remove versions, runs, proposals and records older than 180 days")
+    text = "whether new items still resemble the past ones"
+    drift = commands.add_parser("drift", help=text, description=text)
+    commands = drift.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    command("status", _drift_status, "the last evaluation")
+    command("evaluate", _drift_evaluate, "evaluate now: what Airflow does each hour")
+    added = command("summary", _drift_summary, "the drift days of the last days")
+    added.add_argument("--days", type=_days, default=7, metavar="N", help="default: 7")
+    added = command("reset", _drift_reset, "begin anew: an empty window and no drift days")
+    added.add_argument("--why", default="by hand", help="for the record")
     return parser

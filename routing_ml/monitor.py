@@ -1,5 +1,5 @@
-"""Writes what others do into the monitoring store: how runs ended, which
-model is in use, what it proposed.
+"""Writes what others do into the monitoring store: how runs ended, which model is in use, what it
+proposed; reads and resets what it says of drift.
 """
 
 import json
@@ -27,6 +27,7 @@ def record_run(settings: Settings, outcome: Mapping[str, Any], *, seconds: float
             succeeded=outcome["succeeded"],
             seconds=seconds,
             **{key: outcome[key] for key in ("cause", "model", "promoted", "reason")},
+            as_of=outcome["data"]["as_of"] if outcome["data"] else None,
         )
         audit = Path(outcome["report"]).with_name("audit.json")
         if audit.is_file():
@@ -45,9 +46,17 @@ def record_run(settings: Settings, outcome: Mapping[str, Any], *, seconds: float
 
 
 def record_predictions(
-    settings: Settings, proposals: "pd.DataFrame", *, model: str, seconds: float
+    settings: Settings,
+    proposals: "pd.DataFrame",
+    *,
+    model: str,
+    seconds: float,
+    batch: str | None = None,
 ) -> None:
-    """Record a batch of proposals, one entry an item; `seconds` is what predicting them took."""
+    """Record a batch of proposals, one entry an item; `seconds` is what predicting them took.
+
+    A `batch` that was recorded last is not recorded again.
+    """
     items = proposals.drop_duplicates("ITEM_CD")
     if len(items):
         with closing(Store(settings.store_url)) as store:
@@ -57,7 +66,38 @@ def record_predictions(
                 items["CONFIDENCE"].tolist(),
                 model=model,
                 seconds=seconds,
+                batch=batch,
             )
+
+
+def record_failure(settings: Settings) -> None:
+    """Count a batch of predictions that failed."""
+    with closing(Store(settings.store_url)) as store:
+        store.record_prediction_failure()
+
+
+def drift_status(settings: Settings) -> dict[str, Any]:
+    """The last evaluation, as the exporter shows it."""
+    with closing(Store(settings.store_url, write=False)) as store:
+        return store.drift_status()
+
+
+def drift_summary(settings: Settings, days: int) -> dict[str, Any]:
+    """The verdicts of the last `days` days in the factory's time zone, today included."""
+    with closing(Store(settings.store_url, write=False)) as store:
+        return store.drift_summary(days, today=settings.moment(None).date())
+
+
+def reset_drift(settings: Settings, *, why: str) -> None:
+    """Have the detector begin anew."""
+    with closing(Store(settings.store_url)) as store:
+        store.reset_drift(why=why)
+
+
+def prune(settings: Settings) -> int:
+    """Forget details older than 180 days, never totals; returns how many rows went."""
+    with closing(Store(settings.store_url)) as store:
+        return store.prune()
 
 
 def record_model(settings: Settings) -> None:

@@ -17,7 +17,8 @@ from typing import Any
 
 from filelock import FileLock
 
-from routing_ml import dataset, files, training
+from routing_ml import dataset, files, monitor, training
+from routing_ml import predict as predictions
 from routing_ml.audit import audit as audit_dataset
 from routing_ml.columns import Columns
 from routing_ml.errors import InputError, ModelError
@@ -26,7 +27,7 @@ from routing_ml.extract import extract as extract_dataset
 from routing_ml.registry import Registry
 from routing_ml.settings import DEFAULT_SOURCE, Settings
 
-MAX_RUN_AGE_DAYS = 180
+MAX_AGE_DAYS = 180
 SECONDS_PER_DAY = 86_400
 
 Reference = dict[str, Any]
@@ -158,19 +159,47 @@ def promote(settings: Settings, run_id: str, decision: Reference) -> Reference:
     return {"model": version.name}
 
 
+def predict(
+    settings: Settings, run_id: str, *, source: str = DEFAULT_SOURCE, as_of: datetime
+) -> Reference:
+    """Propose a routing for every item of the source without one, into a file of the run's name;
+    the scores go into the monitoring store once a run."""
+    path = settings.home / "proposals" / f"{run_folder(settings, run_id).name}.parquet"
+    found = predictions.propose_missing(
+        settings,
+        source=source,
+        columns=Columns.load(settings.columns.get(source)),
+        as_of=as_of,
+        path=path,
+        batch=run_id,
+    )
+    return _reference(settings, path) | {
+        key: found[key] for key in ("model", "items", "operations")
+    }
+
+
 def prune(settings: Settings) -> Reference:
-    """Remove model versions and run folders that are older than 180 days."""
+    """Remove what is older than 180 days: model versions, run folders, proposals, and the details
+    of the monitoring store."""
     removed = registry(settings).prune()
-    before = time.time() - MAX_RUN_AGE_DAYS * SECONDS_PER_DAY
-    runs = settings.home / "runs"
+    before = time.time() - MAX_AGE_DAYS * SECONDS_PER_DAY
+    runs, proposals = settings.home / "runs", settings.home / "proposals"
     trash = runs / ".trash"
-    with files.told_as(InputError, f"{runs} cannot be pruned"):
+    with files.told_as(InputError, f"{settings.home} cannot be pruned"):
         found = [run for run in runs.glob("*") if run.is_dir() and run != trash]
         old = [run for run in found if run.stat().st_mtime < before]
         for run in old:
             files.remove_folder(run, trash=trash)
         files.empty_trash(trash)
-    return {"models": removed, "runs": sorted(run.name for run in old)}
+        written = [path for path in proposals.glob("*.*") if path.stat().st_mtime < before]
+        for path in written:
+            path.unlink(missing_ok=True)
+    return {
+        "models": removed,
+        "runs": sorted(run.name for run in old),
+        "proposals": sorted(path.name for path in written),
+        "details": monitor.prune(settings),
+    }
 
 
 def _decision(settings: Settings, path: Path) -> Reference:

@@ -1,19 +1,22 @@
 """Proposes routings with the model in use: for items of the ERP, or of a file."""
 
 import tempfile
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
 
-from routing_ml import dataset, files, models, typed
+from routing_ml import dataset, files, models, monitor, typed
 from routing_ml.columns import Columns
-from routing_ml.errors import InputError, ModelError
+from routing_ml.errors import InputError, ModelError, RoutingError
 from routing_ml.extract import extract
 from routing_ml.models.base import RoutingModel
 from routing_ml.registry import Registry
+from routing_ml.settings import Settings
 
 EVERY_ROW = 1_000_000_000
 
@@ -40,6 +43,50 @@ class Predictor:
     def propose(self, items: pd.DataFrame, *, similarity: bool = True) -> pd.DataFrame:
         """A row per proposed operation; see `RoutingModel.predict`."""
         return self.model.predict(items, similarity=similarity)
+
+
+def propose(
+    settings: Settings,
+    items: pd.DataFrame,
+    *,
+    save_to: Path | None = None,
+    batch: str | None = None,
+) -> tuple[pd.DataFrame, str]:
+    """Proposals for `items` and the version that made them, saved where told, and recorded in the
+    monitoring store; a failure is counted there. `batch` names what must not be recorded twice.
+    """
+    predictor = Predictor(Registry(settings.home / "models"))
+    try:
+        model = predictor.model
+        started = time.perf_counter()
+        proposals = model.predict(items)
+        seconds = time.perf_counter() - started
+    except Exception:
+        with suppress(RoutingError):  # the reason itself is what is to be told
+            monitor.record_failure(settings)
+        raise
+    if save_to:
+        save(proposals, save_to)
+    version = predictor.version
+    monitor.record_predictions(settings, proposals, model=version, seconds=seconds, batch=batch)
+    return proposals, version
+
+
+def propose_missing(
+    settings: Settings,
+    *,
+    source: str,
+    columns: Columns,
+    as_of: datetime,
+    path: Path,
+    batch: str | None = None,
+) -> dict[str, object]:
+    """Propose a routing for every item of a configured source that has none, and write them to
+    `path`; returns the file, the model, and how many items and operations."""
+    data = read_source(settings.source(source), columns, as_of)
+    items = dataset.without_routing(data.items, data.routings)
+    proposals, model = propose(settings, items, save_to=path, batch=batch)
+    return {"model": model, "items": len(items), "operations": len(proposals), "out": str(path)}
 
 
 def read_source(source: str, columns: Columns, as_of: datetime) -> dataset.Dataset:

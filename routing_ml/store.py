@@ -80,12 +80,14 @@ class Store(Records):
         model: str,
         seconds: float,
         at: float | None = None,
+        batch: str | None = None,
     ) -> None:
         """Record one batch of predictions: one entry an item, not an operation.
 
         `scores` are similarities to the nearest past item, `confidences` the proposals'; `seconds`
         is what the whole batch took, `at` seconds since 1970 (now). Scores that are no number are
-        kept too: the drift detector counts them apart.
+        kept too: the drift detector counts them apart. Where `batch` names it, the last batch that
+        was recorded is not recorded again: a task may be tried twice.
         """
         if not len(items) == len(scores) == len(confidences):
             raise ValueError("items, scores and confidences must be of one length")
@@ -112,6 +114,8 @@ class Store(Records):
             for item, score, confidence in zip(items, scores, finite, strict=True)
         ]
         with self.transaction():
+            if batch is not None and not self.claim("batch", batch):
+                return
             self.add(counts)
             self.database.run_many(
                 "INSERT INTO predictions (at, item_cd, model, score, confidence, seconds)"
@@ -247,11 +251,15 @@ class Store(Records):
             days = self._drift_days(detector.epoch, day)
             kl = float(status["kl_divergence"])
             advised = days >= DRIFT_DAYS_LIMIT or kl > KL_LIMIT
-            self.set_fact(
-                "drift",
-                {**status, "drift_days": days, "should_retrain": advised, "evaluated_at": at},
-                at,
-            )
+            before = self.drift_status().get("advised_since")
+            seen = {
+                **status,
+                "drift_days": days,
+                "should_retrain": advised,
+                "advised_since": (before or day.isoformat()) if advised else None,
+                "evaluated_at": at,
+            }
+            self.set_fact("drift", seen, at)
             self.add({("drift_evaluations", ""): 1})
 
     def reset_drift(self, *, why: str = "request") -> None:
@@ -308,11 +316,15 @@ class Store(Records):
             "events": events,
         }
 
+    def claimed(self, name: str, key: str) -> bool:
+        """Whether `key` is what was claimed last under `name`."""
+        return bool(self.fact(f"claim_{name}") == key)
+
     def claim(self, name: str, key: str) -> bool:
         """True the first time `key` is claimed under `name`, False while it is the last claimed:
         an hourly task that may act once a day claims the day."""
         with self.transaction():
-            if self.fact(f"claim_{name}") == key:
+            if self.claimed(name, key):
                 return False
             self.set_fact(f"claim_{name}", key)
             return True

@@ -2,18 +2,24 @@
 
 import copy
 import json
+import shutil
 import subprocess
 import sys
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
+import pandas as pd
 import pytest
 from slack_fixtures import FakeSlack
 
+from routing_ml import pipeline
 from routing_ml.errors import ModelError
 from routing_ml.registry import Registry
+from routing_ml.settings import Settings
+from routing_ml.store import Store, default_url
 
 DAGS = Path(__file__).parent.parent / "dags"
 SEOUL = ZoneInfo("Asia/Seoul")
@@ -49,6 +55,12 @@ def dag(dag_bag):
         task.retry_delay, task.retry_exponential_backoff = delay, backoff
 
 
+def states_of(dag, **changes):
+    """The states of the tasks of a run of `dag`, and the run."""
+    run = dag.test(run_conf=changes)
+    return {task.task_id: str(task.state) for task in run.get_task_instances()}, run
+
+
 class Run:
     """A run that has ended: its state, its tasks' states and tries, its outcome, its XComs."""
 
@@ -82,12 +94,19 @@ def first(dag_bag, tmp_path_factory):
 def test_every_dag_is_read_without_an_error_or_a_warning(dag_bag):
     assert dag_bag.import_errors == {}
     assert dag_bag.captured_warnings == {}
-    assert "routing_ml_retrain" in dag_bag.dags
+    assert set(dag_bag.dags) == {
+        "routing_ml_retrain",
+        "routing_ml_predict",
+        "routing_ml_drift_watch",
+    }
 
 
-def test_reading_the_dag_imports_nothing_slow():
+@pytest.mark.parametrize(
+    "name", ["routing_ml_retrain", "routing_ml_predict", "routing_ml_drift_watch"]
+)
+def test_reading_a_dag_imports_nothing_slow(name):
     code = (
-        f"import sys; sys.path.insert(0, {str(DAGS)!r}); import routing_ml_retrain;"
+        f"import sys; sys.path.insert(0, {str(DAGS)!r}); import {name};"
         "print([m for m in ('pandas', 'sklearn', 'scipy', 'pyodbc') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -104,24 +123,50 @@ def test_it_runs_on_the_first_of_the_month_and_on_the_drift_asset(dag):
     assert (asset.name, asset.uri) == ("routing_ml_drift", "x-routing-ml://drift")
 
 
-def test_it_catches_nothing_up_and_runs_once_at_a_time_within_a_time(dag_bag):
-    dag = dag_bag.dags["routing_ml_retrain"]
+@pytest.mark.parametrize(
+    ("name", "schedule"),
+    [("routing_ml_predict", "0 3 * * *"), ("routing_ml_drift_watch", "10 * * * *")],
+)
+def test_it_proposes_daily_and_watches_hourly_in_the_factorys_time(dag_bag, name, schedule):
+    timetable = dag_bag.dags[name].timetable
+    assert (timetable.expression, str(timetable.timezone)) == (schedule, "Asia/Seoul")
+
+
+@pytest.mark.parametrize(
+    ("name", "limit"),
+    [
+        ("routing_ml_retrain", timedelta(hours=6)),
+        ("routing_ml_predict", timedelta(hours=3)),
+        ("routing_ml_drift_watch", timedelta(minutes=50)),
+    ],
+)
+def test_it_catches_nothing_up_and_runs_once_at_a_time_within_a_time(dag_bag, name, limit):
+    dag = dag_bag.dags[name]
     assert (dag.catchup, dag.start_date, dag.max_active_runs) == (False, None, 1)
-    assert dag.dagrun_timeout == timedelta(hours=6)
+    assert dag.dagrun_timeout == limit
     for task in dag.tasks:
         assert task.execution_timeout == timedelta(hours=1), task.task_id
 
 
 def test_every_task_is_tried_again_with_growing_delays(dag_bag):
-    for task in dag_bag.dags["routing_ml_retrain"].tasks:
+    for task in [task for dag in dag_bag.dags.values() for task in dag.tasks]:
         assert task.retries >= 2, task.task_id
         assert task.retry_delay == timedelta(seconds=10)
         assert task.retry_exponential_backoff == 2.0
         assert task.max_retry_delay == timedelta(minutes=10)
 
 
-def test_the_page_of_the_dag_and_of_each_task_says_what_it_does(dag):
-    assert dag.doc_md.startswith("# Monthly retraining")
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("routing_ml_retrain", "# Monthly retraining"),
+        ("routing_ml_predict", "# Daily proposals"),
+        ("routing_ml_drift_watch", "# Drift watch"),
+    ],
+)
+def test_the_page_of_a_dag_and_of_each_task_says_what_it_does(dag_bag, name, title):
+    dag = dag_bag.dags[name]
+    assert dag.doc_md.startswith(title)
     assert all(name in dag.doc_md for name in dag.params)
     docs = {
         task.task_id: getattr(task, "doc_md", None) or task.python_callable.__doc__
@@ -309,3 +354,107 @@ def test_the_scheduled_run_of_a_month_is_for_its_first_at_two_in_the_night(dag):
         restriction=TimeRestriction(datetime(2026, 10, 15, tzinfo=UTC), None, True),
     )
     assert due.data_interval.end.astimezone(SEOUL).isoformat() == "2026-11-01T02:00:00+09:00"
+
+
+# Proposals and the drift watch
+
+
+@pytest.fixture
+def in_use(first, tmp_path, monkeypatch):
+    """A home of its own with a model in use."""
+    home = tmp_path / "in_use"
+    shutil.copytree(first[0], home, symlinks=True)
+    monkeypatch.setenv("ROUTING_ML_HOME", str(home))
+    return home
+
+
+@pytest.fixture
+def watching(dag_bag):
+    return dag_bag.dags["routing_ml_drift_watch"]
+
+
+def store(home):
+    return closing(Store(default_url(home)))
+
+
+def drifting(home):
+    """Predictions unlike any before."""
+    with store(home) as opened:
+        model = Registry(home / "models").active().name
+        names, scores = [f"I{k}" for k in range(200)], [0.1] * 200
+        opened.record_predictions(names, scores, scores, model=model, seconds=1)
+
+
+def announced():
+    from airflow.models.asset import AssetEvent
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        return [event.extra for event in session.query(AssetEvent).order_by(AssetEvent.id)]
+
+
+def test_every_item_without_a_routing_is_proposed_one_and_recorded_once(dag_bag, in_use):
+    dag = dag_bag.dags["routing_ml_predict"]
+    states, run = states_of(dag, source="default", as_of="2026-11-20")
+    assert states == {"predict": "success"}
+    (file,) = (in_use / "proposals").glob("*.parquet")
+    assert run.run_id[-18:-6].replace(":", "_") in file.name
+    items = pd.read_parquet(file).drop_duplicates("ITEM_CD")
+    assert len(items) > 10
+    with store(in_use) as opened:
+        assert opened.snapshot().count("predictions") == len(items)
+    pipeline.predict(
+        Settings.from_env(), run.run_id, source="default", as_of=datetime(2026, 11, 20)
+    )
+    with store(in_use) as opened:
+        assert opened.snapshot().count("predictions") == len(items)
+
+
+def test_before_the_first_model_nothing_is_proposed_or_watched(dag_bag, home):
+    assert states_of(dag_bag.dags["routing_ml_predict"])[0] == {"predict": "skipped"}
+    states, _ = states_of(dag_bag.dags["routing_ml_drift_watch"])
+    assert states == {"evaluate": "skipped", "announce": "skipped"}
+
+
+def test_a_quiet_hour_leaves_a_verdict_and_announces_nothing(watching, in_use):
+    before = announced()
+    states, run = states_of(watching)
+    assert (states, str(run.state)) == ({"evaluate": "success", "announce": "skipped"}, "success")
+    assert announced() == before
+    with store(in_use) as opened:
+        assert opened.drift_status()["drift_days"] == 0
+
+
+def test_drift_is_announced_once_a_day_with_its_reason(watching, in_use, monkeypatch):
+    monkeypatch.setattr("routing_ml.watch._routed_since", lambda *given: 73)
+    drifting(in_use)
+    before = announced()
+    assert states_of(watching)[0] == {"evaluate": "success", "announce": "success"}
+    (event,) = announced()[len(before) :]
+    assert event["model"] == Registry(in_use / "models").active().name
+    assert event["reason"].startswith("drift on 1 of 7 days, KL divergence ")
+    assert "73 items were routed since 2026-11-01" in event["reason"]
+    assert states_of(watching)[0] == {"evaluate": "success", "announce": "skipped"}
+    assert len(announced()) == len(before) + 1
+
+
+def test_drift_with_nothing_new_to_learn_is_told_instead(watching, in_use, monkeypatch):
+    drifting(in_use)
+    before = announced()
+    monkeypatch.setattr("routing_ml.watch._routed_since", lambda *given: 3)
+    with FakeSlack() as slack:
+        monkeypatch.setenv("SLACK_WEBHOOK_URL", slack.url)
+        assert states_of(watching)[0]["announce"] == "skipped"
+    assert [message["text"] for message in slack.messages] == [
+        "Routing ML: drift, and too little to learn"
+    ]
+    assert announced() == before
+
+
+def test_the_report_of_a_run_that_drift_started_says_so(dag_bag):
+    import runs
+
+    event = SimpleNamespace(extra={"reason": "drift on 5 of 7 days"})
+    run = SimpleNamespace(run_type="asset_triggered")
+    context = {"dag_run": run, "triggering_asset_events": {"routing_ml_drift": [event]}}
+    assert runs.cause(context) == "by drift: drift on 5 of 7 days"

@@ -3,6 +3,7 @@ import logging
 import subprocess
 import sys
 import threading
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -60,6 +61,24 @@ def test_a_run_whose_report_told_is_not_told_of_again(plugin, slack):
     notify.tell(Settings.from_env(), "retrain/manual__1", "The report's", "text")
     hear(plugin)
     assert [message["text"] for message in slack.messages] == ["The report's"]
+
+
+def test_a_dag_that_fails_every_hour_is_told_of_once_a_day(plugin, slack, monkeypatch):
+    for hour in range(3):
+        hear(plugin, "routing_ml_drift_watch", f"scheduled__{hour}")
+    assert len(slack.messages) == 1
+    assert "routing_ml_drift_watch failed" in slack.texts()[0]
+    assert "promote" not in slack.texts()[0]
+    hear(plugin, "routing_ml_predict", "scheduled__0")
+    monkeypatch.setattr(plugin, "datetime", Tomorrow)
+    hear(plugin, "routing_ml_drift_watch", "scheduled__24")
+    assert len(slack.messages) == 3
+
+
+class Tomorrow(datetime):
+    @classmethod
+    def now(cls, tz=None):
+        return super().now(tz) + timedelta(days=1)
 
 
 def test_runs_of_the_same_name_of_two_dags_are_told_apart(plugin, slack):

@@ -1,0 +1,76 @@
+"""# Drift watch of Routing ML
+
+```
+recorded similarities ──evaluate──► verdict of the day ──announce──► routing_ml_retrain
+```
+
+Ten minutes past each hour: do new items still resemble the past ones? The day's last evaluation is
+its verdict. Drift on 5 of 7 days, or a KL divergence over 1.0, announces the asset
+`routing_ml_drift`, which starts `routing_ml_retrain`: at most once a day, and only when 50 items
+got a routing since the last retraining. With fewer, people are told instead. `announce` is skipped
+when there is nothing to announce, which is as it should be.
+
+| parameter | means |
+|---|---|
+| source | the name of the source whose new routings are counted |
+"""
+
+from datetime import timedelta
+from typing import Any
+
+import runs
+from airflow.sdk import CronTriggerTimetable, dag, get_current_context, task
+from airflow.sdk.exceptions import AirflowSkipException
+
+from routing_ml.settings import Settings
+
+SETTINGS = Settings.from_env()
+
+
+@dag(
+    schedule=CronTriggerTimetable("10 * * * *", timezone=SETTINGS.timezone.key),
+    catchup=False,
+    max_active_runs=1,
+    dagrun_timeout=timedelta(minutes=50),
+    doc_md=__doc__,
+    tags={"routing-ml"},
+    params={"source": runs.source_param(SETTINGS)},
+    default_args=runs.TRIES,
+)
+def routing_ml_drift_watch() -> None:
+    """Two steps, functions of `routing_ml.watch`."""
+
+    @task
+    def evaluate() -> dict:
+        """Take in the similarities recorded since last time; the day's verdict so far."""
+        from routing_ml import watch
+
+        settings = Settings.from_env()
+        if (reason := watch.obstacle(settings)) is not None:
+            raise AirflowSkipException(reason)
+        with runs.told():
+            return watch.look(settings, moment=settings.moment(None))
+
+    @task(outlets=[runs.DRIFT])
+    def announce(status: dict, *, outlet_events: Any = None) -> dict:
+        """Ask for a retraining where drift calls for one, with the reason; else skipped."""
+        from routing_ml import watch
+
+        context, settings = get_current_context(), Settings.from_env()
+        with runs.told():
+            advice = watch.advise(
+                settings,
+                status,
+                source=context["params"]["source"],
+                moment=settings.moment(None),
+            )
+        if not advice.retrain:
+            raise AirflowSkipException(advice.reason)
+        said = {"reason": advice.reason, "model": status["model"]}
+        outlet_events[runs.DRIFT].extra = said
+        return said
+
+    announce(evaluate())
+
+
+routing_ml_drift_watch()

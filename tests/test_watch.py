@@ -1,0 +1,156 @@
+"""What is done about drift, with a real model of the sample and a real store."""
+
+import shutil
+from contextlib import closing
+from datetime import datetime, timedelta
+
+import numpy as np
+import pytest
+from slack_fixtures import FakeSlack
+
+from routing_ml import pipeline, predict, watch
+from routing_ml.baseline import BASELINE_FILE
+from routing_ml.columns import Columns
+from routing_ml.errors import ModelError
+from routing_ml.retrain import retrain
+from routing_ml.settings import Settings
+from routing_ml.store import Store
+
+AUGUST, NOON = datetime(2026, 8, 1), datetime(2026, 11, 20, 12)
+
+
+def settings_of(home, **env):
+    return Settings.from_env({"ROUTING_ML_HOME": str(home)} | env)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A home whose model knows the sample up to August."""
+    home = tmp_path_factory.mktemp("trained")
+    retrain(settings_of(home), as_of=AUGUST, limit=4_000, candidates=["nearest"])
+    return home
+
+
+@pytest.fixture
+def settings(trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "home", symlinks=True)
+    return settings_of(tmp_path / "home")
+
+
+def record(settings, mean, count=300, seed=1):
+    """Predictions of items whose similarity is about `mean`."""
+    scores = np.random.default_rng(seed).normal(mean, 0.02, count).clip(0, 1).tolist()
+    model = pipeline.registry(settings).active().name
+    with closing(Store(settings.store_url)) as store:
+        names = [f"{seed}-{k}" for k in range(count)]
+        store.record_predictions(names, scores, scores, model=model, seconds=1)
+
+
+def learned_until(settings, moment):
+    """As if the last retraining had read the source at that moment."""
+    with closing(Store(settings.store_url)) as store:
+        store.record_run("later", succeeded=True, seconds=1, as_of=moment.isoformat())
+
+
+def test_what_is_proposed_for_the_sample_is_watched_and_no_drift(settings):
+    found = predict.propose_missing(
+        settings,
+        source="default",
+        columns=Columns.load(None),
+        as_of=NOON,
+        path=settings.home / "proposals" / "p.parquet",
+    )
+    status = watch.look(settings, moment=NOON)
+    assert status["model"] == found["model"]
+    assert status["scores_seen"] == found["items"] > 0
+    assert not status["drift_detected"] and not status["should_retrain"]
+    assert status["advised_since"] is None
+    assert not watch.advise(settings, status, moment=NOON).retrain
+
+
+def test_a_retraining_is_advised_once_a_day_with_its_reason(settings):
+    record(settings, 0.2)
+    status = watch.look(settings, moment=NOON)
+    assert status["should_retrain"] and status["severity"] == "severe"
+    advice = watch.advise(settings, status, moment=NOON)
+    assert advice.retrain
+    assert "KL divergence" in advice.reason and "(severe)" in advice.reason
+    assert "items were routed since 2026-08-01 00:00" in advice.reason
+    again = watch.advise(settings, status, moment=NOON + timedelta(hours=1))
+    assert (again.retrain, again.reason) == (False, "today's decision was made already")
+    assert watch.advise(settings, status, moment=NOON + timedelta(days=1)).retrain
+
+
+def test_with_too_little_to_learn_from_people_are_told_once_while_it_lasts(settings):
+    learned_until(settings, NOON - timedelta(days=1))
+    record(settings, 0.2)
+    with FakeSlack() as slack:
+        settings = settings_of(settings.home, SLACK_WEBHOOK_URL=slack.url)
+        for day in range(3):
+            moment = NOON + timedelta(days=day)
+            advice = watch.advise(settings, watch.look(settings, moment=moment), moment=moment)
+            assert not advice.retrain
+        assert len(slack.messages) == 1
+        assert "0 items were routed since 2026-11-19 12:00, 50 are needed" in slack.texts()[0]
+        record(settings, 0.97, count=1000, seed=2)
+        moment = NOON + timedelta(days=12)
+        assert not watch.look(settings, moment=moment)["should_retrain"]
+        record(settings, 0.2, count=1000, seed=3)
+        watch.advise(settings, watch.look(settings, moment=moment), moment=moment)
+        assert len(slack.messages) == 2
+
+
+def test_a_decision_that_could_not_be_told_is_made_again(settings):
+    learned_until(settings, NOON)
+    record(settings, 0.2)
+    status = watch.look(settings, moment=NOON)
+    with FakeSlack(404) as slack:
+        settings = settings_of(settings.home, SLACK_WEBHOOK_URL=slack.url)
+        with pytest.raises(Exception, match="Slack refused"):
+            watch.advise(settings, status, moment=NOON)
+        watch.advise(settings, status, moment=NOON + timedelta(hours=1))
+        assert len(slack.messages) == 1
+
+
+def test_five_days_of_mild_drift_in_seven_advise_a_retraining(settings):
+    active = pipeline.registry(settings).active()
+    usual = np.load(active.folder / "validation_scores.npy")
+    scores = np.random.default_rng(4).choice(usual, 300)
+    scores[::5] = 0.5
+    with closing(Store(settings.store_url)) as store:
+        names = [f"I{k}" for k in range(300)]
+        store.record_predictions(names, scores.tolist(), scores, model=active.name, seconds=1)
+    for day in range(5):
+        status = watch.look(settings, moment=NOON + timedelta(days=day))
+        assert status["drift_detected"]
+        assert 0.1 < status["kl_divergence"] < 1.0
+        assert (status["drift_days"], status["should_retrain"]) == (day + 1, day == 4)
+    assert status["advised_since"] == "2026-11-24"
+
+
+def test_another_model_begins_with_an_empty_window_and_no_drift_days(settings):
+    record(settings, 0.2)
+    assert watch.look(settings, moment=NOON)["drift_days"] == 1
+    registry = pipeline.registry(settings)
+    first = registry.active()
+
+    def write(folder):
+        for path in (first.folder / "model", first.folder / "twin"):
+            shutil.copytree(path, folder / path.name)
+        shutil.copy(first.folder / BASELINE_FILE, folder)
+
+    other = registry.register(write, key="other", facts={"as_of": "2026-08-02T00:00:00"})
+    registry.promote(other.name, who="test", why="test")
+    status = watch.look(settings, moment=NOON)
+    assert (status["buffer_size"], status["drift_days"]) == (0, 0)
+    assert not status["should_retrain"]
+
+
+def test_without_a_model_or_a_baseline_there_is_nothing_to_watch(tmp_path, settings):
+    empty = settings_of(tmp_path / "empty")
+    assert "no model is in use yet" in watch.obstacle(empty)
+    with pytest.raises(ModelError, match="no model is in use yet"):
+        watch.look(empty, moment=NOON)
+    assert watch.obstacle(settings) is None
+    (pipeline.registry(settings).active().folder / BASELINE_FILE).unlink()
+    assert "has no drift baseline" in watch.obstacle(settings)
