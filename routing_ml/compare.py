@@ -34,7 +34,7 @@ REFRESHES_A_YEAR = 12
 REFERENCE_LEAD = 1 / 3
 """Of the margin, how far a fresh fit may be behind a version that was in use during the year."""
 LISTED_ITEMS = 10
-COLUMNS = ("exact", "tp", "fp", "fn", "run_ape", "setup_ape", "resource_hits", "resource_total")
+COLUMNS = ("exact", "tp", "fp", "fn", "run_ape", "setup_ape", "resource_hits", "resource_known")
 
 
 @dataclass(frozen=True)

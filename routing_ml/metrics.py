@@ -42,7 +42,8 @@ def per_item(proposals: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
     """One row per item of `truth`, indexed by ITEM_CD, for paired tests.
 
     `exact` bool; `tp`, `fp`, `fn` operations; `run_ape`, `setup_ape` the item's median absolute
-    percentage errors (NaN when nothing matches); `resource_hits` of `resource_total` machines.
+    percentage errors (NaN when nothing matches); `resource_hits` machines are right of the
+    `resource_total` of matched operations, of the `resource_known` of all true ones.
     """
     return _items(proposals, truth, _match(proposals, truth))
 
@@ -89,6 +90,8 @@ def _items(proposals: pd.DataFrame, truth: pd.DataFrame, matched: pd.DataFrame) 
     frame["resource_hits"] = found.reindex(index, fill_value=0)
     total = known.groupby("ITEM_CD", sort=False).size()
     frame["resource_total"] = total.reindex(index, fill_value=0)
+    named = truth[truth["RES_CD"].notna()] if "RES_CD" in truth else truth[:0]
+    frame["resource_known"] = named.groupby("ITEM_CD").size().reindex(index, fill_value=0)
     return frame
 
 

@@ -1,6 +1,7 @@
 """The few calls of Airflow's REST API that script/run makes, on loopback, without a library."""
 
 import json
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -8,6 +9,9 @@ from typing import Any
 
 # A proxy of the environment must not be asked for 127.0.0.1.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+TRIES = 5
+TRY_AGAIN_SECONDS = 0.5
 
 
 class ApiError(Exception):
@@ -82,14 +86,21 @@ class Airflow:
             headers["Authorization"] = f"Bearer {self._token}"
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, data, headers, method=method)
-        try:
-            with _OPENER.open(request, timeout=30) as answer:
-                return json.load(answer)
-        except urllib.error.HTTPError as error:
-            text = error.read().decode(errors="replace")[:300]
-            raise ApiError(f"Airflow answered {method} {path} with {error.code}: {text}") from error
-        except (OSError, ValueError) as error:
-            raise ApiError(f"Airflow did not answer {method} {path}: {error}") from error
+        for tries_left in reversed(range(TRIES)):
+            try:
+                with _OPENER.open(request, timeout=30) as answer:
+                    return json.load(answer)
+            except urllib.error.HTTPError as error:
+                text = error.read().decode(errors="replace")[:300]
+                # SQLite refuses a transaction that read before another one wrote.
+                if "Database error" in text and tries_left:
+                    time.sleep(TRY_AGAIN_SECONDS)
+                    continue
+                said = f"Airflow answered {method} {path} with {error.code}: {text}"
+                raise ApiError(said) from error
+            except (OSError, ValueError) as error:
+                raise ApiError(f"Airflow did not answer {method} {path}: {error}") from error
+        raise AssertionError("the last try returns or raises")
 
 
 def answers(url: str) -> bool:
