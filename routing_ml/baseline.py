@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
+from scipy import special, stats
 
 from routing_ml.errors import ModelError
 from routing_ml.files import atomic_write
@@ -20,6 +21,8 @@ LEAST_BASELINE = 15  # what a factory of 1,000 routing records holds out
 CELLS = 200
 TAIL = 0.02
 BINS = 10
+# How far apart in the order of entry two items may be to count as of one family.
+LAGS = 50
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class Baseline:
 
     `edges` (C-1,) rise and lie midway between scores, so that no score falls on one; `counts` (C,)
     are the baseline's scores in each cell; `bins` are the cells at which the KL's next bin begins.
+    `dispersion` is how many scores say as much as one independent score would, 1 or more: families
+    of items are entered together and score alike.
     """
 
     edges: NDArray[np.float64]
@@ -36,18 +41,21 @@ class Baseline:
     mean: float
     std: float
     left_out: int
+    dispersion: float = 1.0
 
     @classmethod
-    def fit(cls, scores: ArrayLike) -> Self:
-        """Cells, bins and what the thresholds follow from, of scores in [0, 1] in any order.
+    def fit(cls, scores: ArrayLike, *, in_order: bool = False) -> Self:
+        """Cells, bins and what the thresholds follow from, of scores in [0, 1].
 
         What is no number in [0, 1] is left out and counted. Ten bins of equal mass; a value with a
         tenth of the mass has a bin of its own; bins under max(5, n/40) scores are merged; if one
-        is all that remains, the other holds what lies below it. Raises ModelError when fewer than
-        15 scores remain.
+        is all that remains, the other holds what lies below it. Scores `in_order` of entry tell
+        how much alike neighbours are; without it they are taken as independent. Raises ModelError
+        when fewer than 15 scores remain.
         """
         given = np.asarray(scores, dtype=float).ravel()
-        valid = np.sort(given[valid_scores(given)])
+        entered = given[valid_scores(given)]
+        valid = np.sort(entered)
         if len(valid) < LEAST_BASELINE:
             raise ModelError(
                 f"{len(valid)} valid scores for the drift baseline, at least {LEAST_BASELINE} are "
@@ -76,6 +84,7 @@ class Baseline:
             mean=float(valid.mean()),
             std=float(valid.std()),
             left_out=len(given) - n,
+            dispersion=_dispersion(entered) if in_order else 1.0,
         )
 
     @cached_property
@@ -108,6 +117,7 @@ class Baseline:
             "mean": self.mean,
             "std": self.std,
             "left_out": self.left_out,
+            "dispersion": self.dispersion,
         }
         atomic_write(path, json.dumps(value))
         return path
@@ -125,6 +135,7 @@ class Baseline:
                 mean=float(value["mean"]),
                 std=float(value["std"]),
                 left_out=int(value["left_out"]),
+                dispersion=float(value.get("dispersion", 1.0)),
             )
             fits = (
                 len(loaded.counts) == len(loaded.edges) + 1
@@ -132,6 +143,7 @@ class Baseline:
                 and bool(np.all(loaded.counts >= 0))
                 and bool(np.all((loaded.bins > 0) & (loaded.bins < len(loaded.counts))))
                 and loaded.size >= LEAST_BASELINE
+                and 1 <= loaded.dispersion < math.inf
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ModelError(
@@ -145,6 +157,28 @@ class Baseline:
 def valid_scores(scores: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Which of them are numbers in [0, 1]."""
     return (scores >= 0) & (scores <= 1)
+
+
+def _dispersion(scores: NDArray[np.float64]) -> float:
+    """Long-run variance of the scores' normal scores over their variance, in order of entry: how
+    many times as much a mean of them varies as one of independent scores. 1 where chance explains
+    what is more; otherwise the upper end of what it may be, since large families make rare sums.
+
+    Bartlett's weights; source: W. K. Newey, K. D. West, "A simple, positive semi-definite,
+    heteroskedasticity and autocorrelation consistent covariance matrix" (1987).
+    """
+    n = len(scores)
+    normal = special.ndtri((stats.rankdata(scores) - 0.5) / n)
+    normal -= normal.mean()
+    variance = float(normal @ normal)
+    lags = np.arange(1, min(LAGS, n // 10) + 1)
+    if variance < 1e-9 or not len(lags):
+        return 1.0
+    weights = 1 - lags / (lags[-1] + 1)
+    alike = np.array([normal[k:] @ normal[:-k] for k in lags]) / variance
+    more = 2 * float(weights @ alike)
+    chance = 2 * math.sqrt(float(weights @ weights) / n)
+    return 1 + more + chance if more > chance else 1.0
 
 
 def _bins(counts: NDArray[np.int64]) -> NDArray[np.int64]:

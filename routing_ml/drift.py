@@ -271,6 +271,7 @@ class _Tests:
     def __init__(self, baseline: Baseline, window: int) -> None:
         size = baseline.size
         self.size = size
+        self.dispersion = baseline.dispersion
         # In whole numbers, so that sums are exact and a restored detector says the same.
         self.weights = np.rint(baseline.normal_scores * UNIT).astype(np.int64)
         shares, weights = baseline.counts / size, self.weights / UNIT
@@ -287,7 +288,8 @@ class _Tests:
         self.tail = int(np.searchsorted(below, TAIL * size, side="right"))
         rank = int(below[self.tail - 1]) + 1 if self.tail else 1
         self.tail_p = [
-            (n, share, _tail_p_values(n, rank, size)) for n, share in _within(TAILS, window)
+            (n, share, _tail_p_values(n, rank, size, baseline.dispersion))
+            for n, share in _within(TAILS, window)
         ]
         self.kls = _within(KLS, window)
         self.bin_of = np.zeros(len(baseline.counts), dtype=np.int64)
@@ -321,7 +323,7 @@ class _Tests:
         for scores, share in self.kls:
             if scores <= n:
                 kl, of = self._kl(bins[end - scores : end]), scores
-                statistic = 2 * kl / (1 / scores + 1 / self.size)
+                statistic = 2 * kl / (1 / scores + 1 / self.size) / self.dispersion
                 p = min(p, float(special.chdtrc(self.degrees, statistic)) / share)
         if of != n:
             kl = self._kl(bins[end - n : end]) if n >= LEAST_KL else 0.0
@@ -332,13 +334,13 @@ class _Tests:
         one while none is full)."""
         scores, share = max((t for t in self.kls if t[0] <= n), default=self.kls[0])
         critical = float(special.chdtri(self.degrees, share * alpha))
-        return critical * (1 / scores + 1 / self.size) / 2
+        return critical * (1 / scores + 1 / self.size) * self.dispersion / 2
 
     def _shift(self, total: float, n: int, sign: int) -> float:
         """P(mean of n normal scores exceeds the baseline's so far), by Pearson's type III curve
         (Wilson and Hilferty's cube root), since few values make the scores skew."""
         spread = 1 / n + 1 / self.size
-        z = total / n / math.sqrt(self.variance * spread)
+        z = total / n / math.sqrt(self.variance * spread * self.dispersion)
         skew = sign * self.skewness * (1 / n**2 - 1 / self.size**2) / spread**1.5
         if skew > 1e-6:
             shape = 4 / skew**2
@@ -364,16 +366,21 @@ def _within(tests: Sequence[tuple[int, float]], window: int) -> list[tuple[int, 
     return fitting
 
 
-def _tail_p_values(n: int, rank: int, size: int) -> list[float]:
+def _tail_p_values(n: int, rank: int, size: int, dispersion: float) -> list[float]:
     """P(at least k of n scores lie below the baseline's `rank`-th smallest), k = 0..n.
 
-    Beta-binomial, exact for any continuous distribution and an upper bound with ties.
+    Beta-binomial, exact for any continuous distribution and an upper bound with ties; of as many
+    independent scores as these amount to where neighbours are alike.
     """
+    shown = (np.arange(n + 1) / dispersion).astype(int)
+    n, size = round(n / dispersion), round(size / dispersion)
+    rank = math.ceil(rank / dispersion)
     k = np.arange(n + 1)
     a, b = rank, size + 1 - rank
     log_p = (
         special.gammaln(n + 1) - special.gammaln(k + 1) - special.gammaln(n - k + 1)
         + special.betaln(k + a, n - k + b) - special.betaln(a, b)
     )  # fmt: skip
-    tail: list[float] = np.minimum(np.cumsum(np.exp(log_p)[::-1])[::-1], 1.0).tolist()
-    return tail
+    tail = np.minimum(np.cumsum(np.exp(log_p)[::-1])[::-1], 1.0)
+    found: list[float] = tail[np.minimum(shown, n)].tolist()
+    return found

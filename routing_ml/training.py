@@ -39,7 +39,7 @@ def fit_and_register(
         whole.save(folder / "model")
         np.save(folder / "validation_scores.npy", scores, allow_pickle=False)
         with suppress(ModelError):  # too few scores to watch for drift with
-            Baseline.fit(scores).save(folder)
+            Baseline.fit(scores, in_order=True).save(folder)
 
     return versions.register(
         write,

@@ -163,8 +163,8 @@ def _tell(settings: Settings, status: Mapping[str, Any], reason: str) -> None:
     text = [
         f"New items resemble the past ones less than they should: {reason}.",
         f"In use: {status['model']}. It is retrained when that many items have been routed, or on "
-        "the 1st of the month; until then look twice at proposals of low similarity. If what is new "
-        "is as it should be, 'routing-ml models' and 'promote' put a version into use by hand.",
+        "the 1st of the month; until then look twice at proposals of low similarity. "
+        "'routing-ml promote' puts another version of 'routing-ml models' into use by hand.",
     ]
     subject = f"drift/{status['model']}/{status['advised_since']}"
     notify.tell(settings, subject, "Routing ML: drift, and too little to learn", "\n".join(text))
