@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from datetime import date, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -157,6 +158,19 @@ def test_drift_summary_has_the_first_versions_shape(full: Exporter) -> None:
     }
     assert (summary["period_days"], summary["drift_count"]) == (3, 1)
     assert json.loads(full.ask("/api/drift/summary").text)["period_days"] == 7
+
+
+def test_todays_verdict_is_that_of_the_factorys_day_wherever_the_machine_is(tmp_path: Path) -> None:
+    here = datetime.now(ZoneInfo("Pacific/Kiritimati")).date()  # a day ahead of Pago Pago
+    store = Store(default_url(tmp_path))
+    scores = [0.1] * 100
+    store.record_predictions([f"I{i}" for i in range(100)], scores, scores, model="m1", seconds=1.0)
+    evaluate(store, "m1", Baseline.fit(np.random.default_rng(1).beta(8, 2, 500)), day=here)
+    store.close()
+    zones = {"TZ": "Pacific/Pago_Pago", "ROUTING_ML_TIMEZONE": "Pacific/Kiritimati"}
+    with serving(tmp_path, **zones) as exporter:
+        summary = json.loads(exporter.ask("/api/drift/summary?days=1").text)
+    assert [event["day"] for event in summary["events"]] == [here.isoformat()]
 
 
 @pytest.mark.parametrize("days", ["0", "367", "-1", "x", "1.5", "", "٣", "1&days=2", "99999999999"])
