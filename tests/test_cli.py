@@ -4,11 +4,14 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from routing_ml.cli import main
+from routing_ml.registry import Registry
+from routing_ml.store import Store, default_url
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -170,6 +173,8 @@ def test_predict_refuses_a_file_that_holds_no_items(
         (("retrain", "--candidates", "magic"), 2, "'magic' is none of"),
         (("retrain", "--candidates", ","), 2, "no candidate"),
         (("train", "nowhere"), 1, "nowhere is not there"),
+        (("drift",), 2, "COMMAND"),
+        (("drift", "summary", "--days", "0"), 2, "'0' is no number of days from 1 to 366"),
         ((), 2, "COMMAND"),
     ],
 )
@@ -214,3 +219,46 @@ def test_a_user_without_a_name_can_go_back(run: Run, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("getpass.getuser", nameless)
     assert run("rollback")[0] == 0
     assert json.loads(run("models", "--json")[1])["history"][-1]["who"].startswith("user ")
+
+
+def test_drift_is_evaluated_shown_and_reset(run: Run) -> None:
+    assert run("predict", "--out", "p.csv")[0] == 0
+    code, out, _ = run("drift", "evaluate", "--json")
+    status = json.loads(out)
+    assert code == 0
+    assert status["buffer_size"] == status["scores_seen"] > 10
+    assert {"drift_detected", "kl_divergence", "threshold", "should_retrain"} <= status.keys()
+    code, out, _ = run("drift", "status")
+    assert out.startswith("no drift: drift on 0 of 7 days, KL divergence ")
+    code, out, _ = run("drift", "summary", "--days", "30")
+    assert out.startswith("0 drift days of the last 30, KL divergence at most ")
+    assert json.loads(run("drift", "summary", "--json")[1])["period_days"] == 7
+    assert "begins anew" in run("drift", "reset", "--why", "a test")[1]
+    assert json.loads(run("drift", "status", "--json")[1])["buffer_size"] == 0
+    assert json.loads(run("drift", "evaluate", "--json")[1])["buffer_size"] == 0
+
+
+def test_drift_days_are_listed(run: Run) -> None:
+    registry = Registry(Path(os.environ["ROUTING_ML_HOME"]) / "models")
+    active = registry.active()
+    assert active is not None
+    with closing(Store(default_url(os.environ["ROUTING_ML_HOME"]))) as store:
+        names, scores = [f"I{k}" for k in range(200)], [0.1] * 200
+        store.record_predictions(names, scores, scores, model=active.name, seconds=1.0)
+    out = run("drift", "evaluate")[1]
+    assert out.startswith("DRIFT: drift on 1 of 7 days") and "a retraining is advised" in out
+    first, last = run("drift", "summary")[1].splitlines()
+    assert "(severe)" in first and first.endswith(active.name)
+    assert last.startswith("1 drift days of the last 7")
+
+
+def test_drift_that_was_never_recorded_is_refused_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ROUTING_ML_HOME", str(tmp_path))
+    for command in ("status", "summary"):
+        assert main(["drift", command]) == 1
+        assert "the first retraining or prediction creates it" in capsys.readouterr().err
+    assert main(["drift", "evaluate"]) == 1
+    assert "no model is in use yet" in capsys.readouterr().err
+    assert not (tmp_path / "store.db").exists()
