@@ -9,6 +9,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 from routing_ml.errors import RoutingError
@@ -104,10 +105,13 @@ class Link:
                 return  # the loop has ended, and so does the process
 
     def _answer(self, question: Callable[[Store], Any], write: bool) -> Any:
+        if write:
+            with closing(Store(self.url)) as store:
+                return question(store)
         # A new SQLite connection each time (0.2 ms): one kept open would go on answering from
         # its memory when the file below it was replaced or damaged.
-        keep = not self.url.startswith("sqlite:") and not write
-        store = self._store or Store(self.url, write=write)
+        keep = not self.url.startswith("sqlite:")
+        store = self._store or Store(self.url, write=False)
         if keep:
             self._store = store
         try:

@@ -26,7 +26,16 @@ BASE_PYTHON: str = getattr(sys, "_base_executable", sys.executable)
 UV = "uv==0.13.9"
 
 RUN_PACKAGES = ("unixodbc", "odbc-mdbtools")
-TEST_PACKAGES = ("libsqliteodbc", "odbc-postgresql", "postgresql", "mdbtools", "prometheus")
+TEST_PACKAGES = (
+    "bubblewrap",
+    "libsqliteodbc",
+    "mdbtools",
+    "odbc-postgresql",
+    "postgresql",
+    "prometheus",
+    "prometheus-alertmanager",
+    "wget",
+)
 
 Say = Callable[[str], None]
 

@@ -309,6 +309,19 @@ def own_postgresql() -> Iterator[PostgreSQL]:
         yield server
 
 
+def test_a_reset_reaches_postgresql_after_a_scrape(tmp_path: Path, postgresql: PostgreSQL) -> None:
+    url = postgresql.fresh("reset")
+    fill(url)
+    env = {"ROUTING_ML_STORE_URL": url, "ROUTING_ML_API_TOKEN": "t"}
+    with serving(tmp_path, **env) as exporter:
+        exporter.wait_for("routing_ml_drift_window_scores", 300)
+        reply = exporter.ask(
+            "/api/drift/reset", method="POST", headers={"Authorization": "Bearer t"}
+        )
+        assert reply.status == 200
+        exporter.wait_for("routing_ml_drift_window_scores", 0)
+
+
 def test_a_postgresql_that_is_down_or_silent_is_told_and_recovers(
     tmp_path: Path, own_postgresql: PostgreSQL
 ) -> None:

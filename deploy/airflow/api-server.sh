@@ -1,0 +1,13 @@
+# Airflow's API server. SimpleAuthManager takes passwords from a file alone, which it must be able
+# to write; the file is made anew at each start and lives in memory.
+set -eu
+umask 077
+python - > "$AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE" <<'PYTHON'
+import json
+import os
+
+users = ("admin", "planner")
+print(json.dumps({name: os.environ[f"AIRFLOW_{name.upper()}_PASSWORD"] for name in users}))
+PYTHON
+unset AIRFLOW_ADMIN_PASSWORD AIRFLOW_PLANNER_PASSWORD
+exec airflow api-server
