@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from routing_ml.cli import main
+from routing_ml.errors import ModelError
 from routing_ml.registry import Registry
 from routing_ml.store import Store, default_url
 
@@ -219,6 +220,20 @@ def test_a_user_without_a_name_can_go_back(run: Run, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("getpass.getuser", nameless)
     assert run("rollback")[0] == 0
     assert json.loads(run("models", "--json")[1])["history"][-1]["who"].startswith("user ")
+
+
+def test_a_batch_that_fails_is_counted_and_its_reason_told(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(model: object, items: object, **options: object) -> None:
+        raise ModelError("these items cannot be proposed for")
+
+    monkeypatch.setattr("routing_ml.models.base.RoutingModel.predict", fails)
+    code, _, err = run("predict", "--out", "p.csv")
+    assert code == 1 and "these items cannot be proposed for" in err
+    with closing(Store(default_url(os.environ["ROUTING_ML_HOME"]))) as store:
+        assert store.snapshot().count("prediction_failures") == 1
+    assert not Path("p.csv").exists()
 
 
 def test_drift_is_evaluated_shown_and_reset(run: Run) -> None:

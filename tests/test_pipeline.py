@@ -2,14 +2,17 @@ import json
 import os
 import shutil
 import time
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
 
 from routing_ml import dataset, files, models, pipeline, training
+from routing_ml.baseline import Baseline
 from routing_ml.errors import AuditError, InputError, ModelError, SettingError
 from routing_ml.settings import Settings
+from routing_ml.store import Store
 
 OCTOBER, NOVEMBER = datetime(2026, 10, 1, 2), datetime(2026, 11, 1, 2)
 LIMIT = 1_500
@@ -282,6 +285,38 @@ def test_prune_removes_run_folders_of_half_a_year_ago(after_october):
     assert pipeline.prune(after_october)["runs"] == ["old"]
     assert sorted(path.name for path in runs.iterdir()) == [".trash", "new", "october"]
     assert not list((runs / ".trash").glob("old*"))
+
+
+def test_prune_removes_proposals_and_recorded_details_but_no_total(after_october):
+    proposals = after_october.home / "proposals"
+    proposals.mkdir()
+    for name, days in (("old.parquet", 181), ("old.csv", 181), ("new.parquet", 179)):
+        (proposals / name).touch()
+        moment = time.time() - days * 86_400
+        os.utime(proposals / name, (moment, moment))
+    with closing(Store(after_october.store_url)) as store:
+        for days in (181, 179):
+            at = time.time() - days * 86_400
+            store.record_predictions(["A"], [0.9], [0.9], model="m", seconds=1, at=at)
+        removed = pipeline.prune(after_october)
+        assert (removed["proposals"], removed["details"]) == (["old.csv", "old.parquet"], 1)
+        assert len(store.predictions_after(0, model="m")) == 1
+        assert store.snapshot().count("predictions") == 2
+    assert [path.name for path in proposals.iterdir()] == ["new.parquet"]
+
+
+def test_drift_is_measured_from_the_model_that_scores_what_is_new(october):
+    given, data, *_ = october
+    version = pipeline.registry(given).active()
+    loaded = dataset.load(given.home / data["uri"])
+    newest = dataset.newest_routings(loaded.routings)
+    _, held_out = dataset.split(loaded.items, newest)
+    whole = models.load(version.folder / "model")
+    asked = loaded.items.set_index("ITEM_CD").loc[held_out].reset_index()
+    expected = whole.similarities(asked, dataset.entered(loaded.items, newest))
+    scores = np.load(version.folder / "validation_scores.npy", allow_pickle=False)
+    assert scores.tolist() == expected.tolist()
+    assert Baseline.load(version.folder).mean == pytest.approx(scores.mean())
 
 
 def test_what_killed_writers_left_goes_with_the_next_try(after_october):

@@ -52,6 +52,11 @@ def learned_until(settings, moment):
         store.record_run("later", succeeded=True, seconds=1, as_of=moment.isoformat())
 
 
+def test_what_a_retraining_read_counts_as_learned(settings):
+    with closing(Store(settings.store_url)) as store:
+        assert store.fact("last_success")["as_of"] == AUGUST.isoformat()
+
+
 def test_what_is_proposed_for_the_sample_is_watched_and_no_drift(settings):
     found = predict.propose_missing(
         settings,
@@ -141,7 +146,7 @@ def test_another_model_begins_with_an_empty_window_and_no_drift_days(settings):
 
     other = registry.register(write, key="other", facts={"as_of": "2026-08-02T00:00:00"})
     registry.promote(other.name, who="test", why="test")
-    status = watch.look(settings, moment=NOON)
+    status = watch.look(settings, moment=NOON + timedelta(days=1))
     assert (status["buffer_size"], status["drift_days"]) == (0, 0)
     assert not status["should_retrain"]
 

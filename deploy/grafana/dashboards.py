@@ -1,0 +1,498 @@
+"""Writes the Grafana dashboards, a JSON file each, into the folder that Grafana reads.
+
+python deploy/grafana/dashboards.py [--out DIR]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from grafana_foundation_sdk.builders import common, prometheus, stat, table, timeseries
+from grafana_foundation_sdk.builders import dashboard as builders
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models import common as options
+from grafana_foundation_sdk.models import dashboard as models
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+
+OUT = Path(__file__).resolve().parent / "dashboards"
+PROMETHEUS = models.DataSourceRef(type_val="prometheus", uid="prometheus")
+TAG = "routing-ml"
+DAY_SECONDS = 86400
+
+# (from this value on, color); the first color holds for everything below the second.
+Steps = Sequence[tuple[float | None, str]]
+NEUTRAL: Steps = [(None, "blue")]
+ZERO_IS_GOOD: Steps = [(None, "green"), (1, "red")]
+ONE_IS_GOOD: Steps = [(None, "red"), (1, "green")]
+KL: Steps = [(None, "green"), (0.3, "yellow"), (0.5, "orange"), (1.0, "red")]
+NULLS: Steps = [(None, "green"), (0.05, "yellow"), (0.5, "orange")]
+ACCURACY: Steps = [(None, "red"), (0.85, "green")]
+ERRORS: Steps = [(None, "green"), (0.01, "red")]
+RETRAIN_AGE: Steps = [(None, "green"), (31 * DAY_SECONDS, "yellow"), (35 * DAY_SECONDS, "red")]
+WATCH_AGE: Steps = [(None, "green"), (2 * 3600, "yellow"), (3 * 3600, "red")]
+
+YES_NO = {0: "no", 1: "yes"}
+
+Panel = stat.Panel | timeseries.Panel | table.Panel
+P = TypeVar("P", stat.Panel, timeseries.Panel, table.Panel)
+
+
+def figure(
+    title: str,
+    says: str,
+    expr: str,
+    *,
+    unit: str = "short",
+    steps: Steps = NEUTRAL,
+    words: Mapping[int, str] | None = None,
+    name: str = "",
+) -> stat.Panel:
+    """A figure as it is now. `words` stand in for values; with `name` the labels are shown
+    instead, coloured by the value."""
+    panel = _described(stat.Panel(), title, says, unit, steps).span(4).height(4)
+    panel.with_target(_query(expr, name).instant())
+    panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
+    panel.color_mode(options.BigValueColorMode.VALUE).graph_mode(options.BigValueGraphMode.NONE)
+    panel.no_value("none yet")
+    if words:
+        texts = {str(v): models.ValueMappingResult(text=text) for v, text in words.items()}
+        panel.mappings([models.ValueMap(options=texts)])
+    if name:
+        panel.text_mode(options.BigValueTextMode.NAME)
+    return panel
+
+
+def course(
+    title: str,
+    says: str,
+    *queries: tuple[str, str],
+    unit: str = "short",
+    steps: Steps = NEUTRAL,
+    most: float | None = None,
+) -> timeseries.Panel:
+    """Values over time, (expression, legend) each; where there are several steps they are drawn."""
+    panel = _described(timeseries.Panel(), title, says, unit, steps).span(12).height(8)
+    for ref, (expr, legend) in zip("ABCDEF", queries, strict=False):
+        panel.with_target(_query(expr, legend).ref_id(ref).range())
+    style = options.GraphThresholdsStyleMode
+    drawn = style.DASHED if len(steps) > 1 else style.OFF
+    panel.thresholds_style(common.GraphThresholdsStyleConfig().mode(drawn))
+    panel.tooltip(common.VizTooltipOptions().mode(options.TooltipDisplayMode.MULTI))
+    panel.fill_opacity(10).min(0)
+    return panel if most is None else panel.max(most)
+
+
+def listing(
+    title: str,
+    says: str,
+    expr: str,
+    *columns: str,
+    value: str,
+    unit: str = "short",
+    steps: Steps = NEUTRAL,
+) -> table.Panel:
+    """A row for each series as it is now, the largest value first: the labels `columns`, then its
+    value under the name `value`, coloured."""
+    panel = _described(table.Panel(), title, says, "", steps).span(12).height(14)
+    panel.with_target(_query(expr).format(PromQueryFormat.TABLE).instant())
+    order = {name: place for place, name in enumerate((*columns, "Value"))}
+    names = {"Value": value}
+    shown = {"includeByName": dict.fromkeys(order, True), "indexByName": order}
+    panel.with_transformation(
+        models.DataTransformerConfig(
+            id_val="organize", options={**shown, "excludeByName": {}, "renameByName": names}
+        )
+    )
+    colored = {"type": "color-background", "mode": "basic"}
+    panel.override_by_name(
+        value,
+        [
+            models.DynamicConfigValue("unit", unit),
+            models.DynamicConfigValue("custom.cellOptions", colored),
+        ],
+    )
+    panel.align(options.FieldTextAlignment.AUTO).inspect(False)
+    return panel.sort_by([common.TableSortByFieldState().display_name(value).desc(True)])
+
+
+def dashboard(uid: str, title: str, says: str, since: str, *panels: Panel) -> models.Dashboard:
+    """The panels side by side in their order, with links to the other dashboards."""
+    built = (
+        builders.Dashboard(title)
+        .uid(uid)
+        .description(says)
+        .tags([TAG])
+        .timezone("browser")
+        .refresh("1m")
+        .time(since, "now")
+        .tooltip(models.DashboardCursorSync.CROSSHAIR)
+        .link(
+            builders.DashboardLink("Routing ML")
+            .type(models.DashboardLinkType.DASHBOARDS)
+            .tags([TAG])
+            .keep_time(True)
+        )
+    )
+    for number, panel in enumerate(panels, start=1):
+        built.with_panel(panel.id(number))
+    return built.build()
+
+
+def overview() -> models.Dashboard:
+    """Whether all is well, and what is asked of it."""
+    return dashboard(
+        "routing-ml-overview",
+        "Routing ML: overview",
+        "Whether all is well: the exporter, the model in use, what it proposes, what alerts.",
+        "now-24h",
+        figure(
+            "Exporter",
+            "Whether Prometheus reaches the exporter.",
+            'up{job="exporter"}',
+            steps=ONE_IS_GOOD,
+            words={0: "down", 1: "up"},
+        ),
+        figure(
+            "Store",
+            "Whether the exporter can read the monitoring store; /api/drift/status says why not.",
+            "routing_ml_up",
+            steps=ONE_IS_GOOD,
+            words={0: "unreadable", 1: "readable"},
+        ),
+        figure(
+            "Alerts",
+            "How many alerts are firing.",
+            'count(ALERTS{alertstate="firing"}) or vector(0)',
+            steps=ZERO_IS_GOOD,
+        ),
+        figure(
+            "Model in use",
+            "The version that proposes; 'routing-ml models' lists all.",
+            "routing_ml_model_info",
+            name="{{model}}",
+        ),
+        figure(
+            "Accuracy",
+            "Held-out items whose routing the model in use gets exactly; 85 % are expected.",
+            "routing_ml_model_accuracy",
+            unit="percentunit",
+            steps=ACCURACY,
+        ),
+        figure(
+            "Last good retraining",
+            "How long ago; it is due every month.",
+            "time() - routing_ml_retrain_last_success_timestamp_seconds",
+            unit="s",
+            steps=RETRAIN_AGE,
+        ),
+        course(
+            "Predictions",
+            "Items a second that a routing was proposed for, over 5 minutes.",
+            ("routing_ml:predictions:rate5m", "{{instance}}"),
+            unit="reqps",
+        ),
+        course(
+            "Seconds an item",
+            "Quantiles of the time that a proposal took, over an hour; empty where none was made. "
+            "A batch counts with its mean.",
+            ("routing_ml:prediction_latency_seconds:quantile1h", "p{{quantile}}"),
+            unit="s",
+        ),
+        course(
+            "Proposals by confidence",
+            "Over the last day: high from .8, medium from .5.",
+            ("increase(routing_ml_proposals_total[1d])", "{{confidence}}"),
+        ),
+        course(
+            "Batches of predictions that failed",
+            "Over the last day; see the DAG routing_ml_predict in Airflow.",
+            ("increase(routing_ml_prediction_failures_total[1d])", "{{instance}}"),
+            steps=ZERO_IS_GOOD,
+        ),
+        course(
+            "Requests answered with an error",
+            "The fraction of the exporter's answers that were a 5xx, over 5 minutes.",
+            ("routing_ml:request_errors:ratio5m", "{{instance}}"),
+            unit="percentunit",
+            steps=ERRORS,
+        ),
+        course(
+            "Memory of the exporter",
+            "Resident; it takes under 40 MiB.",
+            ('process_resident_memory_bytes{job="exporter"}', "{{instance}}"),
+            unit="bytes",
+        ),
+        listing(
+            "Alerts that fire",
+            "What Prometheus has sent to Alertmanager; lesser ones are muted there.",
+            'ALERTS{alertstate="firing"}',
+            *("alertname", "severity", "instance", "table", "column"),
+            value="firing",
+            steps=ZERO_IS_GOOD,
+        ),
+    )
+
+
+def drift() -> models.Dashboard:
+    """Whether new items still resemble the past ones."""
+    return dashboard(
+        "routing-ml-drift",
+        "Routing ML: drift",
+        "Whether new items still resemble the past ones: the similarity of each new item to its "
+        "nearest past item, against that of the items held out at training.",
+        "now-30d",
+        figure(
+            "Drift detected",
+            "The alarm: a calibrated test with a promised rate of false alarms.",
+            "routing_ml_drift_detected",
+            steps=ZERO_IS_GOOD,
+            words=YES_NO,
+        ),
+        figure(
+            "Severity",
+            "By the KL divergence: minor from 0.3, significant from 0.5, severe from 1.0. "
+            "It counts only while drift is detected.",
+            "(routing_ml_drift_severity == 1)"
+            " * on (instance) group_left routing_ml_drift_kl_divergence",
+            steps=KL,
+            name="{{severity}}",
+        ),
+        figure(
+            "Retraining advised",
+            "From 5 drift days of the last 7, or a KL divergence over 1.0.",
+            "routing_ml_retrain_advised",
+            steps=ZERO_IS_GOOD,
+            words=YES_NO,
+        ),
+        figure(
+            "Drift days",
+            "Of the last 7; 5 advise a retraining.",
+            "routing_ml_drift_day_verdicts",
+            steps=[(None, "green"), (1, "yellow"), (5, "red")],
+        ),
+        figure(
+            "Scores in the window",
+            "Looked at by the test, 1,000 at most. The KL of a few is mostly noise.",
+            "routing_ml_drift_window_scores",
+        ),
+        figure(
+            "Last evaluation",
+            "How long ago; the DAG routing_ml_drift_watch evaluates every hour.",
+            "time() - routing_ml_drift_evaluated_timestamp_seconds",
+            unit="s",
+            steps=WATCH_AGE,
+        ),
+        course(
+            "KL divergence",
+            "In nats, of the window from the baseline; lines at 0.3, 0.5 and 1.0.",
+            ("routing_ml_drift_kl_divergence", "{{instance}}"),
+            steps=KL,
+        ),
+        course(
+            "p-value of the test",
+            "It alarms when this falls below the test's level (.0005).",
+            ("routing_ml_drift_p_value", "{{instance}}"),
+            steps=[(None, "red"), (0.0005, "green")],
+            most=1,
+        ),
+        course(
+            "Mean similarity",
+            "Of the scores in the window to their nearest past items; falling is what drift looks "
+            "like.",
+            ("routing_ml_drift_score_mean", "{{instance}}"),
+            unit="percentunit",
+            most=1,
+        ),
+        course(
+            "Severity over time",
+            "1 for the severity that holds.",
+            ("routing_ml_drift_severity", "{{severity}}"),
+            most=1,
+        ),
+    )
+
+
+def quality() -> models.Dashboard:
+    """What the audit found in the last extract."""
+    return dashboard(
+        "routing-ml-quality",
+        "Routing ML: data quality",
+        "What the audit found in the last extract from the ERP.",
+        "now-90d",
+        figure(
+            "Columns over 5 % NULL",
+            "Some are empty by nature; the table below shows which they are.",
+            "count(routing_ml_null_ratio > 0.05) or vector(0)",
+        ).span(6),
+        figure(
+            "Rows of items",
+            "In the last extract.",
+            'routing_ml_extract_rows{table="items"}',
+        ).span(6),
+        figure(
+            "Rows of routings",
+            "In the last extract; fewer than 1,000 stop a retraining.",
+            'routing_ml_extract_rows{table="routings"}',
+            steps=[(None, "red"), (1000, "green")],
+        ).span(6),
+        figure(
+            "Outliers",
+            "Values more than three standard deviations off their column's mean.",
+            "sum(routing_ml_outliers)",
+        ).span(6),
+        listing(
+            "NULLs by column",
+            "The fraction that is NULL or blank, most first. An alert tells of required columns "
+            "over 5 %, and of others that were full before.",
+            "routing_ml_null_ratio",
+            *("table", "column"),
+            value="NULL",
+            unit="percentunit",
+            steps=NULLS,
+        ).span(24),
+        course(
+            "Columns that alert",
+            "Required columns over 5 % NULL and others that were full within 40 days. Best empty.",
+            (
+                "routing_ml_null_ratio and on (instance, table, column)"
+                ' ALERTS{alertname="RoutingMLNullRatioHigh"}',
+                "{{table}}.{{column}}",
+            ),
+            unit="percentunit",
+            steps=NULLS,
+            most=1,
+        ),
+        course(
+            "Rows extracted",
+            "By table; a sudden fall tells of a filter or a lost right in the ERP.",
+            ("routing_ml_extract_rows", "{{table}}"),
+        ),
+        listing(
+            "Outliers by column",
+            "How many values, most first.",
+            "routing_ml_outliers",
+            "column",
+            value="values",
+        ),
+    )
+
+
+def retraining() -> models.Dashboard:
+    """How retrainings ended, and what the model in use is worth."""
+    return dashboard(
+        "routing-ml-retraining",
+        "Routing ML: retraining",
+        "How retrainings ended, and what the model in use is worth on items held out.",
+        "now-180d",
+        figure(
+            "Last retraining",
+            "How it ended; the DAG routing_ml_retrain in Airflow has its report.",
+            "routing_ml_retrain_last_success",
+            steps=ONE_IS_GOOD,
+            words={0: "failed", 1: "succeeded"},
+        ),
+        figure(
+            "Last good one",
+            "How long ago; it is due every month.",
+            "time() - routing_ml_retrain_last_success_timestamp_seconds",
+            unit="s",
+            steps=RETRAIN_AGE,
+        ),
+        figure(
+            "It took",
+            "The last one, from its extract to its report.",
+            "routing_ml_retrain_last_duration_seconds",
+            unit="s",
+        ),
+        figure(
+            "Succeeded",
+            "The fraction of all retrainings that the store knows of.",
+            "routing_ml_retrain_success_ratio",
+            unit="percentunit",
+            steps=[(None, "red"), (0.8, "yellow"), (0.95, "green")],
+        ),
+        figure(
+            "Model in use",
+            "The version; 'routing-ml rollback' goes back to the one before.",
+            "routing_ml_model_info",
+            name="{{model}}",
+        ),
+        figure(
+            "Its age",
+            "Older than the last good retraining where that one was not shown to be better.",
+            "routing_ml_model_age_seconds",
+            unit="s",
+        ),
+        course(
+            "Accuracy",
+            "Held-out items whose routing the model in use gets exactly; the line is at 85 %.",
+            ("routing_ml_model_accuracy", "{{instance}}"),
+            unit="percentunit",
+            steps=ACCURACY,
+            most=1,
+        ),
+        course(
+            "Duration",
+            "Of the last retraining, at each time.",
+            ("routing_ml_retrain_last_duration_seconds", "{{instance}}"),
+            unit="s",
+        ),
+        course(
+            "Retrainings",
+            "By outcome, all that the store knows of.",
+            ("routing_ml_retrain_runs_total", "{{outcome}}"),
+        ),
+        listing(
+            "Metrics of the model in use",
+            "On the newest items, which it was not fitted on: fractions, but for the count of "
+            "items.",
+            "routing_ml_model_metric",
+            "metric",
+            value="value",
+        ),
+    )
+
+
+DASHBOARDS = {
+    "overview": overview,
+    "drift": drift,
+    "quality": quality,
+    "retraining": retraining,
+}
+
+
+def write(out: Path) -> None:
+    """Write every dashboard into `out`."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name, build in DASHBOARDS.items():
+        text = json.dumps(build(), cls=JSONEncoder, indent=1, ensure_ascii=False)
+        (out / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _query(expr: str, legend: str = "") -> prometheus.Dataquery:
+    query = prometheus.Dataquery().expr(expr).ref_id("A").datasource(PROMETHEUS)
+    return query.legend_format(legend) if legend else query
+
+
+def _described(panel: P, title: str, says: str, unit: str, steps: Steps) -> P:
+    thresholds = [models.Threshold(value=value, color=color) for value, color in steps]
+    absolute = builders.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(thresholds)
+    panel.title(title).description(says).datasource(PROMETHEUS).thresholds(absolute)
+    by = models.FieldColorModeId
+    mode = by.PALETTE_CLASSIC if isinstance(panel, timeseries.Panel) else by.THRESHOLDS
+    panel.color_scheme(builders.FieldColor().mode(mode))
+    return panel.unit(unit) if unit else panel
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--out", type=Path, default=OUT)
+    write(parser.parse_args().out)
+
+
+if __name__ == "__main__":
+    main()
