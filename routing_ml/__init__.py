@@ -1,3 +1,3 @@
 """Routing ML: learns from a factory's routings and proposes one for every new item."""
 
-__version__ = "2.0.0"
+__version__ = "2.1.0"

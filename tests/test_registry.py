@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from routing_ml import files
+from routing_ml import __version__, files
 from routing_ml.errors import ModelError
 from routing_ml.registry import Registry, Version
 
@@ -76,7 +76,7 @@ def test_the_manifest_has_the_facts_and_what_made_the_version(registry):
     assert manifest["metrics"] == {"exact": 0.9, "none": None}
     assert manifest["as_of"] == manifest["created_at"] == "2026-11-01T02:00:00+00:00"
     assert manifest["key"] == "run/boosted"
-    assert manifest["code_version"] == "2.0.0"
+    assert manifest["code_version"] == __version__
     assert manifest["library_versions"]["numpy"] == np.__version__
     assert sorted(manifest["files"]) == [
         "model/arrays.npz",
