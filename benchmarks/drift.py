@@ -282,11 +282,20 @@ def repeated(replications: int) -> None:
 
 def families(replications: int) -> None:
     """Families of items entered together, geometric in size, their normal scores correlated."""
-    sizes = (300, 1000, 2000)
+    sizes = (100, 300, 500, 1000, 2000)
     print(f"\nFalse alarms per 7 days, families entered together, {replications} replications")
     print(f"{'mean size, correlation':24}" + "".join(f"{'baseline ' + str(s):>15}" for s in sizes)
           + "   2,000, taken as independent")  # fmt: skip
-    for size, alike in ((1, 0.0), (2, 0.5), (3, 0.5), (3, 0.8), (5, 0.9)):
+    for size, alike in (
+        (1, 0.0),
+        (2, 0.5),
+        (2, 0.9),
+        (3, 0.5),
+        (3, 0.8),
+        (3, 0.9),
+        (5, 0.9),
+        (10, 0.9),
+    ):
         draw = partial(in_families, size, alike)
         cells = []
         for known, in_order in (*((n, True) for n in sizes), (2000, False)):
@@ -372,7 +381,7 @@ def line(replications: int, source: str) -> None:
           f"{'5 a day, 14 days':>20}{'5 a day, without':>18}")  # fmt: skip
     for name, base, later, new in scored(source):
         pool = np.concatenate([base, later])
-        own = Ours(base)
+        own = Ours(base, in_order=True)
         alarm = any(own.look(later[at : at + 10]) for at in range(0, len(later), 10))
         drift = mixed(0.3, partial(redrawn, new), partial(redrawn, pool))
         usual = partial(redrawn, pool)
@@ -424,7 +433,7 @@ def history(source: str) -> None:
         end = int(share * len(items))
         old, later = items.iloc[:end], items.iloc[end : end + min(WEEK, int(0.1 * len(items)))]
         base, after = scores_of(data, newest, old, later)
-        watch = Ours(base)
+        watch = Ours(base, in_order=True)
         alarms.append(any(watch.look(after[at : at + 10]) for at in range(0, len(after), 10)))
         error = math.sqrt(base.var() / len(base) + after.var() / len(after))
         distances.append((after.mean() - base.mean()) / error)

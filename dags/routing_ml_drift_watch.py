@@ -9,17 +9,13 @@ its verdict. Drift on 5 of 7 days, or a KL divergence over 1.0, announces the as
 `routing_ml_drift`, which starts `routing_ml_retrain`: at most once a day, and only when 50 items
 got a routing since the last retraining. With fewer, people are told instead. `announce` is skipped
 when there is nothing to announce, which is as it should be.
-
-| parameter | means |
-|---|---|
-| source | the name of the source whose new routings are counted |
 """
 
 from datetime import timedelta
 from typing import Any
 
 import runs
-from airflow.sdk import CronTriggerTimetable, dag, get_current_context, task
+from airflow.sdk import CronTriggerTimetable, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from routing_ml.settings import Settings
@@ -34,7 +30,6 @@ SETTINGS = Settings.from_env()
     dagrun_timeout=timedelta(minutes=50),
     doc_md=__doc__,
     tags={"routing-ml"},
-    params={"source": runs.source_param(SETTINGS)},
     default_args=runs.TRIES,
 )
 def routing_ml_drift_watch() -> None:
@@ -56,14 +51,9 @@ def routing_ml_drift_watch() -> None:
         """Ask for a retraining where drift calls for one, with the reason; else skipped."""
         from routing_ml import watch
 
-        context, settings = get_current_context(), Settings.from_env()
+        settings = Settings.from_env()
         with runs.told():
-            advice = watch.advise(
-                settings,
-                status,
-                source=context["params"]["source"],
-                moment=settings.moment(None),
-            )
+            advice = watch.advise(settings, status, moment=settings.moment(None), by=runs.run_id())
         if not advice.retrain:
             raise AirflowSkipException(advice.reason)
         said = {"reason": advice.reason, "model": status["model"]}

@@ -40,7 +40,7 @@ SETTINGS = Settings.from_env()
     default_args=runs.TRIES,
 )
 def routing_ml_predict() -> None:
-    """One step, a function of `routing_ml.predict`."""
+    """One step, a function of `routing_ml.pipeline`."""
 
     @task
     def predict() -> dict:

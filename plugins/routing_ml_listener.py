@@ -7,7 +7,6 @@ here, and a thread does the telling, so that a Slack that does not answer holds 
 """
 
 import logging
-from datetime import UTC, datetime
 from threading import Thread
 from typing import TYPE_CHECKING
 
@@ -42,7 +41,6 @@ class RunListener:
 def tell(dag_id: str, run_id: str, why: str) -> None:
     """Tell of a failed run what is known of it here; an error goes to the log, where it is seen."""
     retraining = dag_id == RETRAINING
-    subject = run_id if retraining else f"failed on {datetime.now(UTC):%Y-%m-%d}"
     text = [
         f"{dag_id} failed without a report of its own: {why or 'no reason given'}",
         PROMISE if retraining else "It runs again by itself; until it succeeds, nothing is lost.",
@@ -50,6 +48,8 @@ def tell(dag_id: str, run_id: str, why: str) -> None:
     ]
     try:
         settings = Settings.from_env()
+        today = settings.moment(None).date()
+        subject = run_id if retraining else f"failed on {today}"
         if settings.ui_url:
             text.append(f"{settings.ui_url.rstrip('/')}/dags/{dag_id}/runs/{run_id}")
         subject = f"{dag_id.removeprefix(OURS)}/{subject}"

@@ -160,25 +160,26 @@ def valid_scores(scores: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def _dispersion(scores: NDArray[np.float64]) -> float:
-    """Long-run variance of the scores' normal scores over their variance, in order of entry: how
-    many times as much a mean of them varies as one of independent scores. 1 where chance explains
-    what is more; otherwise the upper end of what it may be, since large families make rare sums.
+    """How many times as much a mean of the scores, in order of entry, varies as one of independent
+    scores, 1 or more: 1 + 2 * the sum of the autocorrelations of their normal scores, up to the
+    first that is no more than chance, and the standard error of that on top.
 
-    Bartlett's weights; source: W. K. Newey, K. D. West, "A simple, positive semi-definite,
-    heteroskedasticity and autocorrelation consistent covariance matrix" (1987).
+    After C. J. Geyer, "Practical Markov chain Monte Carlo" (1992), section 3.3.
     """
     n = len(scores)
     normal = special.ndtri((stats.rankdata(scores) - 0.5) / n)
     normal -= normal.mean()
     variance = float(normal @ normal)
-    lags = np.arange(1, min(LAGS, n // 10) + 1)
-    if variance < 1e-9 or not len(lags):
+    if variance < 1e-9:
         return 1.0
-    weights = 1 - lags / (lags[-1] + 1)
-    alike = np.array([normal[k:] @ normal[:-k] for k in lags]) / variance
-    more = 2 * float(weights @ alike)
-    chance = 2 * math.sqrt(float(weights @ weights) / n)
-    return 1 + more + chance if more > chance else 1.0
+    alike = []
+    for lag in range(1, min(LAGS, n // 2) + 1):
+        found = float(normal[lag:] @ normal[:-lag]) / variance
+        if found < 1 / math.sqrt(n):
+            break
+        alike.append(found)
+    error = math.sqrt(2 * (2 * len(alike) + 1) / n) if alike else 0.0
+    return (1 + 2 * sum(alike)) * (1 + error)
 
 
 def _bins(counts: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -176,6 +176,8 @@ def _drift_evaluate(settings: Settings, options: argparse.Namespace) -> Result:
 def _shown(status: dict[str, Any]) -> Result:
     from routing_ml import watch
 
+    if "evaluated_at" not in status:
+        return status, "not evaluated yet: the drift watch does, or 'routing-ml drift evaluate'"
     alarm = "DRIFT" if status["drift_detected"] else "no drift"
     advice = "; a retraining is advised" if status["should_retrain"] else ""
     return status, f"{alarm}: {watch.describe(status)}{advice}"
@@ -340,12 +342,16 @@ def _parser() -> argparse.ArgumentParser:
 
     parser = argparse.ArgumentParser(prog="routing-ml", description=routing_ml.__doc__)
     parser.add_argument("--version", action="version", version=routing_ml.__version__)
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    every = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     def command(
-        name: str, run: Callable[..., Result], text: str, *parents: argparse.ArgumentParser
+        name: str,
+        run: Callable[..., Result],
+        text: str,
+        *parents: argparse.ArgumentParser,
+        among: "argparse._SubParsersAction[argparse.ArgumentParser]" = every,
     ) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=text, description=text, parents=[shared, *parents])
+        added = among.add_parser(name, help=text, description=text, parents=[shared, *parents])
         added.set_defaults(run=run)
         return added
 
@@ -382,12 +388,14 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--why", default="by hand", help="for the history")
     command("prune", _prune, "remove versions, runs, proposals and records older than 180 days")
     text = "whether new items still resemble the past ones"
-    drift = commands.add_parser("drift", help=text, description=text)
-    commands = drift.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    command("status", _drift_status, "the last evaluation")
-    command("evaluate", _drift_evaluate, "evaluate now: what Airflow does each hour")
-    added = command("summary", _drift_summary, "the drift days of the last days")
+    drift = every.add_parser("drift", help=text, description=text)
+    within = drift.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    command("status", _drift_status, "the last evaluation", among=within)
+    text = "evaluate now: what Airflow does each hour"
+    command("evaluate", _drift_evaluate, text, among=within)
+    added = command("summary", _drift_summary, "the drift days of the last days", among=within)
     added.add_argument("--days", type=_days, default=7, metavar="N", help="default: 7")
-    added = command("reset", _drift_reset, "begin anew: an empty window and no drift days")
+    text = "begin anew: an empty window and no drift days"
+    added = command("reset", _drift_reset, text, among=within)
     added.add_argument("--why", default="by hand", help="for the record")
     return parser

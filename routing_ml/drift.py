@@ -36,7 +36,8 @@ FALLING = ((20, 0.01), (50, 0.02), (100, 0.04), (200, 0.08), (400, 0.7), (500, 0
 RISING = ((100, 0.02), (500, 0.06))
 TAILS = ((20, 0.004), (50, 0.01), (100, 0.02), (200, 0.04))
 KLS = ((200, 0.06), (1000, 0.2))
-# Below this many scores the KL divergence is mostly noise (its mean is .09 at 50) and shown as 0.
+# Below this many independent scores the KL divergence is mostly noise (its mean is .09 at 50) and
+# shown as 0.
 LEAST_KL = 50
 SEVERITIES = (("severe", 1.0), ("significant", 0.5), ("minor", 0.3))
 SMOOTHING = 0.5
@@ -127,7 +128,7 @@ class DriftDetector:
     @property
     def kl_divergence(self) -> float:
         """KL divergence of the window from the baseline, in nats, over the baseline's bins with
-        half a score added to each; 0 below 50 scores."""
+        half a score added to each; 0 below 50 independent scores (50 times the dispersion)."""
         return self._evaluate()[2]
 
     @property
@@ -326,7 +327,9 @@ class _Tests:
                 statistic = 2 * kl / (1 / scores + 1 / self.size) / self.dispersion
                 p = min(p, float(special.chdtrc(self.degrees, statistic)) / share)
         if of != n:
-            kl = self._kl(bins[end - n : end]) if n >= LEAST_KL else 0.0
+            kl = self._kl(bins[end - n : end])
+        if n < LEAST_KL * self.dispersion:
+            kl = 0.0
         return p, kl
 
     def kl_threshold(self, n: int, alpha: float) -> float:

@@ -18,12 +18,12 @@ from typing import Any
 from filelock import FileLock
 
 from routing_ml import dataset, files, monitor, training
-from routing_ml import predict as predictions
 from routing_ml.audit import audit as audit_dataset
 from routing_ml.columns import Columns
 from routing_ml.errors import InputError, ModelError
 from routing_ml.extract import DEFAULT_LIMIT, Progress
 from routing_ml.extract import extract as extract_dataset
+from routing_ml.predict import propose_missing
 from routing_ml.registry import Registry
 from routing_ml.settings import DEFAULT_SOURCE, Settings
 
@@ -165,7 +165,8 @@ def predict(
     """Propose a routing for every item of the source without one, into a file of the run's name;
     the scores go into the monitoring store once a run."""
     path = settings.home / "proposals" / f"{run_folder(settings, run_id).name}.parquet"
-    found = predictions.propose_missing(
+    files.remove_leftovers(path.parent, path.name)
+    found = propose_missing(
         settings,
         source=source,
         columns=Columns.load(settings.columns.get(source)),
@@ -191,7 +192,8 @@ def prune(settings: Settings) -> Reference:
         for run in old:
             files.remove_folder(run, trash=trash)
         files.empty_trash(trash)
-        written = [path for path in proposals.glob("*.*") if path.stat().st_mtime < before]
+        written = [path for path in proposals.glob("*.*") if path.is_file()]
+        written = [path for path in written if path.stat().st_mtime < before]
         for path in written:
             path.unlink(missing_ok=True)
     return {

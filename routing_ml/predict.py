@@ -2,8 +2,8 @@
 
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -56,15 +56,11 @@ def propose(
     monitoring store; a failure is counted there. `batch` names what must not be recorded twice.
     """
     predictor = Predictor(Registry(settings.home / "models"))
-    try:
+    with _failures_counted(settings):
         model = predictor.model
         started = time.perf_counter()
         proposals = model.predict(items)
         seconds = time.perf_counter() - started
-    except Exception:
-        with suppress(RoutingError):  # the reason itself is what is to be told
-            monitor.record_failure(settings)
-        raise
     if save_to:
         save(proposals, save_to)
     version = predictor.version
@@ -81,12 +77,25 @@ def propose_missing(
     path: Path,
     batch: str | None = None,
 ) -> dict[str, object]:
-    """Propose a routing for every item of a configured source that has none, and write them to
-    `path`; returns the file, the model, and how many items and operations."""
-    data = read_source(settings.source(source), columns, as_of)
+    """Propose a routing for every item of a configured source that has none, oldest first, and
+    write them to `path`; returns the file, the model, and how many items and operations."""
+    with _failures_counted(settings):
+        data = read_source(settings.source(source), columns, as_of)
     items = dataset.without_routing(data.items, data.routings)
+    if "INSRT_DT" in items:  # by code, a kind of item that is few would come all at once
+        items = items.sort_values(["INSRT_DT", "ITEM_CD"], na_position="first", ignore_index=True)
     proposals, model = propose(settings, items, save_to=path, batch=batch)
     return {"model": model, "items": len(items), "operations": len(proposals), "out": str(path)}
+
+
+@contextmanager
+def _failures_counted(settings: Settings) -> Iterator[None]:
+    try:
+        yield
+    except Exception:
+        with suppress(RoutingError):  # the reason itself is what is to be told
+            monitor.record_failure(settings)
+        raise
 
 
 def read_source(source: str, columns: Columns, as_of: datetime) -> dataset.Dataset:

@@ -170,6 +170,9 @@ class Store(Records):
         """
         value = {"name": name, "created_at": created_at, "metrics": dict(metrics)}
         with self.transaction():
+            before = self.fact("model")
+            if before is not None and before["name"] != name:
+                self.set_fact("drift", EMPTY_DRIFT)  # what is known is of the other model
             self.set_fact("model", value)
 
     def record_audit(
@@ -316,15 +319,11 @@ class Store(Records):
             "events": events,
         }
 
-    def claimed(self, name: str, key: str) -> bool:
-        """Whether `key` is what was claimed last under `name`."""
-        return bool(self.fact(f"claim_{name}") == key)
-
     def claim(self, name: str, key: str) -> bool:
         """True the first time `key` is claimed under `name`, False while it is the last claimed:
-        an hourly task that may act once a day claims the day."""
+        a task that is tried again claims its run."""
         with self.transaction():
-            if self.claimed(name, key):
+            if self.fact(f"claim_{name}") == key:
                 return False
             self.set_fact(f"claim_{name}", key)
             return True

@@ -50,10 +50,11 @@ def look(settings: Settings, *, moment: datetime) -> dict[str, Any]:
     `moment` is naive, in the factory's time zone: the verdict is for its day. Raises ModelError
     where there is an `obstacle`.
     """
-    active = _active(settings)
-    baseline = Baseline.load(active.folder)
-    with closing(Store(settings.store_url)) as store:
-        status = evaluate(store, active.name, baseline, day=moment.date())
+    _active(settings)  # where there is none, no store is made
+    # The model in use is looked up inside: one that has been replaced must not come after.
+    with closing(Store(settings.store_url)) as store, store.transaction():
+        active = _active(settings)
+        status = evaluate(store, active.name, Baseline.load(active.folder), day=moment.date())
     return {"model": active.name} | status
 
 
@@ -100,28 +101,34 @@ def advise(
     status: Mapping[str, Any],
     *,
     moment: datetime,
-    source: str = DEFAULT_SOURCE,
+    by: str,
 ) -> Advice:
-    """What follows from a status of `look`, decided once a day.
+    """What follows from a status of `look`, decided once a day: `by` names who asks, such as a
+    run, and gets the same answer when it asks again.
 
     A retraining, where at least 50 items got a routing since the last one, so that there is
     something new to learn from; otherwise people are told, once for each time that drift lasts.
     """
     if not status["should_retrain"]:
         return Advice(False, "the drift so far does not call for a retraining")
+    active = _active(settings)
+    if active.name != status["model"]:
+        return Advice(False, f"{active.name} is in use by now, of which nothing is known yet")
     day = moment.date().isoformat()
     with closing(Store(settings.store_url)) as store:
-        if store.claimed(DECISION, day):
-            return Advice(False, "today's decision was made already")
-        since = _learned_until(_active(settings), store.fact("last_success"))
-        new = _routed_since(settings, source, since, moment)
+        made = store.fact(DECISION) or {}
+        if made.get("day") == day and made["by"] != by:
+            return Advice(False, f"today's decision was made already, by {made['by']}")
+        since = _learned_until(active, store.fact("last_success"))
+        new = _routed_since(settings, since, moment)
         advice = Advice(
             new >= LEAST_NEW_ITEMS,
             f"{describe(status)}; {new} items were routed since {since:%Y-%m-%d %H:%M}",
         )
         if not advice.retrain:
             _tell(settings, status, f"{advice.reason}, {LEAST_NEW_ITEMS} are needed to learn from")
-        store.claim(DECISION, day)
+        with store.transaction():
+            store.set_fact(DECISION, {"day": day, "by": by})
     return advice
 
 
@@ -148,20 +155,21 @@ def _learned_until(active: Version, last_success: Mapping[str, Any] | None) -> d
     return max(datetime.fromisoformat(as_of) for as_of in read if as_of)
 
 
-def _routed_since(settings: Settings, source: str, since: datetime, moment: datetime) -> int:
-    """How many items got a routing, or a new revision of it, after `since`."""
+def _routed_since(settings: Settings, since: datetime, moment: datetime) -> int:
+    """How many items got a routing, or a new revision of it, after `since`, in the source that a
+    retraining reads by itself."""
     from routing_ml import dataset, predict
     from routing_ml.columns import Columns
 
-    columns = Columns.load(settings.columns.get(source))
-    data = predict.read_source(settings.source(source), columns, moment)
+    columns = Columns.load(settings.columns.get(DEFAULT_SOURCE))
+    data = predict.read_source(settings.source(), columns, moment)
     newest = dataset.newest_routings(data.routings)
     return int(newest.loc[newest["INSRT_DT"] > since, "ITEM_CD"].nunique())
 
 
 def _tell(settings: Settings, status: Mapping[str, Any], reason: str) -> None:
     text = [
-        f"New items resemble the past ones less than they should: {reason}.",
+        f"New items are not what the past ones were: {reason}.",
         f"In use: {status['model']}. It is retrained when that many items have been routed, or on "
         "the 1st of the month; until then look twice at proposals of low similarity. "
         "'routing-ml promote' puts another version of 'routing-ml models' into use by hand.",

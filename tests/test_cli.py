@@ -250,7 +250,14 @@ def test_drift_is_evaluated_shown_and_reset(run: Run) -> None:
     assert json.loads(run("drift", "summary", "--json")[1])["period_days"] == 7
     assert "begins anew" in run("drift", "reset", "--why", "a test")[1]
     assert json.loads(run("drift", "status", "--json")[1])["buffer_size"] == 0
+    assert run("drift", "status")[1].startswith("not evaluated yet")
     assert json.loads(run("drift", "evaluate", "--json")[1])["buffer_size"] == 0
+
+
+def test_a_source_that_cannot_be_read_is_a_batch_that_failed(run: Run, tmp_path: Path) -> None:
+    assert run("predict", "--source", str(tmp_path / "absent.accdb"))[0] == 1
+    with closing(Store(default_url(os.environ["ROUTING_ML_HOME"]))) as store:
+        assert store.snapshot().count("prediction_failures") == 1
 
 
 def test_drift_days_are_listed(run: Run) -> None:

@@ -382,8 +382,19 @@ def test_families_that_score_alike_rarely_alarm() -> None:
             detector.update_many(in_families(rng, 1000))
             week = in_families(rng, 1400).reshape(-1, 20)
             alarms[in_order] += any(detector.update_many(s).drift_detected for s in week)
-    assert alarms[True] <= 6
+    assert alarms[True] <= 3
     assert alarms[False] >= 20
+
+
+def test_a_few_families_have_no_kl_that_could_ask_for_a_retraining() -> None:
+    """Sixty items of four families made a third of first looks advise one, without an alarm."""
+    rng = np.random.default_rng(24)
+    families = np.repeat(rng.beta(8, 2, 140), 15)
+    baseline = Baseline.fit(families, in_order=True)
+    assert baseline.dispersion > 10
+    for _ in range(20):
+        detector = DriftDetector(baseline).update_many(np.repeat(rng.beta(8, 2, 4), 15))
+        assert detector.kl_divergence == 0 and not detector.drift_detected
 
 
 def test_the_dispersion_is_that_of_the_families_and_1_without() -> None:
@@ -391,10 +402,10 @@ def test_the_dispersion_is_that_of_the_families_and_1_without() -> None:
     families = in_families(rng, 4000)
     found = Baseline.fit(families, in_order=True).dispersion
     # of geometric sizes of mean 3: 1 + .81 * E[m (m - 1)] / E[m] = 1 + .81 * 4
-    assert 3 < found < 6
+    assert 4 < found < 6
     assert Baseline.fit(families).dispersion == 1
     shuffled = [Baseline.fit(usual(1000, seed), in_order=True).dispersion for seed in range(20)]
-    assert shuffled.count(1.0) >= 16
+    assert shuffled.count(1.0) >= 14 and max(shuffled) < 1.6
     assert Baseline.fit(np.full(100, 0.5), in_order=True).dispersion == 1
 
 

@@ -70,15 +70,10 @@ def test_a_dag_that_fails_every_hour_is_told_of_once_a_day(plugin, slack, monkey
     assert "routing_ml_drift_watch failed" in slack.texts()[0]
     assert "promote" not in slack.texts()[0]
     hear(plugin, "routing_ml_predict", "scheduled__0")
-    monkeypatch.setattr(plugin, "datetime", Tomorrow)
+    tomorrow = datetime.now() + timedelta(days=1)
+    monkeypatch.setattr(Settings, "moment", lambda settings, text: tomorrow)
     hear(plugin, "routing_ml_drift_watch", "scheduled__24")
     assert len(slack.messages) == 3
-
-
-class Tomorrow(datetime):
-    @classmethod
-    def now(cls, tz=None):
-        return super().now(tz) + timedelta(days=1)
 
 
 def test_runs_of_the_same_name_of_two_dags_are_told_apart(plugin, slack):

@@ -289,7 +289,8 @@ def test_prune_removes_run_folders_of_half_a_year_ago(after_october):
 
 def test_prune_removes_proposals_and_recorded_details_but_no_total(after_october):
     proposals = after_october.home / "proposals"
-    proposals.mkdir()
+    (proposals / "a.folder").mkdir(parents=True)
+    os.utime(proposals / "a.folder", (0, 0))
     for name, days in (("old.parquet", 181), ("old.csv", 181), ("new.parquet", 179)):
         (proposals / name).touch()
         moment = time.time() - days * 86_400
@@ -302,7 +303,7 @@ def test_prune_removes_proposals_and_recorded_details_but_no_total(after_october
         assert (removed["proposals"], removed["details"]) == (["old.csv", "old.parquet"], 1)
         assert len(store.predictions_after(0, model="m")) == 1
         assert store.snapshot().count("predictions") == 2
-    assert [path.name for path in proposals.iterdir()] == ["new.parquet"]
+    assert sorted(path.name for path in proposals.iterdir()) == ["a.folder", "new.parquet"]
 
 
 def test_drift_is_measured_from_the_model_that_scores_what_is_new(october):

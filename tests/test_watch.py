@@ -70,20 +70,53 @@ def test_what_is_proposed_for_the_sample_is_watched_and_no_drift(settings):
     assert status["scores_seen"] == found["items"] > 0
     assert not status["drift_detected"] and not status["should_retrain"]
     assert status["advised_since"] is None
-    assert not watch.advise(settings, status, moment=NOON).retrain
+    assert not watch.advise(settings, status, moment=NOON, by="run").retrain
+
+
+def test_items_are_recorded_in_the_order_of_their_entry(settings):
+    """By code, all of a rare kind would come at once, which would look like drift."""
+    found = predict.propose_missing(
+        settings,
+        source="default",
+        columns=Columns.load(None),
+        as_of=NOON,
+        path=settings.home / "proposals" / "p.parquet",
+    )
+    data = predict.read_source(settings.source(), Columns.load(None), NOON)
+    dates = data.items.set_index("ITEM_CD")["INSRT_DT"]
+    with closing(Store(settings.store_url)) as store:
+        rows = store.predictions_after(0, model=found["model"])
+    entered = dates.loc[[item for _, item, _, _ in rows]]
+    assert entered.is_monotonic_increasing and len(entered) == found["items"]
+    assert not entered.index.is_monotonic_increasing
+
+
+def test_what_is_known_of_one_model_is_not_shown_of_the_next(settings):
+    record(settings, 0.2)
+    status = watch.look(settings, moment=NOON)
+    assert status["should_retrain"]
+    with closing(Store(settings.store_url)) as store:
+        store.record_model(status["model"], created_at=1.0, metrics={})
+        assert store.drift_status()["drift_detected"]
+        store.record_model("model_20261201_000000", created_at=2.0, metrics={})
+        assert not store.drift_status()["drift_detected"]
+    other = dict(status) | {"model": "model_20200101_000000"}
+    advice = watch.advise(settings, other, moment=NOON, by="run")
+    assert not advice.retrain and "is in use by now" in advice.reason
 
 
 def test_a_retraining_is_advised_once_a_day_with_its_reason(settings):
     record(settings, 0.2)
     status = watch.look(settings, moment=NOON)
     assert status["should_retrain"] and status["severity"] == "severe"
-    advice = watch.advise(settings, status, moment=NOON)
+    advice = watch.advise(settings, status, moment=NOON, by="run 1")
     assert advice.retrain
     assert "KL divergence" in advice.reason and "(severe)" in advice.reason
     assert "items were routed since 2026-08-01 00:00" in advice.reason
-    again = watch.advise(settings, status, moment=NOON + timedelta(hours=1))
-    assert (again.retrain, again.reason) == (False, "today's decision was made already")
-    assert watch.advise(settings, status, moment=NOON + timedelta(days=1)).retrain
+    again = watch.advise(settings, status, moment=NOON + timedelta(hours=1), by="run 2")
+    assert (again.retrain, again.reason) == (False, "today's decision was made already, by run 1")
+    assert watch.advise(settings, status, moment=NOON, by="run 1") == advice
+    assert watch.advise(settings, status, moment=NOON + timedelta(days=1), by="run 3").retrain
 
 
 def test_with_too_little_to_learn_from_people_are_told_once_while_it_lasts(settings):
@@ -93,7 +126,9 @@ def test_with_too_little_to_learn_from_people_are_told_once_while_it_lasts(setti
         settings = settings_of(settings.home, SLACK_WEBHOOK_URL=slack.url)
         for day in range(3):
             moment = NOON + timedelta(days=day)
-            advice = watch.advise(settings, watch.look(settings, moment=moment), moment=moment)
+            advice = watch.advise(
+                settings, watch.look(settings, moment=moment), moment=moment, by="run"
+            )
             assert not advice.retrain
         assert len(slack.messages) == 1
         assert "0 items were routed since 2026-11-19 12:00, 50 are needed" in slack.texts()[0]
@@ -101,7 +136,7 @@ def test_with_too_little_to_learn_from_people_are_told_once_while_it_lasts(setti
         moment = NOON + timedelta(days=12)
         assert not watch.look(settings, moment=moment)["should_retrain"]
         record(settings, 0.2, count=1000, seed=3)
-        watch.advise(settings, watch.look(settings, moment=moment), moment=moment)
+        watch.advise(settings, watch.look(settings, moment=moment), moment=moment, by="run")
         assert len(slack.messages) == 2
 
 
@@ -112,8 +147,8 @@ def test_a_decision_that_could_not_be_told_is_made_again(settings):
     with FakeSlack(404) as slack:
         settings = settings_of(settings.home, SLACK_WEBHOOK_URL=slack.url)
         with pytest.raises(Exception, match="Slack refused"):
-            watch.advise(settings, status, moment=NOON)
-        watch.advise(settings, status, moment=NOON + timedelta(hours=1))
+            watch.advise(settings, status, moment=NOON, by="run 1")
+        watch.advise(settings, status, moment=NOON + timedelta(hours=1), by="run 2")
         assert len(slack.messages) == 1
 
 
