@@ -2,6 +2,7 @@
 
 import shutil
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -31,10 +32,14 @@ def trained(tmp_path_factory):
     return home
 
 
-@pytest.fixture
-def settings(trained, tmp_path):
+@pytest.fixture(params=["sqlite", "postgresql"])
+def settings(request, trained, tmp_path):
+    """A copy of that home, with a store of either kind; PostgreSQL's begins empty."""
     shutil.copytree(trained, tmp_path / "home", symlinks=True)
-    return settings_of(tmp_path / "home")
+    if request.param == "sqlite":
+        return settings_of(tmp_path / "home")
+    url = request.getfixturevalue("postgresql").fresh("watch")
+    return settings_of(tmp_path / "home", ROUTING_ML_STORE_URL=url)
 
 
 def record(settings, mean, count=300, seed=1):
@@ -52,8 +57,8 @@ def learned_until(settings, moment):
         store.record_run("later", succeeded=True, seconds=1, as_of=moment.isoformat())
 
 
-def test_what_a_retraining_read_counts_as_learned(settings):
-    with closing(Store(settings.store_url)) as store:
+def test_what_a_retraining_read_counts_as_learned(trained):
+    with closing(Store(settings_of(trained).store_url)) as store:
         assert store.fact("last_success")["as_of"] == AUGUST.isoformat()
 
 
@@ -123,7 +128,7 @@ def test_with_too_little_to_learn_from_people_are_told_once_while_it_lasts(setti
     learned_until(settings, NOON - timedelta(days=1))
     record(settings, 0.2)
     with FakeSlack() as slack:
-        settings = settings_of(settings.home, SLACK_WEBHOOK_URL=slack.url)
+        settings = replace(settings, slack_webhook_url=slack.url)
         for day in range(3):
             moment = NOON + timedelta(days=day)
             advice = watch.advise(
@@ -145,7 +150,7 @@ def test_a_decision_that_could_not_be_told_is_made_again(settings):
     record(settings, 0.2)
     status = watch.look(settings, moment=NOON)
     with FakeSlack(404) as slack:
-        settings = settings_of(settings.home, SLACK_WEBHOOK_URL=slack.url)
+        settings = replace(settings, slack_webhook_url=slack.url)
         with pytest.raises(Exception, match="Slack refused"):
             watch.advise(settings, status, moment=NOON, by="run 1")
         watch.advise(settings, status, moment=NOON + timedelta(hours=1), by="run 2")
