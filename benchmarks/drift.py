@@ -303,6 +303,19 @@ def families(replications: int) -> None:
             hits = replicate(make, draw, draw, size=known, days=7, replications=replications)
             cells.append(float(np.isfinite(hits).mean()))
         print(f"{size}, {alike:<21}" + "".join(f"{cell:15.1%}" for cell in cells), flush=True)
+    cells = []
+    for known in sizes:
+        make = partial(Ours, in_order=True)
+        draw = partial(in_turn, 3, 0.8)
+        hits = replicate(make, draw, draw, size=known, days=7, replications=replications)
+        cells.append(float(np.isfinite(hits).mean()))
+    print(f"{'3, 0.8, two in turn':24}" + "".join(f"{cell:15.1%}" for cell in cells))
+
+
+def in_turn(size: float, alike: float, rng: np.random.Generator, n: int) -> Scores:
+    """Two kinds of items, entered one by one in turn."""
+    kinds = [in_families(size, alike, rng, n) for _ in range(2)]
+    return np.stack(kinds, axis=1).ravel()[:n]
 
 
 def in_families(size: float, alike: float, rng: np.random.Generator, n: int) -> Scores:

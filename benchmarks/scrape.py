@@ -3,9 +3,9 @@
     python benchmarks/scrape.py [--scrapes 30]
 
 Starts `python -m exporter` over a SQLite store that is missing, corrupt, locked or on a full disk,
-and over a PostgreSQL of its own that is stopped (it answers nothing) and down, each time with the
-store well again afterwards and without a restart. The exit code is 1 when an answer is no 200,
-comes later than 250 ms, or says the wrong thing.
+and over a PostgreSQL of its own that is stopped (it answers nothing) and down; but for the full
+disk, with the store well again afterwards and without a restart. The exit code is 1 when an answer
+is no 200, comes later than 250 ms, or says the wrong thing.
 """
 
 from __future__ import annotations
@@ -57,8 +57,7 @@ class Scrapes:
     def again(self, exporter: Exporter) -> None:
         """The store is well again: seconds until a scrape says so."""
         start = time.perf_counter()
-        while exporter.value("routing_ml_up") != 1:
-            time.sleep(0.05)
+        exporter.wait_for("routing_ml_up", 1)
         print(f"{'  well again: seen after':40}{'':4}{time.perf_counter() - start:10.2f} s")
 
 

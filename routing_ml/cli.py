@@ -177,7 +177,9 @@ def _shown(status: dict[str, Any]) -> Result:
     from routing_ml import watch
 
     if "evaluated_at" not in status:
-        return status, "not evaluated yet: the drift watch does, or 'routing-ml drift evaluate'"
+        since = " since the reset" if "reset_at" in status else ""
+        hint = "the drift watch does, or 'routing-ml drift evaluate'"
+        return status, f"not evaluated yet{since}: {hint}"
     alarm = "DRIFT" if status["drift_detected"] else "no drift"
     advice = "; a retraining is advised" if status["should_retrain"] else ""
     return status, f"{alarm}: {watch.describe(status)}{advice}"

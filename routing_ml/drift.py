@@ -128,7 +128,8 @@ class DriftDetector:
     @property
     def kl_divergence(self) -> float:
         """KL divergence of the window from the baseline, in nats, over the baseline's bins with
-        half a score added to each; 0 below 50 independent scores (50 times the dispersion)."""
+        half a score added to each; 0 below 50 independent scores (50 times the dispersion,
+        the whole window at most)."""
         return self._evaluate()[2]
 
     @property
@@ -271,7 +272,7 @@ class _Tests:
 
     def __init__(self, baseline: Baseline, window: int) -> None:
         size = baseline.size
-        self.size = size
+        self.size, self.window = size, window
         self.dispersion = baseline.dispersion
         # In whole numbers, so that sums are exact and a restored detector says the same.
         self.weights = np.rint(baseline.normal_scores * UNIT).astype(np.int64)
@@ -328,7 +329,7 @@ class _Tests:
                 p = min(p, float(special.chdtrc(self.degrees, statistic)) / share)
         if of != n:
             kl = self._kl(bins[end - n : end])
-        if n < LEAST_KL * self.dispersion:
+        if n < min(LEAST_KL * self.dispersion, self.window):
             kl = 0.0
         return p, kl
 

@@ -102,9 +102,13 @@ def prune(settings: Settings) -> int:
 
 def record_model(settings: Settings) -> None:
     """Record which model is in use; to be called after every switch."""
-    active = Registry(settings.home / "models").active()
-    if active is not None:
-        with closing(Store(settings.store_url)) as store:
+    registry = Registry(settings.home / "models")
+    if registry.active() is None:
+        return
+    # Looked up inside, so that of two switches the later one is recorded last.
+    with closing(Store(settings.store_url)) as store, store.transaction():
+        active = registry.active()
+        if active is not None:
             store.record_model(
                 active.name,
                 created_at=active.created_at.timestamp(),

@@ -77,10 +77,12 @@ def propose_missing(
     path: Path,
     batch: str | None = None,
 ) -> dict[str, object]:
-    """Propose a routing for every item of a configured source that has none, oldest first, and
-    write them to `path`; returns the file, the model, and how many items and operations."""
+    """Propose a routing for every item of a configured source that has none, and write them to
+    `path`; returns the file, the model, and how many items and operations. They come oldest first
+    where the item table says when each was entered."""
+    where = settings.source(source)
     with _failures_counted(settings):
-        data = read_source(settings.source(source), columns, as_of)
+        data = read_source(where, columns, as_of)
     items = dataset.without_routing(data.items, data.routings)
     if "INSRT_DT" in items:  # by code, a kind of item that is few would come all at once
         items = items.sort_values(["INSRT_DT", "ITEM_CD"], na_position="first", ignore_index=True)

@@ -170,8 +170,8 @@ class Store(Records):
         """
         value = {"name": name, "created_at": created_at, "metrics": dict(metrics)}
         with self.transaction():
-            before = self.fact("model")
-            if before is not None and before["name"] != name:
+            saved = self.detector()
+            if saved is not None and saved.model != name:
                 self.set_fact("drift", EMPTY_DRIFT)  # what is known is of the other model
             self.set_fact("model", value)
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -104,7 +104,7 @@ def advise(
     by: str,
 ) -> Advice:
     """What follows from a status of `look`, decided once a day: `by` names who asks, such as a
-    run, and gets the same answer when it asks again.
+    run, and gets the same answer when it asks again that day.
 
     A retraining, where at least 50 items got a routing since the last one, so that there is
     something new to learn from; otherwise people are told, once for each time that drift lasts.
@@ -116,9 +116,8 @@ def advise(
         return Advice(False, f"{active.name} is in use by now, of which nothing is known yet")
     day = moment.date().isoformat()
     with closing(Store(settings.store_url)) as store:
-        made = store.fact(DECISION) or {}
-        if made.get("day") == day and made["by"] != by:
-            return Advice(False, f"today's decision was made already, by {made['by']}")
+        if (made := _decided(store, day, by)) is not None:
+            return made
         since = _learned_until(active, store.fact("last_success"))
         new = _routed_since(settings, since, moment)
         advice = Advice(
@@ -128,7 +127,9 @@ def advise(
         if not advice.retrain:
             _tell(settings, status, f"{advice.reason}, {LEAST_NEW_ITEMS} are needed to learn from")
         with store.transaction():
-            store.set_fact(DECISION, {"day": day, "by": by})
+            if (made := _decided(store, day, by)) is not None:
+                return made
+            store.set_fact(DECISION, {"day": day, "by": by, **asdict(advice)})
     return advice
 
 
@@ -139,6 +140,16 @@ def describe(status: Mapping[str, Any]) -> str:
         f"{status['kl_divergence']:.2f} ({status['severity']}), p {status['p_value']:.2g}, "
         f"mean similarity {status['buffer_mean']:.3f} over {status['buffer_size']:,} items"
     )
+
+
+def _decided(store: Store, day: str, by: str) -> Advice | None:
+    """The decision of that day: for another than the one who made it there is nothing to do."""
+    made = store.fact(DECISION) or {}
+    if made.get("day") != day:
+        return None
+    if made["by"] != by:
+        return Advice(False, f"today's decision was made already, by {made['by']}")
+    return Advice(made["retrain"], made["reason"])
 
 
 def _active(settings: Settings) -> Version:

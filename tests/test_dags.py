@@ -403,11 +403,14 @@ def test_every_item_without_a_routing_is_proposed_one_and_recorded_once(dag_bag,
     assert len(items) > 10
     with store(in_use) as opened:
         assert opened.snapshot().count("predictions") == len(items)
+    left = file.with_name(f".{file.name}.deadbeef.tmp")
+    left.touch()
     pipeline.predict(
         Settings.from_env(), run.run_id, source="default", as_of=datetime(2026, 11, 20)
     )
     with store(in_use) as opened:
         assert opened.snapshot().count("predictions") == len(items)
+    assert not left.exists()
 
 
 def test_before_the_first_model_nothing_is_proposed_or_watched(dag_bag, home):

@@ -409,6 +409,19 @@ def test_the_dispersion_is_that_of_the_families_and_1_without() -> None:
     assert Baseline.fit(np.full(100, 0.5), in_order=True).dispersion == 1
 
 
+def test_families_of_two_kinds_in_turn_are_seen() -> None:
+    rng = np.random.default_rng(25)
+    kinds = np.stack([in_families(rng, 2000), in_families(rng, 2000)], axis=1).ravel()
+    assert 3 < Baseline.fit(kinds, in_order=True).dispersion < 7
+
+
+def test_a_full_window_has_a_kl_whatever_the_families() -> None:
+    rng = np.random.default_rng(26)
+    baseline = Baseline.fit(np.repeat(rng.beta(8, 2, 70), 30), in_order=True)
+    assert baseline.dispersion > 20
+    assert DriftDetector(baseline).update_many(rng.uniform(0, 0.05, 1000)).severity == "severe"
+
+
 def test_families_of_something_new_are_still_found() -> None:
     rng = np.random.default_rng(23)
     detector = DriftDetector(Baseline.fit(in_families(rng, 2000), in_order=True))

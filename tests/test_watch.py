@@ -51,6 +51,17 @@ def record(settings, mean, count=300, seed=1):
         store.record_predictions(names, scores, scores, model=model, seconds=1)
 
 
+def copied(registry, version):
+    """Another version, with the same model and baseline."""
+
+    def write(folder):
+        for path in (version.folder / "model", version.folder / "twin"):
+            shutil.copytree(path, folder / path.name)
+        shutil.copy(version.folder / BASELINE_FILE, folder)
+
+    return registry.register(write, key="other", facts={"as_of": "2026-08-02T00:00:00"})
+
+
 def learned_until(settings, moment):
     """As if the last retraining had read the source at that moment."""
     with closing(Store(settings.store_url)) as store:
@@ -101,10 +112,11 @@ def test_what_is_known_of_one_model_is_not_shown_of_the_next(settings):
     status = watch.look(settings, moment=NOON)
     assert status["should_retrain"]
     with closing(Store(settings.store_url)) as store:
+        store.record_model("model_20250101_000000", created_at=0.0, metrics={})
+        assert not store.drift_status()["drift_detected"]
+        watch.look(settings, moment=NOON)
         store.record_model(status["model"], created_at=1.0, metrics={})
         assert store.drift_status()["drift_detected"]
-        store.record_model("model_20261201_000000", created_at=2.0, metrics={})
-        assert not store.drift_status()["drift_detected"]
     other = dict(status) | {"model": "model_20200101_000000"}
     advice = watch.advise(settings, other, moment=NOON, by="run")
     assert not advice.retrain and "is in use by now" in advice.reason
@@ -157,6 +169,37 @@ def test_a_decision_that_could_not_be_told_is_made_again(settings):
         assert len(slack.messages) == 1
 
 
+def test_a_decision_is_one_runs_even_where_two_make_it_at_once(settings, monkeypatch):
+    record(settings, 0.2)
+    status = watch.look(settings, moment=NOON)
+
+    def meanwhile(*given):
+        monkeypatch.setattr(watch, "_routed_since", lambda *given: 70)
+        assert watch.advise(settings, status, moment=NOON, by="run 2").retrain
+        return 70
+
+    monkeypatch.setattr(watch, "_routed_since", meanwhile)
+    assert not watch.advise(settings, status, moment=NOON, by="run 1").retrain
+
+
+def test_the_model_that_is_evaluated_is_the_one_in_use_when_it_is(settings, monkeypatch):
+    """A look that began before a promotion must not come after one at the new model."""
+    registry = pipeline.registry(settings)
+    first = registry.active()
+    other = copied(registry, first)
+    transaction = Store.transaction
+
+    def switching(store):
+        if registry.active().name != other.name:
+            registry.promote(other.name, who="test", why="test")
+        return transaction(store)
+
+    with closing(Store(settings.store_url)):
+        pass
+    monkeypatch.setattr(Store, "transaction", switching)
+    assert watch.look(settings, moment=NOON)["model"] == other.name
+
+
 def test_five_days_of_mild_drift_in_seven_advise_a_retraining(settings):
     active = pipeline.registry(settings).active()
     usual = np.load(active.folder / "validation_scores.npy")
@@ -177,14 +220,7 @@ def test_another_model_begins_with_an_empty_window_and_no_drift_days(settings):
     record(settings, 0.2)
     assert watch.look(settings, moment=NOON)["drift_days"] == 1
     registry = pipeline.registry(settings)
-    first = registry.active()
-
-    def write(folder):
-        for path in (first.folder / "model", first.folder / "twin"):
-            shutil.copytree(path, folder / path.name)
-        shutil.copy(first.folder / BASELINE_FILE, folder)
-
-    other = registry.register(write, key="other", facts={"as_of": "2026-08-02T00:00:00"})
+    other = copied(registry, registry.active())
     registry.promote(other.name, who="test", why="test")
     status = watch.look(settings, moment=NOON + timedelta(days=1))
     assert (status["buffer_size"], status["drift_days"]) == (0, 0)
