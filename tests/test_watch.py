@@ -51,6 +51,17 @@ def record(settings, mean, count=300, seed=1):
         store.record_predictions(names, scores, scores, model=model, seconds=1)
 
 
+def propose(settings):
+    """The sample's items without a routing are proposed one."""
+    return predict.propose_missing(
+        settings,
+        source="default",
+        columns=Columns.load(None),
+        as_of=NOON,
+        path=settings.home / "proposals" / "p.parquet",
+    )
+
+
 def copied(registry, version):
     """Another version, with the same model and baseline."""
 
@@ -74,13 +85,7 @@ def test_what_a_retraining_read_counts_as_learned(trained):
 
 
 def test_what_is_proposed_for_the_sample_is_watched_and_no_drift(settings):
-    found = predict.propose_missing(
-        settings,
-        source="default",
-        columns=Columns.load(None),
-        as_of=NOON,
-        path=settings.home / "proposals" / "p.parquet",
-    )
+    found = propose(settings)
     status = watch.look(settings, moment=NOON)
     assert status["model"] == found["model"]
     assert status["scores_seen"] == found["items"] > 0
@@ -91,13 +96,7 @@ def test_what_is_proposed_for_the_sample_is_watched_and_no_drift(settings):
 
 def test_items_are_recorded_in_the_order_of_their_entry(settings):
     """By code, all of a rare kind would come at once, which would look like drift."""
-    found = predict.propose_missing(
-        settings,
-        source="default",
-        columns=Columns.load(None),
-        as_of=NOON,
-        path=settings.home / "proposals" / "p.parquet",
-    )
+    found = propose(settings)
     data = predict.read_source(settings.source(), Columns.load(None), NOON)
     dates = data.items.set_index("ITEM_CD")["INSRT_DT"]
     with closing(Store(settings.store_url)) as store:
