@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from routing_ml import dataset, metrics, models
-from routing_ml.columns import Columns
-from routing_ml.extract import extract
+from routing_ml import dataset, models
+from routing_ml.comparison import metrics
+from routing_ml.source import Columns, extract
 
 EVERYTHING = 1_000_000_000
 DRAWS = 5

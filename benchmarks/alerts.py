@@ -37,9 +37,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from routing_ml.drift import Baseline
-from routing_ml.store import Store, default_url
-from routing_ml.watch import evaluate
+from routing_ml.drift import Baseline, evaluate
+from routing_ml.settings import default_url
+from routing_ml.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
 MODEL = "model_20260101_020000"

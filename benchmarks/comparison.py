@@ -20,11 +20,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from routing_ml import dataset, metrics, models
-from routing_ml.columns import Columns
-from routing_ml.compare import COLUMNS, MARGIN, decide
-from routing_ml.extract import extract
+from routing_ml import dataset, models
+from routing_ml.comparison import COLUMNS, MARGIN, decide, metrics
 from routing_ml.settings import SAMPLE
+from routing_ml.source import Columns, extract
 
 ITEMS = 2_000
 MONTHS = 12

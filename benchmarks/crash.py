@@ -25,8 +25,7 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 
 from routing_ml.errors import ModelError
-from routing_ml.registry import MAX_AGE_DAYS, Registry
-from routing_ml.version import time_of
+from routing_ml.registry import MAX_AGE_DAYS, Registry, time_of
 
 OPERATIONS = ("register", "promote", "rollback", "prune")
 LONGEST_LIFE_SECONDS = 0.25

@@ -471,8 +471,9 @@ def scores_of(data: Any, newest: Any, old: Any, *parts: Any) -> list[Scores]:
 
 def read(source: str) -> tuple[Any, Any, Any]:
     """A factory's dataset, its items with a routing, oldest first, and their newest routings."""
-    from routing_ml import dataset, extract
-    from routing_ml.columns import Columns
+    from routing_ml import dataset
+    from routing_ml.source import Columns
+    from routing_ml.source import extraction as extract
 
     with tempfile.TemporaryDirectory() as folder:
         extract.extract(

@@ -26,7 +26,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from routing_ml.store import Store, default_url
+from routing_ml.settings import default_url
+from routing_ml.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
 CLIENTS = 64

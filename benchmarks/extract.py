@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from routing_ml.columns import Columns
+from routing_ml.source import Columns
 
 EVERYTHING = 1_000_000_000
 MIB = 1024

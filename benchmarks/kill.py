@@ -33,8 +33,9 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
-from routing_ml import pipeline, report
+from routing_ml import pipeline
 from routing_ml.errors import RoutingError
+from routing_ml.pipeline import report
 from routing_ml.registry import Registry
 from routing_ml.settings import Settings
 

@@ -22,8 +22,7 @@ import numpy as np
 import pandas as pd
 
 from routing_ml import dataset, models
-from routing_ml.columns import Columns
-from routing_ml.extract import extract
+from routing_ml.source import Columns, extract
 
 SIZES = (5_000, 10_000, 20_000, 50_000, 100_000, 200_000)
 EVERYTHING = 1_000_000_000

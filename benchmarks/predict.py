@@ -20,9 +20,8 @@ import numpy as np
 import pandas as pd
 
 from routing_ml import dataset, models
-from routing_ml.columns import Columns
-from routing_ml.extract import extract
-from routing_ml.models.base import RoutingModel
+from routing_ml.models import RoutingModel
+from routing_ml.source import Columns, extract
 
 BATCH = 10_000
 SINGLE = 500

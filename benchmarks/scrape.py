@@ -25,7 +25,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from exporter_process import Exporter, serving
 from postgresql import running
 
-from routing_ml.store import Store, default_url
+from routing_ml.settings import default_url
+from routing_ml.store import Store
 
 MOST_MS = 250
 

@@ -21,7 +21,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from routing_ml.store import Store, StoreError, default_url
+from routing_ml.settings import default_url
+from routing_ml.store import Store, StoreError
 
 BATCH = 10_000
 READINGS = 200

@@ -33,27 +33,28 @@ SETTINGS = Settings.from_env()
     default_args=runs.TRIES,
 )
 def routing_ml_drift_watch() -> None:
-    """Two steps, functions of `routing_ml.watch`."""
+    """Two steps, functions of `routing_ml.drift` and `routing_ml.pipeline`."""
 
     @task
     def evaluate() -> dict:
         """Take in the similarities recorded since last time; the day's verdict so far."""
-        from routing_ml import watch
+        from routing_ml import drift
 
         settings = Settings.from_env()
-        if (reason := watch.obstacle(settings)) is not None:
+        if (reason := drift.obstacle(settings)) is not None:
             raise AirflowSkipException(reason)
         with runs.told():
-            return watch.look(settings, moment=settings.moment(None))
+            return drift.look(settings, moment=settings.moment(None))
 
     @task(outlets=[runs.DRIFT])
     def announce(status: dict, *, outlet_events: Any = None) -> dict:
         """Ask for a retraining where drift calls for one, with the reason; else skipped."""
-        from routing_ml import watch
+        from routing_ml import pipeline
 
         settings = Settings.from_env()
         with runs.told():
-            advice = watch.advise(settings, status, moment=settings.moment(None), by=runs.run_id())
+            moment = settings.moment(None)
+            advice = pipeline.advise(settings, status, moment=moment, by=runs.run_id())
         if not advice.retrain:
             raise AirflowSkipException(advice.reason)
         said = {"reason": advice.reason, "model": status["model"]}

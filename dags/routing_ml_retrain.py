@@ -154,8 +154,8 @@ def routing_ml_retrain() -> None:
     @task(trigger_rule=TriggerRule.ALL_DONE, retries=4)
     def report() -> dict:
         """Write the outcome, tell people, and fail where anything before failed."""
-        from routing_ml import monitor
-        from routing_ml import report as reports
+        from routing_ml.pipeline import monitor
+        from routing_ml.pipeline import report as reports
 
         context, settings = get_current_context(), Settings.from_env()
         failed = runs.failed(context, mapped={"train": context["params"]["candidates"]})

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from airflow.listeners import hookimpl
 from airflow.plugins_manager import AirflowPlugin
 
-from routing_ml import notify
+from routing_ml import notices
 from routing_ml.errors import RoutingError
 from routing_ml.settings import Settings
 
@@ -53,7 +53,7 @@ def tell(dag_id: str, run_id: str, why: str) -> None:
         if settings.ui_url:
             text.append(f"{settings.ui_url.rstrip('/')}/dags/{dag_id}/runs/{run_id}")
         subject = f"{dag_id.removeprefix(OURS)}/{subject}"
-        notify.tell(settings, subject, "Routing ML: a run failed", "\n".join(text), fallback=True)
+        notices.tell(settings, subject, "Routing ML: a run failed", "\n".join(text), fallback=True)
     except RoutingError as error:
         log.error("nobody could be told of run %s yet: %s", run_id, error)
 

@@ -4,13 +4,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Literal
+from urllib.parse import quote, unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from routing_ml.database import checked
 from routing_ml.errors import SettingError
-from routing_ml.store import default_url
 
 DEFAULT_SOURCE = "default"
 SAMPLE = Path(__file__).resolve().parent.parent / "sample" / "factory_sample.accdb"
@@ -109,3 +109,52 @@ def _named(given: Mapping[str, str], prefix: str) -> dict[str, str]:
         if key.startswith(prefix + "_")
     }
     return named | ({DEFAULT_SOURCE: given[prefix]} if prefix in given else {})
+
+
+def default_url(home: str | PathLike[str]) -> str:
+    """The URL of the store in a state folder, where `ROUTING_ML_STORE_URL` does not say another.
+
+    >>> default_url("/srv/routing")
+    'sqlite:////srv/routing/store.db'
+    """
+    return "sqlite:///" + quote(f"{fspath(home)}/store.db")
+
+
+def checked(url: str) -> str:
+    """The URL, when it can name a store; SettingError when it cannot."""
+    if url.startswith("sqlite:"):
+        sqlite_path(url)
+    elif not url.startswith(("postgresql://", "postgres://")):
+        raise SettingError(
+            f"ROUTING_ML_STORE_URL is {redacted(url)}: it must begin with sqlite:/// "
+            "or postgresql://; correct it"
+        )
+    return url
+
+
+def sqlite_path(url: str) -> str:
+    """The file of a `sqlite:///` URL; SettingError when it names none.
+
+    >>> sqlite_path("sqlite:///var/store.db"), sqlite_path("sqlite:////srv/store.db")
+    ('var/store.db', '/srv/store.db')
+    """
+    path = unquote(url.removeprefix("sqlite:///"))
+    if not url.startswith("sqlite:///") or not path or path == ":memory:":
+        raise SettingError(
+            f"ROUTING_ML_STORE_URL is {url}: it must name a file, as in sqlite:////srv/store.db"
+        )
+    return path
+
+
+def redacted(url: str) -> str:
+    """The URL without its password or its query, which may hold one.
+
+    >>> redacted("postgresql://ml:secret@db:5432/store?sslpassword=x")
+    'postgresql://ml:***@db:5432/store'
+    """
+    parts = urlsplit(url)
+    if not parts.netloc:
+        return url.partition("?")[0]
+    user, at, host = parts.netloc.rpartition("@")
+    name, colon, _ = user.partition(":")
+    return f"{parts.scheme}://{name}{colon and ':***'}{at}{host}{parts.path}"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from routing_ml.cli import _parser
+from routing_ml.cli.command_line import _parser
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -11,12 +11,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from routing_ml.errors import ModelError
+from routing_ml.lazily import handing_on
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from routing_ml.models.attributes import Attributes
-    from routing_ml.models.base import RoutingModel
+    from routing_ml.models.base import RoutingModel as RoutingModel
+    from routing_ml.models.base import decide as decide
+    from routing_ml.models.features.attributes import MISSING as MISSING
+    from routing_ml.models.features.attributes import UNSEEN as UNSEEN
+    from routing_ml.models.features.attributes import Attributes as Attributes
+    from routing_ml.models.features.attributes import Prepared as Prepared
+    from routing_ml.models.features.design import Feature as Feature
+    from routing_ml.models.features.design import combine as combine
+    from routing_ml.models.parts.operations import Operation as Operation
+else:
+    __getattr__ = handing_on(__name__, __file__)
 
 CANDIDATES = {
     "nearest": "routing_ml.models.nearest.Nearest",

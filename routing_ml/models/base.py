@@ -15,17 +15,18 @@ import numpy as np
 import pandas as pd
 
 from routing_ml.errors import ModelError
-from routing_ml.models import operations, storage
-from routing_ml.models.attributes import Attributes, Encoder, Prepared
-from routing_ml.models.choice import choose
-from routing_ml.models.confidence import Calibration
-from routing_ml.models.design import Design
-from routing_ml.models.gower import Gower
-from routing_ml.models.machines import Machines
-from routing_ml.models.operations import Numbering, Operation, Rows
-from routing_ml.models.order import Order, places
+from routing_ml.models import storage
+from routing_ml.models.features.attributes import Attributes, Encoder, Prepared
+from routing_ml.models.features.design import Design
+from routing_ml.models.features.gower import Gower
+from routing_ml.models.parts import operations
+from routing_ml.models.parts.choice import choose
+from routing_ml.models.parts.confidence import Calibration
+from routing_ml.models.parts.machines import Machines
+from routing_ml.models.parts.operations import Numbering, Operation, Rows
+from routing_ml.models.parts.order import Order, places
+from routing_ml.models.parts.times import Times
 from routing_ml.models.storage import Stored
-from routing_ml.models.times import Times
 
 PROPOSAL_COLUMNS = (
     "ITEM_CD", "PROC_SEQ", "JOB_CD", "JOB_NM", "RES_CD", "SETUP_TIME", "RUN_TIME", "RUN_TIME_LOW",

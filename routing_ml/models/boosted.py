@@ -6,12 +6,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from routing_ml.models.attributes import Prepared
 from routing_ml.models.base import RoutingModel
-from routing_ml.models.boosting import SEED, Plan, boost_flags, sigmoid
-from routing_ml.models.operations import Rows
+from routing_ml.models.features.attributes import Prepared
+from routing_ml.models.parts.operations import Rows
 from routing_ml.models.storage import Stored, prefixed
-from routing_ml.models.trees import Ensemble, Shape
+from routing_ml.models.trees.boosting import SEED, Plan, boost_flags, sigmoid
+from routing_ml.models.trees.ensemble import Ensemble, Shape
 
 PLAN = Plan(trees=150, rate=0.2, shape=Shape(leaves=10, min_leaf=5))
 FOLDS = ((10_000, 3),)  # up to so many items, so many folds; two beyond

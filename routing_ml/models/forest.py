@@ -6,12 +6,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from routing_ml.models.attributes import Prepared
 from routing_ml.models.base import RoutingModel
-from routing_ml.models.boosting import MAX_ROWS, SEED
-from routing_ml.models.operations import Rows
+from routing_ml.models.features.attributes import Prepared
+from routing_ml.models.parts.operations import Rows
 from routing_ml.models.storage import Stored, prefixed
-from routing_ml.models.trees import Ensemble, Tree, leaf_sums
+from routing_ml.models.trees.boosting import MAX_ROWS, SEED
+from routing_ml.models.trees.ensemble import Ensemble, Tree, leaf_sums
 
 TREES = 40
 MIN_LEAF = 2

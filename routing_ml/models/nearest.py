@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from routing_ml.models.attributes import Prepared
 from routing_ml.models.base import RoutingModel
-from routing_ml.models.operations import Rows
+from routing_ml.models.features.attributes import Prepared
+from routing_ml.models.parts.operations import Rows
 from routing_ml.models.storage import Stored
 
 NEIGHBOURS = 10

@@ -1,0 +1,152 @@
+"""The parser of `routing-ml`, and what runs a command: results go to standard output, all else to
+standard error; a failure is one line and a non-zero exit code.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import routing_ml
+from routing_ml.cli import data, models, proposals, runs
+from routing_ml.cli import drift as drift_commands
+from routing_ml.cli.shared import Result
+from routing_ml.errors import RoutingError
+from routing_ml.settings import Settings
+
+if TYPE_CHECKING:
+    pass
+
+# The commands import what they need when they run: pandas and scikit-learn take a second, which
+# `extract`, `models` and `--help` need not wait for.
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    options = _parser().parse_args(arguments)
+    try:
+        result, text = options.run(Settings.from_env(), options)
+    except RoutingError as error:
+        print(f"routing-ml: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("routing-ml: interrupted", file=sys.stderr)
+        return 130
+    try:
+        print(json.dumps(result, ensure_ascii=False) if options.json or not text else text)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read it has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1 if result.get("passed") is False else 0
+
+
+def _candidates(text: str) -> list[str]:
+    from routing_ml.models import CANDIDATES
+
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        _candidate(name)
+    if not names:
+        raise argparse.ArgumentTypeError(f"no candidate: choose from {', '.join(CANDIDATES)}")
+    return list(dict.fromkeys(names))
+
+
+def _candidate(name: str) -> str:
+    from routing_ml.models import CANDIDATES
+
+    if name not in CANDIDATES:
+        raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(CANDIDATES)}")
+    return name
+
+
+def _limit(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of rows of at least 1")
+    return int(text)
+
+
+def _days(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 366:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of days from 1 to 366")
+    return int(text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--json", action="store_true", help="print one JSON object")
+    shared.add_argument("--columns", type=Path, metavar="FILE", help="the columns file (TOML)")
+    reading = argparse.ArgumentParser(add_help=False)
+    reading.add_argument("--source", metavar="S", help="an Access file, an ODBC connection string")
+    reading.add_argument("--as-of", metavar="T", help="ISO 8601; later rows are ignored")
+    reading.add_argument("--limit", type=_limit, default=100_000, metavar="N", help="routing rows")
+
+    parser = argparse.ArgumentParser(prog="routing-ml", description=routing_ml.__doc__)
+    parser.add_argument("--version", action="version", version=routing_ml.__version__)
+    every = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def command(
+        name: str,
+        run: Callable[..., Result],
+        text: str,
+        *parents: argparse.ArgumentParser,
+        among: "argparse._SubParsersAction[argparse.ArgumentParser]" = every,
+    ) -> argparse.ArgumentParser:
+        added = among.add_parser(name, help=text, description=text, parents=[shared, *parents])
+        added.set_defaults(run=run)
+        return added
+
+    added = command("extract", data.extract, "copy a source's tables to Parquet", reading)
+    added.add_argument("--out", type=Path, required=True, metavar="DIR")
+    added = command("audit", data.audit, "judge a dataset; exit code 1 when a gate fails")
+    added.add_argument("dataset", type=Path, metavar="DIR")
+    added = command("train", models.train, "fit and register a model, not yet in use")
+    added.add_argument("dataset", type=Path, metavar="DIR")
+    added.add_argument("--candidate", type=_candidate, default="boosted", metavar="NAME")
+    added = command("evaluate", models.evaluate, "the metrics of a model on a dataset's holdout")
+    added.add_argument("model", metavar="MODEL")
+    added.add_argument("dataset", type=Path, metavar="DIR")
+    added = command(
+        "retrain", runs.retrain, "extract, audit, train, compare, promote, report", reading
+    )
+    added.add_argument("--candidates", type=_candidates, metavar="A,B", help="default: all")
+    added.add_argument("--promotion", choices=("automatic", "never"), default="automatic")
+    added = command(
+        "predict", proposals.predict, "propose routings; by default for every item without one"
+    )
+    which = added.add_mutually_exclusive_group()
+    which.add_argument("--items", type=Path, metavar="FILE", help="CSV, Parquet or JSON")
+    which.add_argument("--item-cd", metavar="CODE", help="one item of the source")
+    added.add_argument("--out", type=Path, metavar="FILE", help=".parquet, .csv or .json")
+    added.add_argument("--source", metavar="S", help="an Access file, an ODBC connection string")
+    added = command(
+        "explain", proposals.explain, "why this routing: similar items, what decided, what lacks"
+    )
+    added.add_argument("item_cd", metavar="CODE")
+    added.add_argument("--items", type=Path, metavar="FILE", help="the file that has the item")
+    added.add_argument("--source", metavar="S", help="an Access file, an ODBC connection string")
+    command("models", models.models, "list the versions; * is in use")
+    added = command("promote", models.promote, "put a version into use")
+    added.add_argument("model", metavar="MODEL")
+    added.add_argument("--why", default="by hand", help="for the history")
+    added = command("rollback", models.rollback, "put the version into use that was before")
+    added.add_argument("--why", default="by hand", help="for the history")
+    command(
+        "prune", models.prune, "remove versions, runs, proposals and records older than 180 days"
+    )
+    text = "whether new items still resemble the past ones"
+    drift = every.add_parser("drift", help=text, description=text)
+    within = drift.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    command("status", drift_commands.status, "the last evaluation", among=within)
+    text = "evaluate now: what Airflow does each hour"
+    command("evaluate", drift_commands.evaluate, text, among=within)
+    added = command(
+        "summary", drift_commands.summary, "the drift days of the last days", among=within
+    )
+    added.add_argument("--days", type=_days, default=7, metavar="N", help="default: 7")
+    text = "begin anew: an empty window and no drift days"
+    added = command("reset", drift_commands.reset, text, among=within)
+    added.add_argument("--why", default="by hand", help="for the record")
+    return parser

@@ -1,0 +1,37 @@
+"""Commands that read a source: `extract`, `audit`."""
+
+import argparse
+
+from routing_ml.cli.shared import Result, chosen_columns, chosen_source, progress
+from routing_ml.settings import Settings
+
+
+def extract(settings: Settings, options: argparse.Namespace) -> Result:
+    from routing_ml.source import extract
+
+    settings, source = chosen_source(settings, options.source)
+    done = extract(
+        settings.source(source),
+        options.out,
+        columns=chosen_columns(settings, source, options),
+        as_of=settings.moment(options.as_of),
+        limit=options.limit,
+        progress=progress(),
+    )
+    facts = {
+        "dataset": str(done.path),
+        "rows": dict(done.rows),
+        "bytes": done.bytes,
+        "seconds": round(done.seconds, 3),
+    }
+    return facts, ""
+
+
+def audit(settings: Settings, options: argparse.Namespace) -> Result:
+    from routing_ml.dataset import audit
+
+    found = audit(options.dataset, null_level=settings.null_gate)
+    lines = [f"{check.level:8} {check.name}: {check.found}" for check in found.checks]
+    verdict = "failed" if found.errors else "passed"
+    lines.append(f"{verdict} with {len(found.warnings)} warning(s)")
+    return found.as_dict(), "\n".join(lines)

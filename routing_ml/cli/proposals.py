@@ -1,0 +1,52 @@
+"""Commands for planners: `predict`, `explain`."""
+
+import argparse
+import json
+
+from routing_ml.cli.shared import Result, chosen_columns, chosen_source
+from routing_ml.settings import Settings
+
+
+def predict(settings: Settings, options: argparse.Namespace) -> Result:
+    from routing_ml import pipeline
+    from routing_ml.proposals import predict
+
+    settings, source = chosen_source(settings, options.source)
+    columns = chosen_columns(settings, source, options)
+    out = options.out or (None if options.item_cd else predict.default_path(settings.home))
+    if out and not options.items and not options.item_cd:
+        facts = pipeline.propose_missing(
+            settings, source=source, columns=columns, as_of=settings.moment(None), path=out
+        )
+    else:
+        items = predict.read_items(options.items, columns) if options.items else None
+        if items is None or list(items.columns) == ["ITEM_CD"]:
+            codes = [options.item_cd] if items is None else items["ITEM_CD"].tolist()
+            data = predict.read_source(settings.source(source), columns, settings.moment(None))
+            items = predict.listed(data, codes)
+        proposals, model = pipeline.propose(settings, items, save_to=out)
+        facts = {"model": model, "items": len(items), "operations": len(proposals)}
+        if out is None:
+            facts["proposal"] = json.loads(proposals.to_json(orient="records", force_ascii=False))
+            return facts, proposals.to_string(index=False)
+        facts["out"] = str(out)
+    text = "{items} items, {operations} operations by {model}: {out}"
+    return facts, text.format_map(facts)
+
+
+def explain(settings: Settings, options: argparse.Namespace) -> Result:
+    from routing_ml.proposals import explain as explained
+    from routing_ml.proposals import predict
+    from routing_ml.registry import Registry
+
+    settings, source = chosen_source(settings, options.source)
+    columns = chosen_columns(settings, source, options)
+    predictor = predict.Predictor(Registry(settings.home / "models"))
+    if options.items:
+        items = predict.read_items(options.items, columns)
+    else:
+        data = predict.read_source(settings.source(source), columns, settings.moment(None))
+        items = predict.listed(data, [options.item_cd])
+    code = options.item_cd if options.items else str(items["ITEM_CD"].iloc[0])
+    found = explained(predictor.model, items, code)
+    return {"model": predictor.version} | found.as_dict(), found.as_text()

@@ -1,0 +1,16 @@
+"""Turns figures on the same held-out items into a decision, with its reason in words."""
+
+from typing import TYPE_CHECKING
+
+from routing_ml.lazily import handing_on
+
+if TYPE_CHECKING:
+    from routing_ml.comparison import metrics as metrics
+    from routing_ml.comparison.cases import MARGIN as MARGIN
+    from routing_ml.comparison.cases import Comparison as Comparison
+    from routing_ml.comparison.cases import Decision as Decision
+    from routing_ml.comparison.cases import PairedTest as PairedTest
+    from routing_ml.comparison.compare import COLUMNS as COLUMNS
+    from routing_ml.comparison.compare import decide as decide
+else:
+    __getattr__ = handing_on(__name__, __file__)

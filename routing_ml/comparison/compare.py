@@ -1,0 +1,227 @@
+"""Decides from the same held-out items whether a challenger replaces the model in use, and why.
+
+All figures come from `metrics.per_item` of twins, which none of the items were fitted on. A fresh
+fit of the champion's own method goes in when it is shown to be no worse than a margin: it has seen
+the newest parts and machines. Another method goes in only when it is shown to be better. The error
+rate holds over all challengers together (weighted Holm, Scandinavian Journal of Statistics 6, 1979,
+65-70), and the guards (operations, times, machines) can only stop a promotion.
+
+"No worse than a margin" could be used up again every month, a margin at a time. So a fresh fit must
+also hold its own against each `reference` that does better on these items than the champion: the
+twins of all versions that were in use during the past year. It must be shown to be no worse than
+the margin at a twelfth of the error rate, for that is tested every month, and be behind by no more
+than a third of the margin, for a year of luck must not add up.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from routing_ml.comparison import paired, verdict
+from routing_ml.comparison.cases import ALPHA, MARGIN, Comparison, Decision, PairedTest
+from routing_ml.comparison.guards import guards
+from routing_ml.errors import InputError
+
+FRESH_SHARE = 0.8
+"""Of the error rate, the share of the fresh fit: it is there each month, and needs the power; the
+other methods, which must be ahead by more to be worth a change, have the rest (and all of it once
+the fresh fit has passed)."""
+REFRESHES_A_YEAR = 12
+LISTED_ITEMS = 10
+COLUMNS = ("exact", "tp", "fp", "fn", "run_ape", "setup_ape", "resource_hits", "resource_known")
+
+
+def decide(
+    champion: pd.DataFrame | None,
+    challengers: Mapping[str, pd.DataFrame],
+    *,
+    champion_method: str | None,
+    references: Mapping[str, pd.DataFrame] | None = None,
+    margin: float = MARGIN,
+    alpha: float = ALPHA,
+) -> Decision:
+    """Choose between the champion and the challengers by `metrics.per_item` of the same items.
+
+    `champion` is the active version's twin, None when there is none yet: then the challenger with
+    the most exact matches goes in. The challenger named `champion_method` is its fresh fit.
+    `references` (version name to frame) are the twins of the other versions that were in use
+    during the past year (`Registry.references`); they bind the fresh fit only, another method
+    being shown better than the champion. Raises InputError when the frames hold different items
+    or there is no challenger.
+    """
+    if not challengers:
+        raise InputError("no candidate to compare: give at least one with --candidates")
+    everyone = {**challengers, **(references or {})}
+    if champion is not None:
+        everyone["the champion"] = champion
+    frames = _aligned(everyone)
+    count = len(next(iter(frames.values())))
+    exact = {name: _share(frames[name]["exact"]) for name in challengers}
+    if champion is None:
+        best = max(challengers, key=lambda name: (exact[name], _f1(frames[name])))
+        return Decision(best, verdict.first(best, exact, count), count, exact)
+
+    base = frames["the champion"]
+    exact = {"champion": _share(base["exact"]), **exact}
+    # One that does no better than the champion adds nothing to the test against the champion.
+    ahead = {
+        name: frames[name]
+        for name in references or {}
+        if _share(frames[name]["exact"]) > exact["champion"]
+    }
+    cases = {
+        name: _case(
+            name,
+            frames[name],
+            base,
+            ahead if name == champion_method else {},
+            margin=margin if name == champion_method else 0.0,
+            alpha=alpha,
+            fresh=name == champion_method,
+        )
+        for name in challengers
+    }
+    cases = _weighted_holm(cases, alpha)
+    passing = [c for c in cases.values() if c.passes]
+    # Of several, the most exact; at a tie the champion's own method.
+    best_case = max(passing, key=lambda c: (c.test.exact, c.fresh_fit), default=None)
+    comparisons = tuple(cases.values())
+    if best_case:
+        reason, winner = verdict.promoted(best_case, alpha), best_case.challenger
+    else:
+        reason, winner = "; ".join(verdict.kept(c, alpha) for c in comparisons), None
+        reason = f"the model in use stays: {reason}"
+    notes = _notes(base, ahead, alpha)
+    return Decision(winner, reason, count, exact, comparisons, margin, alpha, notes)
+
+
+def _case(
+    name: str,
+    mine: pd.DataFrame,
+    base: pd.DataFrame,
+    references: Mapping[str, pd.DataFrame],
+    *,
+    margin: float,
+    alpha: float,
+    fresh: bool,
+) -> Comparison:
+    return Comparison(
+        challenger=name,
+        fresh_fit=fresh,
+        test=_test("the model in use", mine, base, margin, alpha),
+        references=tuple(_test(r, mine, f, margin, alpha) for r, f in references.items()),
+        guards=guards(mine, base, alpha),
+        shown=False,
+        level=0.0,
+        reference_level=alpha / REFRESHES_A_YEAR,
+        differing_items=_differing(mine, base),
+    )
+
+
+def _test(
+    against: str, mine: pd.DataFrame, theirs: pd.DataFrame, margin: float, alpha: float
+) -> PairedTest:
+    a, b = mine["exact"].to_numpy(bool), theirs["exact"].to_numpy(bool)
+    better, worse, items = int((a & ~b).sum()), int((b & ~a).sum()), len(a)
+    low, high = paired.interval(better, worse, items, alpha)
+    return PairedTest(
+        against=against,
+        items=items,
+        exact=_share(mine["exact"]),
+        exact_against=_share(theirs["exact"]),
+        difference=(better - worse) / max(items, 1),
+        low=low,
+        high=high,
+        better=better,
+        worse=worse,
+        margin=margin,
+        p_value=paired.p_value(better, worse, items, margin),
+    )
+
+
+def _weighted_holm(cases: dict[str, Comparison], alpha: float) -> dict[str, Comparison]:
+    """Mark the cases that are shown; the chance of marking any wrongly is at most `alpha`."""
+    others = sum(not c.fresh_fit for c in cases.values())
+    weights = {True: FRESH_SHARE, False: (1 - FRESH_SHARE) / max(others, 1)}
+    left = {name: weights[c.fresh_fit] for name, c in cases.items()}
+    done = {}
+    for name in sorted(cases, key=lambda n: cases[n].p_value / left[n]):
+        # After the first that is not shown nothing leaves, and none of the rest can be.
+        level = alpha * left[name] / sum(left.values())
+        shown = cases[name].p_value <= level
+        done[name] = replace(cases[name], shown=shown, level=level)
+        if shown:
+            del left[name]
+    return {name: done[name] for name in cases}
+
+
+def _differing(mine: pd.DataFrame, base: pd.DataFrame) -> tuple[dict[str, Any], ...]:
+    """The items on which the two differ most: one right and the other wrong, by the number of
+    wrong operations, then by run time error. A champion's win counts like a challenger's."""
+    right = [f["exact"].to_numpy(bool) for f in (base, mine)]
+    wrong = [f["fp"].to_numpy(int) + f["fn"].to_numpy(int) for f in (base, mine)]
+    times = [f["run_ape"].to_numpy(float) for f in (base, mine)]
+    flips, apart = right[0] != right[1], np.abs(wrong[0] - wrong[1])
+    slower = np.nan_to_num(np.abs(times[0] - times[1]))
+    order = np.lexsort((np.arange(len(mine)), -slower, -apart, ~flips))[:LISTED_ITEMS]
+    return tuple(
+        {
+            "item": str(mine.index[i]),
+            "champion_exact": bool(right[0][i]),
+            "challenger_exact": bool(right[1][i]),
+            "champion_wrong_operations": int(wrong[0][i]),
+            "challenger_wrong_operations": int(wrong[1][i]),
+            "champion_run_time_error": _number(times[0][i]),
+            "challenger_run_time_error": _number(times[1][i]),
+        }
+        for i in order
+        if flips[i] or apart[i] or slower[i]
+    )
+
+
+def _aligned(frames: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """The frames in one order of items; InputError when they are not of the same items."""
+    first_name, first = next(iter(frames.items()))
+    done = {}
+    for name, frame in frames.items():
+        if missing := [c for c in COLUMNS if c not in frame]:
+            raise InputError(f"the figures of {name} lack {missing[0]}: score it again")
+        same = frame.index.equals(first.index)
+        if not frame.index.is_unique or not (same or set(frame.index) == set(first.index)):
+            raise InputError(
+                f"{name} and {first_name} were scored on different items: "
+                "score all of them on one holdout"
+            )
+        done[name] = frame if same else frame.reindex(first.index)
+    return done
+
+
+def _notes(
+    base: pd.DataFrame, references: Mapping[str, pd.DataFrame], alpha: float
+) -> tuple[str, ...]:
+    """What a person should know though it decides nothing: an earlier version that is ahead."""
+    notes = []
+    for name, frame in references.items():
+        test = _test(name, frame, base, 0.0, alpha)
+        if test.p_value <= alpha / len(references):
+            notes.append(
+                f"{name}, in use earlier, is shown to be better than the model in use: "
+                f"{verdict.figures(test, alpha)}"
+            )
+    return tuple(notes)
+
+
+def _share(hits: pd.Series) -> float:
+    return float(hits.mean()) if len(hits) else 0.0
+
+
+def _f1(frame: pd.DataFrame) -> float:
+    hits, misses = 2 * frame["tp"].sum(), (frame["fp"] + frame["fn"]).sum()
+    return float(hits / max(hits + misses, 1))
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,87 @@
+"""The decision of `compare` in words: what goes in or stays, with the figures that decided it."""
+
+from collections.abc import Mapping
+
+from routing_ml.comparison import paired
+from routing_ml.comparison.cases import Comparison, PairedTest
+
+
+def first(best: str, exact: Mapping[str, float], count: int) -> str:
+    """Why `best` goes in where no model is in use yet."""
+    if not count:
+        return f"no model is in use yet: {best} goes in, unmeasured, as no item was held out"
+    rest = ", ".join(f"{n} {_percent(e)}" for n, e in exact.items() if n != best)
+    rest = f" ({rest})" if rest else ""
+    return (
+        f"no model is in use yet: {best} goes in with {_percent(exact[best])} exact matches "
+        f"on {count:,} items{rest}"
+    )
+
+
+def promoted(case: Comparison, alpha: float) -> str:
+    """Why this challenger goes in."""
+    if not case.fresh_fit:
+        return (
+            f"{case.challenger} goes in, shown to be better than the model in use: "
+            f"{figures(case.test, alpha)}"
+        )
+    also = len(case.references)
+    past = f"; the same holds against {also} earlier that do better on these items" if also else ""
+    return (
+        f"{case.challenger}, fitted afresh, goes in, shown to be less than "
+        f"{_points(case.test.margin)} worse than the model in use: "
+        f"{figures(case.test, alpha)}{past}"
+    )
+
+
+def kept(case: Comparison, alpha: float) -> str:
+    """Why this challenger does not go in."""
+    name = f"{case.challenger}, fitted afresh," if case.fresh_fit else case.challenger
+    test, level = case.test, case.level
+    if test.p_value <= level and case.failed:
+        test, level = max(case.failed, key=lambda t: t.p_value), case.reference_level
+        if test.p_value <= level:
+            return (
+                f"{name} is more than a third of {_points(test.margin)} behind {test.against}, "
+                f"which was in use earlier: {figures(test, alpha)}"
+            )
+    if not test.items:
+        return f"{name} cannot be compared, as no item was held out"
+    if case.shown:
+        stops = " and ".join(
+            f"{g.name} ({_percent(g.challenger)} against {_percent(g.champion)})"
+            for g in case.guards
+            if g.stops
+        )
+        return f"{name} is stopped by its {stops}; its exact matches would do: " + figures(
+            case.test, alpha
+        )
+    claim = f"less than {_points(test.margin)} worse" if case.fresh_fit else "better"
+    words = f"{name} is not shown to be {claim} than {test.against}: {figures(test, alpha)}"
+    disagreement = (test.better + test.worse) / test.items
+    needed = paired.items_needed(disagreement, test.margin, level) if case.fresh_fit else 0
+    if test.low <= 0 <= test.high and needed > test.items:
+        words += (
+            f"; {test.items:,} items are too few to tell when two models differ on "
+            f"{_percent(disagreement)} of them: about {needed:,} are needed"
+        )
+    return words
+
+
+def figures(test: PairedTest, alpha: float) -> str:
+    """The figures of a test: rates, difference, interval at `alpha` each way, p-value."""
+    p = "< 0.001" if test.p_value < 0.001 else f"= {test.p_value:.3f}"
+    return (
+        f"{_percent(test.exact)} exact against {_percent(test.exact_against)} on "
+        f"{test.items:,} items, a difference of {100 * test.difference:+.1f} points "
+        f"({100 - 200 * alpha:g} % interval {100 * test.low:+.1f} to {100 * test.high:+.1f}, "
+        f"p {p})"
+    )
+
+
+def _percent(share: float | None) -> str:
+    return "none" if share is None else f"{100 * share:.1f} %"
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:g} point{'s' * (share != 0.01)}"

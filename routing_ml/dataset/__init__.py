@@ -1,0 +1,22 @@
+"""Turns a dataset's Parquet into clean frames, says which items are held out, and judges whether
+anything may be learned from them.
+"""
+
+from typing import TYPE_CHECKING
+
+from routing_ml.lazily import handing_on
+
+if TYPE_CHECKING:
+    from routing_ml.dataset.frames import Dataset as Dataset
+    from routing_ml.dataset.frames import data_hash as data_hash
+    from routing_ml.dataset.frames import entered as entered
+    from routing_ml.dataset.frames import load as load
+    from routing_ml.dataset.frames import newest_routings as newest_routings
+    from routing_ml.dataset.frames import read_manifest as read_manifest
+    from routing_ml.dataset.frames import split as split
+    from routing_ml.dataset.frames import without_routing as without_routing
+    from routing_ml.dataset.gates import Audit as Audit
+    from routing_ml.dataset.gates import audit as audit
+    from routing_ml.dataset.units import FACTORS as FACTORS
+else:
+    __getattr__ = handing_on(__name__, __file__)

@@ -1,0 +1,100 @@
+"""Looks for drift: the predictions recorded since last time go through the detector."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import closing
+from datetime import UTC, date, datetime
+from typing import Any
+
+from routing_ml.drift.baseline import BASELINE_FILE
+from routing_ml.drift.detector import ALPHA, WINDOW, Baseline, DriftDetector
+from routing_ml.errors import ModelError
+from routing_ml.registry import Registry, Version
+from routing_ml.settings import Settings
+from routing_ml.store import DRIFT_DAYS_OF, Detector, Store
+
+PAGE_ROWS = 50_000
+
+
+def obstacle(settings: Settings) -> str | None:
+    """Why drift cannot be watched yet, None where it can."""
+    version = Registry(settings.home / "models").active()
+    if version is None:
+        return "no model is in use yet: 'routing-ml retrain' makes one"
+    if not (version.folder / BASELINE_FILE).is_file():
+        return (
+            f"{version.name} has no drift baseline, as fewer than 15 items were held out when it "
+            "was made: drift is not watched until a retraining has more"
+        )
+    return None
+
+
+def active(settings: Settings) -> Version:
+    """The version in use, whose drift can be watched; ModelError where there is an `obstacle`."""
+    if (reason := obstacle(settings)) is not None:
+        raise ModelError(reason)
+    version = Registry(settings.home / "models").active()
+    assert version is not None
+    return version
+
+
+def look(settings: Settings, *, moment: datetime) -> dict[str, Any]:
+    """Evaluate the model in use and return the status, its `model` beside it.
+
+    `moment` is naive, in the factory's time zone: the verdict is for its day. Raises ModelError
+    where there is an `obstacle`.
+    """
+    active(settings)  # where there is none, no store is made
+    # The model in use is looked up inside: one that has been replaced must not come after.
+    with closing(Store(settings.store_url)) as store, store.transaction():
+        version = active(settings)
+        status = evaluate(store, version.name, Baseline.load(version.folder), day=moment.date())
+    return {"model": version.name} | status
+
+
+def evaluate(
+    store: Store,
+    model: str,
+    baseline: Baseline,
+    *,
+    day: date,
+    window: int = WINDOW,
+    alpha: float = ALPHA,
+) -> dict[str, Any]:
+    """Take in the scores that `model` (the one in use) gave since last time; returns the status.
+
+    `day` is the day, in the factory's time zone, that the verdict is for. Another model than last
+    time, or a reset, begins with an empty window and no drift days. All of it is one transaction:
+    any number of processes may ask, each prediction counts once.
+    """
+    with store.transaction():
+        saved = store.detector()
+        if saved is None:
+            saved = Detector(model, 1, 0, None)
+        elif saved.model != model:
+            saved = Detector(model, saved.epoch + 1, saved.last_prediction, None)
+        if saved.state is None:
+            detector = DriftDetector(baseline, window=window, alpha=alpha)
+        else:
+            detector = DriftDetector.restore(baseline, saved.state, window=window, alpha=alpha)
+        last = saved.last_prediction
+        while page := store.predictions_after(last, model=model, limit=PAGE_ROWS):
+            last = page[-1][0]
+            detector.update_many(
+                [score for _, _, score, _ in page],
+                items=[item for _, item, _, _ in page],
+                at=datetime.fromtimestamp(page[-1][3], UTC),
+            )
+        now = Detector(model, saved.epoch, last, detector.state())
+        store.save_detector(now, detector.status(), day=day)
+        return store.drift_status()
+
+
+def describe(status: Mapping[str, Any]) -> str:
+    """A status in one line, for people."""
+    return (
+        f"drift on {status['drift_days']} of {DRIFT_DAYS_OF} days, KL divergence "
+        f"{status['kl_divergence']:.2f} ({status['severity']}), p {status['p_value']:.2g}, "
+        f"mean similarity {status['buffer_mean']:.3f} over {status['buffer_size']:,} items"
+    )

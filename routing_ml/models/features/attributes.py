@@ -1,0 +1,359 @@
+"""An item master as it is -> clean columns: category codes, numbers in one unit, words, dates.
+
+Which column is what is learned from the values at fit, so that a factory with other attributes
+needs no code: texts of few values are categories, texts of many are words and numbers, a text
+column that holds numbers is a number. Missing categories are filled from columns that determine
+them, missing numbers from the dimensions written in a text.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+from routing_ml.dataset import FACTORS
+from routing_ml.models.features import text
+from routing_ml.models.features.reading import (
+    MAX_SLOTS,
+    READERS,
+    Number,
+    Source,
+    read_number,
+    unique,
+)
+from routing_ml.models.storage import Stored
+
+MISSING, UNSEEN = -1, -2
+MIN_COUNT = 5  # items a category value or word must occur in
+MAX_CATEGORY_SHARE = 0.3  # distinct values per filled row: above, a text is no category
+MAX_WORDS = 400  # per text column, the commonest
+MAX_NAMED = 8  # "DN50"-like numbers per text column
+FEW_VALUES = 50
+SAMPLE_ROWS = 20_000  # dependencies between columns are learned from no more
+PURITY = 0.98  # share of rows in which one column determines another
+MAX_MODE = 0.9  # a column that is nearly constant is determined by anything: not filled
+MAX_FILLS = 3  # determining columns kept for one category
+
+
+class Attributes(Protocol):
+    """What the columns file says about the item table."""
+
+    @property
+    def text(self) -> Sequence[str]:
+        """Columns of free text."""
+
+    @property
+    def units(self) -> Mapping[str, str]:
+        """Column -> the column that holds its unit."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """`n` items: `codes` (n, C) int32, `numbers` (n, M) float64 with NaN, `words` (n, W) uint8.
+
+    A code is MISSING (-1), UNSEEN (-2: a value the fit did not know) or an index into the values.
+    """
+
+    codes: np.ndarray
+    numbers: np.ndarray
+    words: np.ndarray
+
+    def some(self, most: int) -> Prepared:
+        """At most `most` of the items, evenly spread."""
+        return self.at(np.arange(0, len(self.codes), max(1, -(-len(self.codes) // most))))
+
+    def at(self, rows: np.ndarray | slice) -> Prepared:
+        """These items alone."""
+        return Prepared(self.codes[rows], self.numbers[rows], self.words[rows])
+
+
+@dataclass(frozen=True)
+class Category:
+    """A column of few values; `fills` are (other category, its code -> code of this or -1)."""
+
+    column: str
+    values: list[str]
+    fills: list[tuple[int, list[int]]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Words:
+    """A free-text column and the words kept of it, the commonest first."""
+
+    column: str
+    words: list[str]
+
+
+class Encoder:
+    """Learns the columns of an item table; then turns any items into a `Prepared`."""
+
+    def __init__(
+        self, categories: list[Category], numbers: list[Number], texts: list[Words]
+    ) -> None:
+        self.categories, self.numbers, self.texts = categories, numbers, texts
+        self._codes = [{value: i for i, value in enumerate(c.values)} for c in categories]
+        self._fills = [
+            [(other, np.array(table, np.int32)) for other, table in c.fills] for c in categories
+        ]
+        starts = np.cumsum([0, *(len(t.words) for t in texts)])
+        self._word_at = [
+            {word: int(start) + i for i, word in enumerate(t.words)}
+            for t, start in zip(texts, starts, strict=False)
+        ]
+        self.words = int(starts[-1])
+
+    @classmethod
+    def fit(cls, items: pd.DataFrame, attributes: Attributes) -> Encoder:
+        """Learn from `items` (ITEM_CD, INSRT_DT and attributes under any names)."""
+        categories: list[Category] = []
+        numbers: list[Number] = []
+        texts: list[Words] = []
+        for column in items.columns:
+            if column in ("ITEM_CD", "INSRT_DT"):
+                continue
+            values = items[column]
+            if values.isna().all():
+                continue
+            if pd.api.types.is_datetime64_any_dtype(values):
+                numbers.append(Number(column, column, "date"))
+            elif pd.api.types.is_numeric_dtype(values):
+                numbers.append(_number(items, column, attributes))
+            else:
+                _fit_text(items, column, attributes, categories, numbers, texts)
+        if "INSRT_DT" in items and items["INSRT_DT"].notna().any():
+            newest = float(np.nanmax(Source(items).days("INSRT_DT")))
+            numbers.append(Number("INSRT_DT", "INSRT_DT", "entered", newest=newest))
+        bare = cls(categories, numbers, texts)
+        return cls(bare._learn_fills(items), _fallbacks(bare, items), texts)
+
+    def transform(self, items: pd.DataFrame) -> Prepared:
+        """Any items, also with columns missing, added or of another type, as clean columns."""
+        source = Source(items)
+        codes = self._raw_codes(source)
+        filled = codes.copy()
+        for i, fills in enumerate(self._fills):
+            for other, table in fills:
+                empty = (filled[:, i] < 0) & (codes[:, other] >= 0)
+                if empty.any():
+                    guess = table[codes[empty, other]]
+                    filled[empty, i] = np.where(guess >= 0, guess, filled[empty, i])
+        numbers = np.full((len(items), len(self.numbers)), np.nan)
+        for i, number in enumerate(self.numbers):
+            numbers[:, i] = read_number(number, source)
+        words = np.zeros((len(items), self.words), np.uint8)
+        for written, index in zip(self.texts, self._word_at, strict=True):
+            _mark_words(source.unique(written.column), index, words)
+        return Prepared(filled, numbers, words)
+
+    def facts(self) -> dict[str, Any]:
+        """JSON-able; the inverse of `from_facts`."""
+        return {
+            "categories": [asdict(category) for category in self.categories],
+            "numbers": [asdict(number) for number in self.numbers],
+            "texts": [asdict(words) for words in self.texts],
+        }
+
+    @classmethod
+    def from_facts(cls, stored: Stored) -> Encoder:
+        """The encoder of a stored model; ModelError where an entry cannot be."""
+        categories = []
+        records = stored.records("categories", {"column": str, "values": list, "fills": list})
+        for record in records:
+            fills = []
+            for fill in record["fills"]:
+                _check_fill(stored, fill, records, len(record["values"]))
+                fills.append((fill[0], fill[1]))
+            _check_strings(stored, "categories", record["values"])
+            categories.append(Category(record["column"], record["values"], fills))
+        numbers = []
+        fields = {"name": str, "column": str, "kind": str, "slot": int, "key": str}
+        for record in stored.records(
+            "numbers", {**fields, "usual_factor": (int, float), "newest": (int, float)}
+        ):
+            if record["kind"] not in READERS or set(record) - set(Number.__dataclass_fields__):
+                stored.refuse("numbers", f"has an unknown kind or field: {record['kind']!r}")
+            fallback = record.get("fallback")
+            if fallback is not None:
+                if not (_is(fallback, list, 2) and _is(fallback[0], str) and _is(fallback[1], int)):
+                    stored.refuse("numbers", "has a fallback that is no (column, slot)")
+                fallback = (fallback[0], fallback[1])
+            if not isinstance(record.get("unit"), str | None):
+                stored.refuse("numbers", "has a unit that is no column")
+            numbers.append(Number(**{**record, "fallback": fallback}))
+        texts = []
+        for record in stored.records("texts", {"column": str, "words": list}):
+            _check_strings(stored, "texts", record["words"])
+            texts.append(Words(record["column"], record["words"]))
+        return cls(categories, numbers, texts)
+
+    def _raw_codes(self, source: Source) -> np.ndarray:
+        codes = np.empty((source.rows, len(self.categories)), np.int32)
+        for i, (category, index) in enumerate(zip(self.categories, self._codes, strict=True)):
+            values, inverse = source.unique(category.column)
+            known = np.array(
+                [index.get(value, UNSEEN) if value else MISSING for value in values], np.int32
+            )
+            codes[:, i] = known[inverse]
+        return codes
+
+    def _learn_fills(self, items: pd.DataFrame) -> list[Category]:
+        """Which categories determine which: filling them was worth 1.5 points of exact match."""
+        sample = items.iloc[:: max(1, -(-len(items) // SAMPLE_ROWS))]
+        codes = self._raw_codes(Source(sample))
+        filled = []
+        for i, category in enumerate(self.categories):
+            size = len(category.values)
+            counts = np.bincount(codes[codes[:, i] >= 0, i], minlength=1)
+            if not (codes[:, i] < 0).any() or counts.max() > MAX_MODE * counts.sum():
+                filled.append(category)
+                continue
+            options = []
+            for other, source in enumerate(self.categories):
+                both = (codes[:, i] >= 0) & (codes[:, other] >= 0)
+                if other == i or both.sum() < 20 or len(source.values) * size > 4_000_000:
+                    continue
+                flat = codes[both, other].astype(np.int64) * size + codes[both, i]
+                table = np.bincount(flat, minlength=len(source.values) * size)
+                table = table.reshape(len(source.values), size)
+                best, total = table.max(axis=1), table.sum(axis=1)
+                sure = (best >= PURITY * total) & (total >= MIN_COUNT)
+                covered = total[sure].sum()
+                if covered >= 0.2 * both.sum():
+                    guess = np.where(sure, table.argmax(axis=1), MISSING)
+                    options.append((float(covered) * best[sure].sum() / covered, other, guess))
+            options.sort(key=lambda option: (-option[0], option[1]))
+            fills = [(other, guess.tolist()) for _, other, guess in options[:MAX_FILLS]]
+            filled.append(Category(category.column, category.values, fills))
+        return filled
+
+
+def _number(items: pd.DataFrame, column: str, attributes: Attributes) -> Number:
+    unit = attributes.units.get(column)
+    unit = unit if unit in items.columns else None
+    usual = 1.0
+    if unit:
+        values, inverse = unique(items, unit)
+        counts = Counter(values[i] for i in inverse.tolist())
+        known = [FACTORS[u] for u, _ in counts.most_common() if u in FACTORS]
+        usual = known[0] if known else 1.0
+    return Number(column, column, "value", unit=unit, usual_factor=usual)
+
+
+def _fit_text(
+    items: pd.DataFrame,
+    column: str,
+    attributes: Attributes,
+    categories: list[Category],
+    numbers: list[Number],
+    texts: list[Words],
+) -> None:
+    """Decide what a text column is; it may be a category and a text at once."""
+    values, inverse = unique(items, column)
+    tally = np.bincount(inverse, minlength=len(values))
+    counts: Counter[str] = Counter()
+    for value, count in zip(values, tally.tolist(), strict=True):
+        if value:
+            counts[value] += count
+    filled = counts.total()
+    if not filled:
+        return
+    declared = column in attributes.text
+    parsed = sum(n for value, n in counts.items() if not np.isnan(text.number(value)))
+    if not declared and parsed >= 0.95 * filled and len(counts) > 12:
+        numbers.append(_number(items, column, attributes))
+        return
+    few = len(counts) <= FEW_VALUES
+    if few or (not declared and len(counts) <= MAX_CATEGORY_SHARE * filled):
+        common = [v for v, n in sorted(counts.items(), key=_by_count) if n >= MIN_COUNT]
+        if common:
+            categories.append(Category(column, common))
+    spaced = sum(n for value, n in counts.items() if " " in value)
+    if declared or (len(counts) > MAX_CATEGORY_SHARE * filled and spaced > 0.5 * filled):
+        _fit_words(column, counts, filled, numbers, texts)
+
+
+def _by_count(entry: tuple[str, int]) -> tuple[int, str]:
+    return -entry[1], entry[0]
+
+
+def _fit_words(
+    column: str, counts: Counter[str], filled: int, numbers: list[Number], texts: list[Words]
+) -> None:
+    found: Counter[str] = Counter()
+    named: Counter[str] = Counter()
+    slots = np.zeros(MAX_SLOTS, int)
+    for value, count in counts.items():
+        for word in text.words(value):
+            found[word] += count
+        for name in text.named_numbers(value):
+            named[name] += count
+        slots[: len(text.run(value))] += count
+    least = max(MIN_COUNT, filled // 2000)
+    kept = [w for w, n in sorted(found.items(), key=_by_count) if least <= n < filled]
+    texts.append(Words(column, kept[:MAX_WORDS]))
+    for slot in np.flatnonzero(slots >= max(20, filled // 100)).tolist():
+        name = f"{column} number {slot + 1}"
+        numbers.append(Number(name, column, "run", slot=slot))
+    common = [n for n, c in sorted(named.items(), key=_by_count) if c >= max(20, filled // 100)]
+    for name in common[:MAX_NAMED]:
+        numbers.append(Number(f"{column} {name}", column, "named", key=name))
+
+
+def _fallbacks(encoder: Encoder, items: pd.DataFrame) -> list[Number]:
+    """Where a number stands in a text as well, the text fills it and adds no number of its own."""
+    source = Source(items.iloc[:: max(1, -(-len(items) // SAMPLE_ROWS))])
+    slots = [n for n in encoder.numbers if n.kind == "run"]
+    used = set()
+    result = []
+    for number in encoder.numbers:
+        if number.kind == "value":
+            values = read_number(number, source)
+            for slot in slots:
+                written = source.runs(slot.column)[:, slot.slot]
+                both = ~np.isnan(values) & ~np.isnan(written)
+                near = np.abs(values[both] - written[both]) <= 0.01 * np.abs(values[both])
+                if both.sum() >= 20 and near.mean() >= 0.9:
+                    number = Number(**{**vars(number), "fallback": (slot.column, slot.slot)})
+                    used.add(slot)
+                    break
+        result.append(number)
+    return [n for n in result if n not in used]
+
+
+def _mark_words(
+    unique: tuple[list[str], np.ndarray], index: Mapping[str, int], words: np.ndarray
+) -> None:
+    values, inverse = unique
+    rows, columns = [], []
+    for i, value in enumerate(values):
+        for word in text.words(value) if value else ():
+            at = index.get(word)
+            if at is not None:
+                rows.append(i)
+                columns.append(at)
+    marks = np.zeros((len(values), words.shape[1]), np.uint8)
+    marks[rows, columns] = 1
+    words |= marks[inverse]
+
+
+def _is(value: Any, kind: type, length: int | None = None) -> bool:
+    if not isinstance(value, kind) or isinstance(value, bool):
+        return False
+    return length is None or len(value) == length  # type: ignore[arg-type]
+
+
+def _check_strings(stored: Stored, name: str, values: list) -> None:
+    if not all(isinstance(value, str) for value in values):
+        stored.refuse(name, "holds something that is no text")
+
+
+def _check_fill(stored: Stored, fill: Any, records: list[dict], size: int) -> None:
+    good = _is(fill, list, 2) and _is(fill[0], int) and 0 <= fill[0] < len(records)
+    good = good and _is(fill[1], list, len(records[fill[0]]["values"]))
+    if not good or not all(_is(code, int) and MISSING <= code < size for code in fill[1]):
+        stored.refuse("categories", "has a filling table out of range")

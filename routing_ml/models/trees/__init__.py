@@ -1,0 +1,1 @@
+"""Trees and the boosting of them, as flat arrays."""

@@ -1,0 +1,103 @@
+"""Gradient boosting of many outputs by shared trees: yes/no outputs by log loss, numbers by squared
+error, where an output may be unknown for some rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from routing_ml.models.trees.ensemble import Ensemble, Grower, Shape, Tree, leaf_sums, sketch
+
+MAX_ROWS = 30_000  # a tree is grown on no more: beyond, further rows teach it nothing
+SKETCH = 8
+MAX_STEP = 4.0  # greatest change of a log-odds by one leaf, before the rate
+SEED = 20240401
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How many `trees`, learning `rate`, their `shape`, `share` of features and rows for each."""
+
+    trees: int
+    rate: float
+    shape: Shape
+    share: float = 0.8
+
+
+def boost_flags(
+    matrix: np.ndarray, bins: np.ndarray, flags: np.ndarray, plan: Plan
+) -> tuple[np.ndarray, Ensemble]:
+    """Base log-odds (L,) and the trees that add to them, for `flags` (n, L) 0/1.
+
+    Newton steps of the log loss: the sum of residuals of a leaf over its sum of p (1 - p).
+    """
+    random = np.random.default_rng(SEED)
+    target = flags.astype(np.float32)
+    share = np.clip(target.mean(axis=0), 1e-4, 1 - 1e-4)
+    base = np.log(share / (1 - share)).astype(np.float32)
+    odds = np.tile(base, (len(matrix), 1))
+    grower = Grower(matrix, bins, plan.shape)
+    trees: list[Tree] = []
+    steps: list[np.ndarray] = []
+    for _ in range(plan.trees):
+        likely = sigmoid(odds)
+        residual = target - likely
+        rows = _sample(len(matrix), plan.share, random)
+        tree = grower.grow(sketch(residual, SKETCH, random), rows, plan.share, random)
+        leaves, nodes = tree.leaves(matrix), len(tree.feature)
+        slope = leaf_sums(leaves[rows], nodes, residual[rows])
+        curve = leaf_sums(leaves[rows], nodes, (likely * (1 - likely))[rows])
+        step = plan.rate * np.clip(slope / (curve + plan.shape.shrink), -MAX_STEP, MAX_STEP)
+        odds += step.astype(np.float32)[leaves]
+        trees.append(tree)
+        steps.append(step)
+    return base, Ensemble.of(trees, steps)
+
+
+def boost_numbers(
+    matrix: np.ndarray, bins: np.ndarray, target: np.ndarray, plan: Plan
+) -> tuple[np.ndarray, Ensemble]:
+    """Base (K,) and the trees that add to it, for `target` (n, K) with NaN where unknown."""
+    random = np.random.default_rng(SEED)
+    known = ~np.isnan(target)
+    count = np.maximum(1, known.sum(axis=0))
+    filled = np.where(known, target, 0).astype(np.float32)
+    base = (filled.sum(axis=0) / count).astype(np.float32)
+    residual = np.where(known, filled - base, 0).astype(np.float32)
+    weight = known.astype(np.float32)
+    grower = Grower(matrix, bins, plan.shape)
+    trees: list[Tree] = []
+    steps: list[np.ndarray] = []
+    for _ in range(plan.trees):
+        rows = _sample(len(matrix), plan.share, random)
+        tree = grower.grow(sketch(residual, SKETCH, random), rows, plan.share, random)
+        leaves, nodes = tree.leaves(matrix), len(tree.feature)
+        sums = leaf_sums(leaves[rows], nodes, residual[rows])
+        step = plan.rate * sums / (leaf_sums(leaves[rows], nodes, weight[rows]) + plan.shape.shrink)
+        residual -= step.astype(np.float32)[leaves] * weight
+        trees.append(tree)
+        steps.append(step)
+    return base, Ensemble.of(trees, steps)
+
+
+def feature_gains(
+    matrix: np.ndarray, bins: np.ndarray, target: np.ndarray, trees: int = 8
+) -> np.ndarray:
+    """How much each feature explains of `target` (n, K; NaN unknown): (F,), 0 for no use at all."""
+    plan = Plan(trees, 0.5, Shape(leaves=32, min_leaf=10), 1.0)
+    _, ensemble = boost_numbers(matrix, bins, target, plan)
+    inner = ensemble.feature >= 0
+    return np.bincount(
+        ensemble.feature[inner], weights=ensemble.gain[inner], minlength=matrix.shape[1]
+    )
+
+
+def sigmoid(odds: np.ndarray) -> np.ndarray:
+    """1 / (1 + exp(-odds)), without overflow."""
+    return 1 / (1 + np.exp(-np.clip(odds, -60, 60)))
+
+
+def _sample(count: int, share: float, random: np.random.Generator) -> np.ndarray:
+    some = max(1, min(MAX_ROWS, round(count * share)))
+    return np.sort(random.choice(count, some, replace=False))

@@ -1,0 +1,29 @@
+"""Turns all the rest into runs: the steps of a retraining and of the daily proposals, what is
+written down about them, and who is told.
+"""
+
+from typing import TYPE_CHECKING
+
+from routing_ml.lazily import handing_on
+
+if TYPE_CHECKING:
+    from routing_ml.pipeline import monitor as monitor
+    from routing_ml.pipeline import report as report
+    from routing_ml.pipeline.advice import advise as advise
+    from routing_ml.pipeline.proposing import propose as propose
+    from routing_ml.pipeline.proposing import propose_missing as propose_missing
+    from routing_ml.pipeline.retraining import StepError as StepError
+    from routing_ml.pipeline.retraining import retrain as retrain
+    from routing_ml.pipeline.steps import audit as audit
+    from routing_ml.pipeline.steps import compare as compare
+    from routing_ml.pipeline.steps import extract as extract
+    from routing_ml.pipeline.steps import predict as predict
+    from routing_ml.pipeline.steps import promote as promote
+    from routing_ml.pipeline.steps import prune as prune
+    from routing_ml.pipeline.steps import registry as registry
+    from routing_ml.pipeline.steps import run_folder as run_folder
+    from routing_ml.pipeline.steps import train as train
+    from routing_ml.pipeline.training import evaluate as evaluate
+    from routing_ml.pipeline.training import fit_and_register as fit_and_register
+else:
+    __getattr__ = handing_on(__name__, __file__)

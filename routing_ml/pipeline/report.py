@@ -1,0 +1,172 @@
+"""Writes down how a run ended, for machines (`outcome.json`) and for people (`report.md`), and
+tells them.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from routing_ml import files, notices
+from routing_ml.errors import InputError, ModelError
+from routing_ml.pipeline import steps as pipeline
+from routing_ml.settings import Settings
+
+FIGURES = {
+    "exact_match": "routing exactly right",
+    "operation_f1": "operations, F1",
+    "run_time_mdape": "run time error, median",
+    "setup_time_mdape": "setup time error, median",
+    "resource_accuracy": "machine right",
+    "items": "items held out",
+}
+
+
+def write(
+    settings: Settings,
+    run_id: str,
+    *,
+    data: Mapping[str, Any] | None,
+    trained: Sequence[Mapping[str, Any]],
+    decision: Mapping[str, Any] | None,
+    failed: Mapping[str, str],
+    cause: str,
+) -> dict[str, Any]:
+    """Write the outcome of a run into its folder and return it.
+
+    What a run did not come to is None or empty. `failed` maps the steps that failed to their
+    reasons; `cause` says what started the run. A registry that cannot name the model in use counts
+    as a failure.
+    """
+    folder = pipeline.run_folder(settings, run_id)
+    try:
+        active = pipeline.registry(settings).active()
+    except ModelError as error:  # the more to be told of
+        active, failed = None, {**failed, "report": str(error)}
+    promoted = bool(decision and decision["promote"] and not failed.keys() & {"promote"})
+    outcome = {
+        "run": run_id,
+        "succeeded": not failed,
+        "model": active.name if active else None,
+        "promoted": promoted,
+        "reason": _reason(decision, failed),
+        "metrics": active.manifest["metrics"] if active else None,
+        "candidates": {one["candidate"]: dict(one) for one in trained},
+        "data": dict(data) if data else None,
+        "cause": cause,
+        "failed": dict(failed),
+        "report": str(folder / "report.md"),
+    }
+    with files.told_as(InputError, f"{folder} cannot be written"):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("report.md", "outcome.json"):
+            files.remove_leftovers(folder, name)
+        files.atomic_write(folder / "report.md", _as_markdown(outcome, folder))
+        files.atomic_write(folder / "outcome.json", json.dumps(outcome, ensure_ascii=False) + "\n")
+    return outcome
+
+
+def tell(settings: Settings, outcome: Mapping[str, Any], link: str | None = None) -> bool:
+    """Tell people how a run ended, once; whether this call told them."""
+    title, text = notice(outcome, link)
+    return notices.tell(settings, f"retrain/{outcome['run']}", title, text)
+
+
+def notice(outcome: Mapping[str, Any], link: str | None = None) -> tuple[str, str]:
+    """Title and text of the message on a run."""
+    if not outcome["succeeded"]:
+        title = "Routing ML: the retraining failed"
+    elif outcome["promoted"]:
+        title = "Routing ML: a new model is in use"
+    else:
+        title = "Routing ML: the model in use stays"
+    lines = [outcome["reason"], f"In use: {outcome['model'] or 'no model yet'}"]
+    exact = (outcome["metrics"] or {}).get("exact_match")
+    if exact is not None:
+        lines.append(f"Routings exactly right on the newest items: {exact:.1%}")
+    lines += [f"Run: {outcome['run']} ({outcome['cause']})", f"Report: {outcome['report']}"]
+    return title, "\n".join([*lines, *([link] if link else [])])
+
+
+def _reason(decision: Mapping[str, Any] | None, failed: Mapping[str, str]) -> str:
+    if failed:
+        return "; ".join(f"{step}: {why}" if why else step for step, why in failed.items())
+    if decision is None:
+        return "the run ended before a decision"
+    if decision["winner"] and not decision["promote"]:
+        return (
+            f"{decision['winner']} was not put into use, as the run was told: {decision['reason']}"
+        )
+    return str(decision["reason"])
+
+
+def _as_markdown(outcome: Mapping[str, Any], folder: Path) -> str:
+    title, _ = notice(outcome)
+    lines = [f"# {title}", "", outcome["reason"], ""]
+    lines += [
+        f"- run: {outcome['run']} ({outcome['cause']})",
+        f"- in use: {outcome['model'] or 'no model yet'}",
+    ]
+    if data := outcome["data"]:
+        rows = ", ".join(f"{count:,} {role}" for role, count in data["rows"].items())
+        lines += [f"- data: {rows}, as of {data['as_of']}", f"- its hash: {data['sha256']}"]
+    if outcome["candidates"]:
+        lines += ["", *_candidates(outcome["candidates"])]
+    lines += _comparison(_read(folder / "decision.json").get("comparison", {}))
+    found = [c for c in _read(folder / "audit.json").get("checks", []) if c["level"] != "ok"]
+    if found:
+        lines += ["", "## What the audit found", ""]
+        lines += [f"- {check['name']}: {check['found']}" for check in found]
+    return "\n".join(lines) + "\n"
+
+
+def _candidates(candidates: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    lines = [_row(["on the newest items", *candidates]), "|---" * (len(candidates) + 1) + "|"]
+    for key, label in FIGURES.items():
+        lines.append(_row([label, *(_figure(c["metrics"].get(key)) for c in candidates.values())]))
+    return [*lines, _row(["version", *(c["model"] for c in candidates.values())])]
+
+
+def _comparison(decision: Mapping[str, Any]) -> list[str]:
+    """The paired tests behind a decision, and the items on which the models differ most."""
+    lines: list[str] = []
+    for case in decision.get("comparisons", ()):
+        lines += ["", f"## {case['challenger']} against the model in use", ""]
+        lines += [
+            _row(["against", "items", "exact", "theirs", "difference", "between", "p"]),
+            "|---" * 7 + "|",
+        ]
+        for test in (case["test"], *case["references"]):
+            between = f"{test['low']:+.3f} and {test['high']:+.3f}"
+            figures = [test["exact"], test["exact_against"], test["difference"]]
+            cells = [test["against"], test["items"], *figures, between, test["p_value"]]
+            lines.append(_row(map(_figure, cells)))
+        differing = case["differing_items"]
+        if differing:
+            lines += ["", "They differ most on these items:", ""]
+            lines += [
+                f"- {one['item']}: {_wrong(one, 'challenger')}, {_wrong(one, 'champion')} "
+                "by the model in use"
+                for one in differing
+            ]
+    return [*lines, *(f"\nNote: {note}" for note in decision.get("notes", ()))]
+
+
+def _wrong(item: Mapping[str, Any], who: str) -> str:
+    if item[f"{who}_exact"]:
+        return "exactly right"
+    return f"{item[f'{who}_wrong_operations']} operations wrong"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _row(cells: Iterable[object]) -> str:
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def _figure(value: object) -> str:
+    if value is None:
+        return "none"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

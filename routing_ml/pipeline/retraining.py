@@ -1,0 +1,101 @@
+"""The whole retraining in one process, without Airflow: the same steps, the same result."""
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from routing_ml.errors import ModelError, RoutingError
+from routing_ml.models import CANDIDATES
+from routing_ml.pipeline import monitor, report
+from routing_ml.pipeline import steps as pipeline
+from routing_ml.settings import DEFAULT_SOURCE, Settings
+from routing_ml.source import DEFAULT_LIMIT, Progress
+
+Say = Callable[[str], None]
+
+
+class StepError(RoutingError):
+    """A step failed; `outcome` is what was written down about the run."""
+
+    def __init__(self, message: str, outcome: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.outcome = outcome
+
+
+def retrain(
+    settings: Settings,
+    *,
+    as_of: datetime,
+    source: str = DEFAULT_SOURCE,
+    columns: Path | None = None,
+    limit: int = DEFAULT_LIMIT,
+    candidates: Sequence[str] | None = None,
+    promotion: str = "automatic",
+    say: Say = lambda line: None,
+    progress: Progress = lambda table, rows: None,
+) -> dict[str, Any]:
+    """Run every step of the retraining and return its outcome, as `outcome.json` has it.
+
+    `candidates` None means all. A candidate that cannot be fitted is left out and makes the run
+    fail at its end, after the others were compared. Raises StepError when a step failed; the
+    active model is then the one it was, unless a candidate alone failed.
+    """
+    run_id = f"command__{datetime.now(UTC):%Y-%m-%dT%H%M%S.%fZ}"
+    data = decision = None
+    trained: list[dict[str, Any]] = []
+    failed: dict[str, str] = {}
+    outcome: dict[str, Any] = {}
+    started = time.monotonic()
+    step = "extract"
+    try:
+        say(f"extract  {source} as of {as_of:%Y-%m-%d %H:%M}")
+        data = pipeline.extract(
+            settings,
+            run_id,
+            source=source,
+            columns=columns,
+            limit=limit,
+            as_of=as_of,
+            progress=progress,
+        )
+        step = "audit"
+        warnings = pipeline.audit(settings, run_id, data)["warnings"]
+        say(f"audit    passed, warnings: {warnings}")
+        step = "train"
+        for candidate in candidates or list(CANDIDATES):
+            try:
+                trained.append(pipeline.train(settings, run_id, data, candidate))
+                say(f"train    {candidate}: {trained[-1]['model']}")
+            except ModelError as error:
+                failed[f"train {candidate}"] = str(error)
+        if trained:
+            step = "compare"
+            decision = pipeline.compare(settings, run_id, data, trained, promotion=promotion)
+            say(f"compare  {decision['reason']}")
+            step = "promote"
+            if decision["promote"]:
+                pipeline.promote(settings, run_id, decision)
+            step = "prune"
+            pipeline.prune(settings)
+    except RoutingError as error:
+        failed[step] = str(error)
+    try:
+        outcome = report.write(
+            settings,
+            run_id,
+            data=data,
+            trained=trained,
+            decision=decision,
+            failed=failed,
+            cause="by command",
+        )
+        failed = dict(outcome["failed"])
+        report.tell(settings, outcome)
+        monitor.record_run(settings, outcome, seconds=time.monotonic() - started)
+    except RoutingError as error:
+        failed.setdefault("report", str(error))
+    if failed:
+        raise StepError("; ".join(f"{step}: {why}" for step, why in failed.items()), outcome)
+    return outcome

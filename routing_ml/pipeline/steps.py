@@ -1,0 +1,236 @@
+"""The retraining, step by step: the same functions serve Airflow's tasks and `routing-ml retrain`.
+
+Each step takes the settings, the run's id and references, and returns a plain dict that Airflow
+passes on as XCom: data stays in files under the run's folder, a reference names one with its hash.
+A step that is repeated after a crash gives the same result and leaves nothing behind.
+"""
+
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from routing_ml import dataset, files
+from routing_ml.dataset import audit as audit_dataset
+from routing_ml.errors import InputError, ModelError
+from routing_ml.pipeline import monitor, training
+from routing_ml.pipeline.proposing import propose_missing
+from routing_ml.registry import Registry
+from routing_ml.settings import DEFAULT_SOURCE, Settings
+from routing_ml.source import DEFAULT_LIMIT, Columns, Progress
+from routing_ml.source import extract as extract_dataset
+
+MAX_AGE_DAYS = 180
+SECONDS_PER_DAY = 86_400
+
+Reference = dict[str, Any]
+
+
+def run_folder(settings: Settings, run_id: str) -> Path:
+    """The folder of one run.
+
+    >>> run_folder(Settings.from_env({"ROUTING_ML_HOME": "/srv"}), "manual__2026-11-01T02:00").name
+    'manual__2026-11-01T02_00'
+    """
+    # Airflow allows runs to be called "..": no name may lead out of the folder, or hide in it.
+    return settings.home / "runs" / re.sub(r"^\.|[^\w.+-]", "_", run_id)
+
+
+def registry(settings: Settings) -> Registry:
+    """The model versions of these settings."""
+    return Registry(settings.home / "models")
+
+
+def extract(
+    settings: Settings,
+    run_id: str,
+    *,
+    source: str = DEFAULT_SOURCE,
+    columns: Path | None = None,
+    limit: int = DEFAULT_LIMIT,
+    as_of: datetime,
+    progress: Progress = lambda table, rows: None,
+) -> Reference:
+    """Extract a configured source into the run's folder, and show it under `datasets/` as well.
+
+    Raises InputError where the source or the folder is at fault, SettingError for a source that is
+    not configured.
+    """
+    folder = run_folder(settings, run_id)
+    files.remove_leftovers(folder, "*")
+    extracted = extract_dataset(
+        settings.source(source),
+        folder,
+        columns=Columns.load(columns or settings.columns.get(source)),
+        as_of=as_of,
+        limit=limit,
+        progress=progress,
+    )
+    path, manifest = dataset.read_manifest(extracted.path)
+    shown = settings.home / "datasets"
+    with files.told_as(InputError, f"{shown} cannot be written"):
+        shown.mkdir(parents=True, exist_ok=True)
+        with FileLock(shown / ".lock", fallback_to_soft=False):
+            files.remove_leftovers(shown, "*")
+            for name in (*(table["file"] for table in manifest["tables"].values()), path.name):
+                with files.atomic_path(shown / name) as temporary:
+                    shutil.copyfile(folder / name, temporary)
+    return {
+        "uri": _uri(settings, path),
+        "sha256": dataset.data_hash(manifest),
+        "bytes": extracted.bytes,
+        "rows": dict(extracted.rows),
+        "as_of": manifest["as_of"],
+    }
+
+
+def audit(settings: Settings, run_id: str, data: Reference) -> Reference:
+    """Audit the extract; AuditError when a gate says that nothing may be learned from it."""
+    path, _ = _open(settings, data)
+    found = audit_dataset(path, null_level=settings.null_gate)
+    written = _write(settings, run_folder(settings, run_id) / "audit.json", found.as_dict())
+    found.require()
+    return written | {"warnings": len(found.warnings)}
+
+
+def train(settings: Settings, run_id: str, data: Reference, candidate: str) -> Reference:
+    """Fit one candidate and register it, not yet active: once without the holdout (its twin, which
+    is scored and compared) and once on everything (what is used).
+    """
+    versions = registry(settings)
+    # With the data's hash: a run that is cleared after its source was corrected fits anew.
+    key = f"{run_id}/{candidate}/{data['sha256'][:16]}"
+    version = next((v for v in versions.versions() if v.manifest["key"] == key), None)
+    if version is None:
+        path, _ = _open(settings, data)
+        version = training.fit_and_register(versions, dataset.load(path), candidate, key=key)
+    return {"model": version.name, "candidate": candidate, "metrics": version.manifest["metrics"]}
+
+
+def compare(
+    settings: Settings,
+    run_id: str,
+    data: Reference,
+    trained: Sequence[Reference],
+    *,
+    promotion: str = "automatic",
+) -> Reference:
+    """Decide which model is to be in use, on the newest items, which no twin was fitted on."""
+    if not trained:
+        raise ModelError("no candidate was fitted, so that there is nothing to compare")
+    versions = registry(settings)
+    challengers = {one["candidate"]: versions.get(one["model"]) for one in trained}
+    decided = run_folder(settings, run_id) / "decision.json"
+    active = versions.active()
+    if active and active.name in {v.name for v in challengers.values()} and decided.is_file():
+        return _decision(settings, decided)
+    path, _ = _open(settings, data)
+    decision = training.decide(versions, dataset.load(path), challengers, active)
+    winner = decision.winner
+    facts = {
+        "winner": challengers[winner].name if winner else None,
+        "promote": winner is not None and promotion == "automatic",
+        "promotion": promotion,
+        "champion": active.name if active else None,
+        "reason": decision.reason,
+        "metrics": challengers[winner].manifest["metrics"] if winner else None,
+        "challengers": {name: version.name for name, version in challengers.items()},
+        "comparison": decision.as_dict(),
+    }
+    _write(settings, decided, facts)
+    return _decision(settings, decided)
+
+
+def promote(settings: Settings, run_id: str, decision: Reference) -> Reference:
+    """Put the winner into use, where the model it was compared with still is."""
+    version = registry(settings).promote(
+        decision["winner"],
+        who=f"run {run_id}",
+        why=decision["reason"],
+        instead_of=decision["champion"],
+    )
+    return {"model": version.name}
+
+
+def predict(
+    settings: Settings, run_id: str, *, source: str = DEFAULT_SOURCE, as_of: datetime
+) -> Reference:
+    """Propose a routing for every item of the source without one, into a file of the run's name;
+    the scores go into the monitoring store once a run."""
+    path = settings.home / "proposals" / f"{run_folder(settings, run_id).name}.parquet"
+    files.remove_leftovers(path.parent, path.name)
+    found = propose_missing(
+        settings,
+        source=source,
+        columns=Columns.load(settings.columns.get(source)),
+        as_of=as_of,
+        path=path,
+        batch=run_id,
+    )
+    return _reference(settings, path) | {
+        key: found[key] for key in ("model", "items", "operations")
+    }
+
+
+def prune(settings: Settings) -> Reference:
+    """Remove what is older than 180 days: model versions, run folders, proposals, and the details
+    of the monitoring store."""
+    removed = registry(settings).prune()
+    before = time.time() - MAX_AGE_DAYS * SECONDS_PER_DAY
+    runs, proposals = settings.home / "runs", settings.home / "proposals"
+    trash = runs / ".trash"
+    with files.told_as(InputError, f"{settings.home} cannot be pruned"):
+        found = [run for run in runs.glob("*") if run.is_dir() and run != trash]
+        old = [run for run in found if run.stat().st_mtime < before]
+        for run in old:
+            files.remove_folder(run, trash=trash)
+        files.empty_trash(trash)
+        written = [path for path in proposals.glob("*.*") if path.is_file()]
+        written = [path for path in written if path.stat().st_mtime < before]
+        for path in written:
+            path.unlink(missing_ok=True)
+    return {
+        "models": removed,
+        "runs": sorted(run.name for run in old),
+        "proposals": sorted(path.name for path in written),
+        "details": monitor.prune(settings),
+    }
+
+
+def _decision(settings: Settings, path: Path) -> Reference:
+    """What the next tasks need of a decision, and where all of it is."""
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    keys = ("winner", "promote", "champion", "reason", "metrics", "challengers")
+    return {key: facts[key] for key in keys} | _reference(settings, path)
+
+
+def _write(settings: Settings, path: Path, facts: dict[str, Any]) -> Reference:
+    with files.told_as(InputError, f"{path} cannot be written"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.remove_leftovers(path.parent, path.name)
+        files.atomic_write(path, json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+    return _reference(settings, path)
+
+
+def _reference(settings: Settings, path: Path) -> Reference:
+    return {"uri": _uri(settings, path), "sha256": files.sha256(path), "bytes": path.stat().st_size}
+
+
+def _uri(settings: Settings, path: Path) -> str:
+    """`path` relative to ROUTING_ML_HOME, which may lie elsewhere on another machine."""
+    return Path(os.path.relpath(path, settings.home)).as_posix()
+
+
+def _open(settings: Settings, data: Reference) -> tuple[Path, dict[str, Any]]:
+    """The manifest that a reference names, its hash and those of its files checked."""
+    path, manifest = dataset.read_manifest(settings.home / data["uri"])
+    if dataset.data_hash(manifest) != data["sha256"]:
+        raise InputError(f"{path} is not the dataset this run extracted; run 'extract' again")
+    return path, manifest

@@ -1,0 +1,11 @@
+"""Turns items and the model in use into proposals and the reasons for them."""
+
+from typing import TYPE_CHECKING
+
+from routing_ml.lazily import handing_on
+
+if TYPE_CHECKING:
+    from routing_ml.proposals import predict as predict
+    from routing_ml.proposals.explanation import explain as explain
+else:
+    __getattr__ = handing_on(__name__, __file__)

@@ -1,0 +1,375 @@
+"""Why a model proposes a routing for one item, in a planner's words and as plain data.
+
+The similar past items with what matched and what did not, the attributes that spoke for and against
+each operation, and what would change if something missing were known.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from routing_ml.errors import InputError
+from routing_ml.models import Operation, Prepared, RoutingModel, decide
+from routing_ml.proposals.reasons import (
+    EXACT,
+    changes_with,
+    compare,
+    effects_of,
+    label,
+    number_words,
+)
+
+DOUBTFUL = 0.05  # likelihood from which an operation that was left out is worth explaining
+REASONS = 4  # most attributes named for, and against, an operation
+SUPPOSED_VALUES = 8  # commonest values tried for a missing attribute
+STRENGTHS = {"log-odds": (2.0, 0.7, 0.2), "probability": (0.25, 0.1, 0.03)}
+
+
+@dataclass(frozen=True)
+class Reason:
+    """An attribute and its `effect` on an operation: positive for, negative against it."""
+
+    words: str
+    attribute: str
+    effect: float
+
+
+@dataclass(frozen=True)
+class OperationReason:
+    """An operation that was proposed, or nearly: `start` and all effects sum to its score."""
+
+    job: str
+    name: str
+    occurrence: int
+    proposed: bool
+    likelihood: float
+    usual: float
+    start: float
+    reasons: list[Reason]
+
+
+@dataclass(frozen=True)
+class Similar:
+    """A past item: what its routing has more (`only_there`) and less (`only_here`) than the
+    proposal, and which attributes match or differ."""
+
+    item: str
+    similarity: float
+    routing: list[str]
+    same_routing: bool
+    only_here: list[str]
+    only_there: list[str]
+    matches: list[str]
+    differs: list[str]
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A missing attribute: the value it was given from others, or what each value would change."""
+
+    attribute: str
+    filled: str | None
+    changes: list[str]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One item's proposal and its reasons; `method` says how effects were found, in `unit`."""
+
+    item: str
+    candidate: str
+    confidence: float
+    method: str
+    unit: str
+    proposal: list[dict[str, Any]]
+    similar: list[Similar]
+    operations: list[OperationReason]
+    missing: list[Missing]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; numbers that are none are None."""
+        return _jsonable(asdict(self))
+
+    def as_text(self) -> str:
+        """The explanation as a planner reads it."""
+        count = len(self.proposal)
+        lines = [
+            f"{self.item}: {count} operation{'s' * (count != 1)} proposed. Of 100 proposals this "
+            f"certain, about {self.confidence * 100:.0f} are right in every operation."
+        ]
+        for row in self.proposal:
+            machine = f" on {row['RES_CD']}" if row["RES_CD"] else ""
+            named = f"  {row['PROC_SEQ']:>4} {label(row['JOB_CD'], row['JOB_NM'])}{machine}"
+            times = _times_text(row)
+            lines.append(f"{named}: {times}" if times else named)
+        lines += ["", "Similar past items"]
+        for past in self.similar:
+            lines += _similar_text(past)
+        lines += ["", f"Why these operations ({self.method}, in {self.unit})"]
+        for operation in self.operations:
+            if operation.proposed:
+                lines += _operation_text(operation, self.unit)
+        left_out = [operation for operation in self.operations if not operation.proposed]
+        if left_out:
+            lines += ["", "Considered and left out"]
+            for operation in left_out:
+                lines += _operation_text(operation, self.unit)
+        lines += ["", "What is missing"]
+        lines += [line for gap in self.missing for line in _missing_text(gap)]
+        if not self.missing:
+            lines.append("  Nothing that this model uses.")
+        elif not any(gap.changes for gap in self.missing):
+            lines.append("  No likely value of these would change the operations.")
+        return "\n".join(lines)
+
+
+def explain(
+    model: RoutingModel,
+    items: pd.DataFrame,
+    code_or_row: str | Mapping[str, Any] | pd.Series,
+    *,
+    similar: int = 3,
+) -> Explanation:
+    """Explain what `model` proposes for an item: its code in `items`, or a row of attributes.
+
+    `similar` past items are described; the item itself is not among them. A code in another case
+    is found too, unless one is spelled exactly so. Raises InputError when `items` has no such code.
+    """
+    row = _row(items, code_or_row)
+    code = str(row["ITEM_CD"].iloc[0])
+    prepared = model.encoder_.transform(row)
+    likely = model.likelihoods(prepared)
+    present = decide(likely, model.operations_)
+    proposal = model.predict(row, similarity=False)
+    jobs = proposal["JOB_CD"].tolist()
+    method, start, effects = effects_of(model, prepared, likely[0])
+    return Explanation(
+        item=code,
+        candidate=model.name,
+        confidence=float(proposal["CONFIDENCE"].iloc[0]),
+        method=method,
+        unit=model.effect_unit if method == EXACT else "probability",
+        proposal=_jsonable(proposal.drop(columns=["SIMILARITY_SCORE", "REFERENCE_ITEM_CD"])),
+        similar=_similar(model, prepared, code, jobs, similar),
+        operations=_operations(model, proposal, likely[0], present[0], start, effects),
+        missing=_missing(model, prepared, row, present[0]),
+    )
+
+
+def _row(items: pd.DataFrame, code_or_row: str | Mapping[str, Any] | pd.Series) -> pd.DataFrame:
+    if isinstance(code_or_row, str):
+        code = code_or_row.strip()
+        found = items[items["ITEM_CD"] == code]
+        if found.empty:
+            found = items[items["ITEM_CD"].astype("str").str.casefold() == code.casefold()]
+        if found.empty:
+            raise InputError(
+                f"item {code_or_row!r} is not among the {len(items)} items: check the code, "
+                "or extract again if it was entered since"
+            )
+        return found.iloc[:1].reset_index(drop=True)
+    values = dict(code_or_row)
+    values.setdefault("ITEM_CD", "(new item)")
+    return pd.DataFrame([values])
+
+
+def _similar(
+    model: RoutingModel, items: Prepared, code: str, jobs: list[str], count: int
+) -> list[Similar]:
+    near, scores = model.gower_.nearest(items, count + 1)
+    found: list[Similar] = []
+    for other, score in zip(near[0].tolist(), scores[0].tolist(), strict=True):
+        if model.items_[other] == code or len(found) == count:
+            continue
+        theirs = [operation.job for operation in model.past_routing(other)]
+        matches, differs = compare(model, items, other)
+        found.append(
+            Similar(
+                item=model.items_[other],
+                similarity=score,
+                routing=theirs,
+                same_routing=theirs == jobs,
+                only_here=_surplus(jobs, theirs),
+                only_there=_surplus(theirs, jobs),
+                matches=matches,
+                differs=differs,
+            )
+        )
+    return found
+
+
+def _surplus(mine: list[str], theirs: list[str]) -> list[str]:
+    """What `mine` has more of than `theirs`, in order."""
+    rest = list(theirs)
+    return [job for job in mine if job not in rest or rest.remove(job)]  # type: ignore[func-returns-value]
+
+
+def _operations(
+    model: RoutingModel, proposal: pd.DataFrame, likely: np.ndarray, present: np.ndarray,
+    start: np.ndarray, effects: Mapping[tuple[str, str], np.ndarray],
+) -> list[OperationReason]:  # fmt: skip
+    """The proposed operations in routing order, then the doubtful ones by likelihood."""
+    at = {(o.job, o.occurrence): k for k, o in enumerate(model.operations_)}
+    occurrence = proposal.groupby("JOB_CD", sort=False).cumcount()
+    order = [at[key] for key in zip(proposal["JOB_CD"], occurrence, strict=True)]
+    doubtful = np.flatnonzero(~present & (likely >= DOUBTFUL))
+    order += doubtful[np.argsort(-likely[doubtful], kind="stable")].tolist()
+    usual = np.bincount(model.routings_[1], minlength=len(likely)) / len(model.items_)
+    found = []
+    for k in order:
+        operation: Operation = model.operations_[k]
+        reasons = [
+            Reason(words, attribute, float(effect[k]))
+            for (attribute, words), effect in effects.items()
+            if effect[k]
+        ]
+        reasons.sort(key=lambda reason: -abs(reason.effect))
+        found.append(
+            OperationReason(
+                operation.job, operation.name, operation.occurrence + 1, bool(present[k]),
+                float(likely[k]), float(usual[k]), float(start[k]), reasons,
+            )
+        )  # fmt: skip
+    return found
+
+
+def _missing(
+    model: RoutingModel, items: Prepared, row: pd.DataFrame, present: np.ndarray
+) -> list[Missing]:
+    """Attributes the model uses and the item lacks: how they were filled, or what they might do."""
+    used = {f.a for f in model.design_.features if f.kind in ("is", "missing")}
+    measured = {n for f in model.design_.features if f.edges for n in (f.a, f.b)}
+    gower, encoder, found = model.gower_, model.encoder_, []
+    for i, category in enumerate(encoder.categories):
+        if i in used and _empty(row, category.column):
+            code = int(items.codes[0, i])
+            if code >= 0:
+                found.append(Missing(category.column, category.values[code], []))
+                continue
+            common = np.bincount(gower.codes[gower.codes[:, i] >= 0, i], minlength=1)
+            values = np.argsort(-common, kind="stable")[:SUPPOSED_VALUES].tolist()
+            codes = np.repeat(items.codes, len(values), axis=0)
+            codes[:, i] = values
+            changes = changes_with(
+                model, items, present, [category.values[v] for v in values], codes=codes
+            )
+            found.append(Missing(category.column, None, changes))
+    for i, number in enumerate(encoder.numbers):
+        if i not in measured or number.kind == "entered" or not _empty(row, number.column):
+            continue
+        value = items.numbers[0, i]
+        if not np.isnan(value):
+            found.append(Missing(number.name, number_words(model, i, value), []))
+            continue
+        theirs = gower.numbers[:, i]
+        if np.isnan(theirs).all():
+            continue
+        values_ = np.unique(np.nanquantile(theirs.astype(float), [0.1, 0.3, 0.5, 0.7, 0.9]))
+        numbers = np.repeat(items.numbers, len(values_), axis=0)
+        numbers[:, i] = values_
+        words = [number_words(model, i, value) for value in values_]
+        found.append(
+            Missing(number.name, None, changes_with(model, items, present, words, numbers=numbers))
+        )
+    first = 0
+    says = [f.a for f in model.design_.features if f.kind == "says"]
+    for text in encoder.texts:
+        telling = [at for at in says if first <= at < first + len(text.words)]
+        if telling and _empty(row, text.column):
+            marks = np.repeat(items.words, len(telling), axis=0)
+            marks[np.arange(len(telling)), telling] = 1
+            words = [f"it said {text.words[at - first]}" for at in telling]
+            found.append(
+                Missing(
+                    text.column,
+                    None,
+                    changes_with(model, items, present, words, marks=marks),
+                )
+            )
+        first += len(text.words)
+    return found
+
+
+def _empty(row: pd.DataFrame, column: str) -> bool:
+    if column not in row:
+        return True
+    value = row[column].iloc[0]
+    if not pd.api.types.is_scalar(value):
+        return False  # a list, as JSON may hold
+    return bool(pd.isna(value)) or (isinstance(value, str) and not value.strip())
+
+
+def _times_text(row: Mapping[str, Any]) -> str:
+    """The times of a proposed operation that are known; empty where none is."""
+    times = []
+    if row["SETUP_TIME"] is not None:
+        times.append(f"setup {row['SETUP_TIME']:g} min")
+    if row["RUN_TIME"] is not None:
+        times.append(
+            f"run {row['RUN_TIME']:g} min "
+            f"(four of five between {row['RUN_TIME_LOW']:g} and {row['RUN_TIME_HIGH']:g})"
+        )
+    return ", ".join(times)
+
+
+def _similar_text(past: Similar) -> list[str]:
+    if past.same_routing:
+        verdict = "the same routing"
+    elif past.only_here or past.only_there:
+        parts = [f"{job} only there" for job in past.only_there]
+        parts += [f"{job} only here" for job in past.only_here]
+        verdict = ", ".join(parts)
+    else:
+        verdict = "the same operations in another order"
+    lines = [f"  {past.item} (similarity {past.similarity:.3f}): {verdict}"]
+    lines.append(f"    its routing: {' '.join(past.routing)}")
+    for title, words in (("matches", past.matches), ("differs", past.differs)):
+        if words:
+            lines.append(f"    {title}: {'; '.join(words)}")
+    return lines
+
+
+def _operation_text(operation: OperationReason, unit: str) -> list[str]:
+    again = f" (time {operation.occurrence})" if operation.occurrence > 1 else ""
+    lines = [
+        f"  {label(operation.job, operation.name)}{again}: {operation.likelihood:.0%} likely; "
+        f"{operation.usual:.0%} of past items have it"
+    ]
+    for title, sign in (("for", 1), ("against", -1)):
+        reasons = [r for r in operation.reasons if r.effect * sign >= STRENGTHS[unit][2]]
+        if reasons:
+            words = [f"{r.words} ({_strength(r.effect, unit)})" for r in reasons[:REASONS]]
+            lines.append(f"    {title}: {'; '.join(words)}")
+    return lines
+
+
+def _strength(effect: float, unit: str) -> str:
+    strong, clear, _ = STRENGTHS[unit]
+    size = abs(effect)
+    return "strong" if size >= strong else "clear" if size >= clear else "slight"
+
+
+def _missing_text(gap: Missing) -> list[str]:
+    if gap.filled is not None:
+        return [f"  {gap.attribute} is empty; taken as {gap.filled}, which other columns imply."]
+    if gap.changes:
+        return [f"  {gap.attribute} is empty; {change}" for change in gap.changes]
+    return [f"  {gap.attribute} is empty."]
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, pd.DataFrame):
+        return [_jsonable(row) for row in value.to_dict("records")]
+    if isinstance(value, dict):
+        return {str(name): _jsonable(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(entry) for entry in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value

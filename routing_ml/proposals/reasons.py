@@ -1,0 +1,168 @@
+"""What a model read of an item and what came of it: effects of attributes on operations, matches
+with a past item, and what the operations would be if an attribute had another value."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+
+import numpy as np
+import pandas as pd
+
+from routing_ml.models import MISSING, UNSEEN, Feature, Prepared, RoutingModel, combine, decide
+
+EXACT = "exact contributions along the paths of the trees"
+OCCLUSION = "occlusion: the change when one attribute is hidden"
+CLOSE = 0.98  # similarity of two numbers from which they count as a match
+
+
+def effects_of(
+    model: RoutingModel, items: Prepared, likely: np.ndarray
+) -> tuple[str, np.ndarray, dict[tuple[str, str], np.ndarray]]:
+    """How effects were found, the score to start from (L,), and (attribute, words) -> (L,)."""
+    matrix = model.design_.transform(items)
+    exact = model.contributions(matrix)
+    effects: dict[tuple[str, str], np.ndarray] = defaultdict(lambda: np.zeros(len(likely)))
+    if exact is not None:
+        start, found = exact
+        for feature, effect in zip(model.design_.features, found, strict=True):
+            if effect.any():
+                effects[describe(model, feature, items)] += effect
+        return EXACT, start, effects
+    hidden = _hide_each(model, items)
+    for (attribute, words), other in hidden:
+        effects[attribute, words] += likely - model.likelihoods(other)[0]
+    return OCCLUSION, likely - sum(effects.values(), np.zeros(len(likely))), effects
+
+
+def _hide_each(model: RoutingModel, items: Prepared) -> list[tuple[tuple[str, str], Prepared]]:
+    """The item with each known attribute hidden in turn."""
+    encoder, found = model.encoder_, []
+    for i in range(len(encoder.categories)):
+        if items.codes[0, i] != MISSING:
+            codes = items.codes.copy()
+            codes[0, i] = MISSING
+            words = describe(model, Feature("is", i, int(items.codes[0, i])), items)
+            found.append((words, Prepared(codes, items.numbers, items.words)))
+    for i in range(len(encoder.numbers)):
+        if not np.isnan(items.numbers[0, i]):
+            numbers = items.numbers.copy()
+            numbers[0, i] = np.nan
+            words = describe(model, Feature("number", i), items)
+            found.append((words, Prepared(items.codes, numbers, items.words)))
+    for i in np.flatnonzero(items.words[0]).tolist():
+        marks = items.words.copy()
+        marks[0, i] = 0
+        found.append(
+            (describe(model, Feature("says", i), items),
+             Prepared(items.codes, items.numbers, marks))
+        )  # fmt: skip
+    return found
+
+
+def describe(model: RoutingModel, feature: Feature, items: Prepared) -> tuple[str, str]:
+    """The attribute a feature reads, and what the item's value of it is, in words."""
+    encoder = model.encoder_
+    if feature.kind in ("is", "missing"):
+        column = encoder.categories[feature.a].column
+        return (
+            column,
+            f"{column} is {category_words(model, feature.a, int(items.codes[0, feature.a]))}",
+        )
+    if feature.kind == "says":
+        at = feature.a
+        for text in encoder.texts:
+            if at < len(text.words):
+                verb = "says" if items.words[0, feature.a] else "does not say"
+                return text.column, f"{text.column} {verb} {text.words[at]}"
+            at -= len(text.words)
+    value = combine(feature, items.numbers)[0]
+    one, two = encoder.numbers[feature.a].name, encoder.numbers[feature.b].name
+    sign = {"ratio": " / ", "gap": " - "}.get(feature.kind)
+    name = f"{one}{sign}{two}" if sign else one
+    return name, f"{name} is {number_words(model, feature.a if not sign else None, value)}"
+
+
+def category_words(model: RoutingModel, category: int, code: int) -> str:
+    if code == MISSING:
+        return "missing"
+    return (
+        "new to the model" if code == UNSEEN else model.encoder_.categories[category].values[code]
+    )
+
+
+def number_words(model: RoutingModel, number: int | None, value: float) -> str:
+    if math.isnan(value):
+        return "missing"
+    if number is not None and model.encoder_.numbers[number].kind in ("date", "entered"):
+        return f"{pd.Timestamp(value * 86_400, unit='s'):%Y-%m-%d}"
+    return f"{value:.4g}"
+
+
+def compare(model: RoutingModel, items: Prepared, other: int) -> tuple[list[str], list[str]]:
+    """Attributes of the similarity that match and that differ, the weightiest first."""
+    encoder, gower = model.encoder_, model.gower_
+    parts = gower.parts(items, 0, other)
+    categories, numbers = len(encoder.categories), len(encoder.numbers)
+    matches, differs = [], []
+    for i in np.argsort(-gower.weights, kind="stable").tolist():
+        if not gower.weights[i]:
+            continue
+        if i < categories:
+            name = encoder.categories[i].column
+            here = category_words(model, i, int(items.codes[0, i]))
+            there = category_words(model, i, int(gower.codes[other, i]))
+        elif i < categories + numbers:
+            at = i - categories
+            name = encoder.numbers[at].name
+            here = number_words(model, at, float(items.numbers[0, at]))
+            there = number_words(model, at, float(gower.numbers[other, at]))
+        else:
+            name = encoder.texts[i - categories - numbers].column
+            here, there = (
+                _words(model, i - categories - numbers, marks)
+                for marks in (items.words[0, gower.words], gower.marks[other])
+            )
+        if here == there == "missing":
+            continue
+        if parts[i] >= CLOSE:
+            matches.append(f"{name} {here}")
+        else:
+            differs.append(f"{name} {here} here, {there} there")
+    return matches, differs
+
+
+def _words(model: RoutingModel, text: int, marks: np.ndarray) -> str:
+    """The telling words of a text that are marked."""
+    every = [word for written in model.encoder_.texts for word in written.words]
+    own = np.flatnonzero((model.gower_.text_of == text) & (marks > 0))
+    return ", ".join(every[model.gower_.words[k]] for k in own.tolist()) or "no telling word"
+
+
+def changes_with(
+    model: RoutingModel, items: Prepared, present: np.ndarray, words: list[str],
+    *, codes: np.ndarray | None = None, numbers: np.ndarray | None = None,
+    marks: np.ndarray | None = None,
+) -> list[str]:  # fmt: skip
+    """What the operations would be if the item had each of the supposed values."""
+    count = len(words)
+    supposed = Prepared(
+        np.repeat(items.codes, count, axis=0) if codes is None else codes,
+        np.repeat(items.numbers, count, axis=0) if numbers is None else numbers,
+        np.repeat(items.words, count, axis=0) if marks is None else marks,
+    )
+    others = decide(model.likelihoods(supposed), model.operations_)
+    found = []
+    for value, other in zip(words, others, strict=True):
+        more = [model.operations_[k] for k in np.flatnonzero(other & ~present)]
+        less = [model.operations_[k] for k in np.flatnonzero(present & ~other)]
+        parts = [f"with {label(o.job, o.name)}" for o in more]
+        parts += [f"without {label(o.job, o.name)}" for o in less]
+        if parts:
+            found.append(f"if {value}: {', '.join(parts)}")
+    return found
+
+
+def label(job: str, name: str | None) -> str:
+    """A job with its name where it has one."""
+    return f"{job} {name}" if name else job

@@ -1,0 +1,18 @@
+"""Turns an ERP into a dataset: one columns file, one ODBC or Access source and one moment go in,
+typed and sorted Parquet with a manifest comes out.
+"""
+
+from typing import TYPE_CHECKING
+
+from routing_ml.lazily import handing_on
+
+if TYPE_CHECKING:
+    from routing_ml.source import typed as typed
+    from routing_ml.source.columns import Attributes as Attributes
+    from routing_ml.source.columns import Columns as Columns
+    from routing_ml.source.extraction import DEFAULT_LIMIT as DEFAULT_LIMIT
+    from routing_ml.source.extraction import Extract as Extract
+    from routing_ml.source.extraction import Progress as Progress
+    from routing_ml.source.extraction import extract as extract
+else:
+    __getattr__ = handing_on(__name__, __file__)

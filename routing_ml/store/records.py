@@ -1,0 +1,168 @@
+"""The monitoring store's tables, and counters and facts in them; `routing_ml.store` fills them."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from routing_ml.settings import redacted
+from routing_ml.store.database import Database, StoreError, StoreMissingError
+
+SCHEMA_VERSION = 1
+SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS counters (name TEXT, labels TEXT, value DOUBLE PRECISION NOT NULL,"
+    " PRIMARY KEY (name, labels))",
+    "CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL,"
+    " at DOUBLE PRECISION NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS predictions (id {id}, at DOUBLE PRECISION NOT NULL,"
+    " item_cd TEXT NOT NULL, model TEXT NOT NULL, score DOUBLE PRECISION,"
+    " confidence DOUBLE PRECISION, seconds DOUBLE PRECISION NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS predictions_at ON predictions (at)",
+    "CREATE TABLE IF NOT EXISTS detector (id INTEGER PRIMARY KEY, model TEXT NOT NULL,"
+    " epoch INTEGER NOT NULL, last_prediction BIGINT NOT NULL, state TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS verdicts (day TEXT PRIMARY KEY, at DOUBLE PRECISION NOT NULL,"
+    " model TEXT NOT NULL, epoch INTEGER NOT NULL, detected INTEGER NOT NULL,"
+    " kl DOUBLE PRECISION NOT NULL, p_value DOUBLE PRECISION NOT NULL, severity TEXT NOT NULL,"
+    " scores INTEGER NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS runs (run TEXT PRIMARY KEY, ended_at DOUBLE PRECISION NOT NULL,"
+    " succeeded INTEGER NOT NULL, outcome TEXT NOT NULL)",
+)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What one scrape needs, read in one transaction."""
+
+    counters: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def count(self, name: str, labels: str = "") -> float:
+        """A counter's value, 0 when nothing was counted yet."""
+        return self.counters.get((name, labels), 0.0)
+
+    def labelled(self, name: str) -> dict[str, float]:
+        """A counter's values by label."""
+        return {label: v for (counter, label), v in self.counters.items() if counter == name}
+
+
+class Records:
+    """An open store: transactions, counters that only add up, facts that are replaced."""
+
+    def __init__(self, url: str, *, write: bool = True) -> None:
+        """Open the store at `url`, a writer creating what is missing.
+
+        Raises SettingError for a URL of another kind, StoreError when it cannot be opened or
+        was made by a newer version of this program.
+        """
+        self.url = url
+        self.database = Database(url, write=write)
+        self._inside = False
+        try:
+            if write and not self._has_schema():
+                self._create()
+        except BaseException:
+            self.database.close()
+            raise
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Join several calls into one transaction; inside another it is a part of that one."""
+        if self._inside:
+            yield
+            return
+        with self.database.transaction():
+            self._inside = True
+            try:
+                yield
+            finally:
+                self._inside = False
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.database.close()
+
+    def shut(self) -> None:
+        """From another thread: make a call that waits for a silent PostgreSQL fail."""
+        self.database.shut()
+
+    def snapshot(self) -> Snapshot:
+        """All counters and facts at one moment; its cost does not depend on the history."""
+        with self.transaction():
+            counters = self.database.rows("SELECT name, labels, value FROM counters")
+            facts = self.database.rows("SELECT name, value FROM facts")
+        return Snapshot(
+            {(name, labels): value for name, labels, value in counters},
+            {name: json.loads(value) for name, value in facts},
+        )
+
+    def _has_schema(self) -> bool:
+        """Whether the tables are there, so that opening a store in use takes no lock."""
+        try:
+            version = self.fact("schema")
+        except StoreMissingError:
+            return False
+        if version is not None and version > SCHEMA_VERSION:
+            raise StoreError(
+                f"the monitoring store {redacted(self.url)} has schema {version}, this version "
+                f"knows {SCHEMA_VERSION}: update Routing ML or use another store"
+            )
+        return version is not None
+
+    def _create(self) -> None:
+        number = (
+            "INTEGER PRIMARY KEY AUTOINCREMENT"
+            if self.database.is_sqlite
+            else "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
+        )
+        with self.transaction():
+            for statement in SCHEMA:
+                self.database.run(statement.replace("{id}", number))
+            self.set_fact("schema", SCHEMA_VERSION)
+
+    def add(self, counts: Mapping[tuple[str, str], float]) -> None:
+        """Add to counters, by (name, label); those not there yet begin at 0."""
+        self.database.run_many(
+            "INSERT INTO counters (name, labels, value) VALUES (?, ?, ?)"
+            " ON CONFLICT (name, labels) DO UPDATE SET value = counters.value + excluded.value",
+            [(name, labels, float(value)) for (name, labels), value in sorted(counts.items())],
+        )
+
+    def set_fact(self, name: str, value: Any, at: float | None = None) -> None:
+        """Replace what is known under `name` by `value`, any JSON."""
+        self.database.run(
+            "INSERT INTO facts (name, value, at) VALUES (?, ?, ?)"
+            " ON CONFLICT (name) DO UPDATE SET value = excluded.value, at = excluded.at",
+            (name, as_json(value), time.time() if at is None else at),
+        )
+
+    def fact(self, name: str) -> Any:
+        """What is known under `name`, None when nothing is."""
+        found = self.database.rows("SELECT value FROM facts WHERE name = ?", (name,))
+        return json.loads(found[0][0]) if found else None
+
+
+def as_json(value: Any) -> str:
+    """JSON that every reader takes: numbers that are none become null, other objects text.
+
+    >>> as_json({"accuracy": float("nan"), "items": 3})
+    '{"accuracy": null, "items": 3}'
+    """
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str, allow_nan=False)
+    except ValueError:
+        return json.dumps(_without_nan(value), ensure_ascii=False, default=str)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _without_nan(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(each) for each in value]
+    return value

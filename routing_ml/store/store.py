@@ -1,0 +1,392 @@
+"""The monitoring store: what predictions, drift evaluations, audits and retrainings leave for the
+exporter to show. Totals are counters kept up to date by the writers, so reading them costs the
+same whatever the history; details have a retention.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+from routing_ml.store.records import Records, as_json
+
+LATENCY_BUCKETS_SECONDS = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
+# A proposal's confidence band begins at its figure.
+BANDS = (("high", 0.8), ("medium", 0.5), ("low", 0.0))
+DETAILS_DAYS = 180
+DRIFT_DAYS_LIMIT = 5
+DRIFT_DAYS_OF = 7
+KL_LIMIT = 1.0
+PRUNE_ROWS = 20_000
+# The exporter shows this many NULL ratios at most; a table of a thousand columns would drown it.
+NULL_RATIOS_LIMIT = 500
+
+EMPTY_DRIFT: Mapping[str, Any] = {
+    "drift_detected": False,
+    "kl_divergence": 0.0,
+    "threshold": 0.0,
+    "p_value": 1.0,
+    "severity": "normal",
+    "buffer_size": 0,
+    "buffer_mean": 0.0,
+    "buffer_std": 0.0,
+    "drift_days": 0,
+    "should_retrain": False,
+}
+
+
+@dataclass(frozen=True)
+class Detector:
+    """The drift detector as it was last saved; `state` is None right after a reset."""
+
+    model: str
+    epoch: int
+    last_prediction: int
+    state: dict[str, Any] | None
+
+
+class Store(Records):
+    """Writes to the monitoring store and reads it; one object a thread.
+
+    A batch is one transaction: after a method has returned, a killed process loses nothing of it.
+    """
+
+    def record_predictions(
+        self,
+        items: Sequence[str],
+        scores: Sequence[float],
+        confidences: Sequence[float],
+        *,
+        model: str,
+        seconds: float,
+        at: float | None = None,
+        batch: str | None = None,
+    ) -> None:
+        """Record one batch of predictions: one entry an item, not an operation.
+
+        `scores` are similarities to the nearest past item, `confidences` the proposals'; `seconds`
+        is what the whole batch took, `at` seconds since 1970 (now). Scores that are no number are
+        kept too: the drift detector counts them apart. Where `batch` names it, the last batch that
+        was recorded is not recorded again: a task may be tried twice.
+        """
+        if not len(items) == len(scores) == len(confidences):
+            raise ValueError("items, scores and confidences must be of one length")
+        if not len(items):
+            return
+        at = time.time() if at is None else at
+        each = max(float(seconds), 0.0) / len(items)
+        finite = [_finite(value) for value in confidences]
+        bands: dict[str, int] = {}
+        for confidence in finite:
+            if confidence is not None:
+                band = _band(confidence)
+                bands[band] = bands.get(band, 0) + 1
+        bucket = bisect_left(LATENCY_BUCKETS_SECONDS, each)
+        counts: dict[tuple[str, str], float] = {
+            ("predictions", ""): len(items),
+            ("prediction_batches", ""): 1,
+            ("prediction_seconds", ""): each * len(items),
+            ("prediction_bucket", str(bucket)): len(items),
+            **{("proposals", band): n for band, n in bands.items()},
+        }
+        rows = [
+            (at, str(item), model, _unless_nan(score), confidence, each)
+            for item, score, confidence in zip(items, scores, finite, strict=True)
+        ]
+        with self.transaction():
+            if batch is not None and not self.claim("batch", batch):
+                return
+            self.add(counts)
+            self.database.run_many(
+                "INSERT INTO predictions (at, item_cd, model, score, confidence, seconds)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                rows,
+            )
+            self.set_fact("last_prediction", {"at": at, "model": model}, at)
+
+    def record_prediction_failure(self) -> None:
+        """Count one batch of predictions that failed."""
+        with self.transaction():
+            self.add({("prediction_failures", ""): 1})
+
+    def record_run(
+        self,
+        run: str,
+        *,
+        succeeded: bool,
+        seconds: float,
+        ended_at: float | None = None,
+        cause: str = "schedule",
+        **outcome: Any,
+    ) -> None:
+        """Record how a retraining ended; a second call for the same `run` replaces the first.
+
+        `cause` is what started it (schedule, drift, manual); `outcome` is any JSON beside it, such
+        as model, promoted, reason. A corrected outcome moves the totals too.
+        """
+        ended_at = time.time() if ended_at is None else ended_at
+        facts = {"run": run, "succeeded": succeeded, "seconds": seconds, "ended_at": ended_at}
+        value = {**outcome, **facts, "cause": cause}
+        with self.transaction():
+            before = self.database.rows("SELECT succeeded FROM runs WHERE run = ?", (run,))
+            if before:
+                self.add({("runs", _outcome(before[0][0])): -1})
+            self.add({("runs", _outcome(succeeded)): 1})
+            self.database.run(
+                "INSERT INTO runs (run, ended_at, succeeded, outcome) VALUES (?, ?, ?, ?)"
+                " ON CONFLICT (run) DO UPDATE SET ended_at = excluded.ended_at,"
+                " succeeded = excluded.succeeded, outcome = excluded.outcome",
+                (run, ended_at, int(succeeded), as_json(value)),
+            )
+            for name, tells in (("last_run", True), ("last_success", succeeded)):
+                last = self.fact(name)
+                if tells and (last is None or last["ended_at"] <= ended_at):
+                    self.set_fact(name, value, ended_at)
+
+    def record_model(self, name: str, *, created_at: float, metrics: Mapping[str, Any]) -> None:
+        """Tell which model is in use, since when it exists, and what `evaluate` says of it.
+
+        To be called after every promotion and rollback.
+        """
+        value = {"name": name, "created_at": created_at, "metrics": dict(metrics)}
+        with self.transaction():
+            saved = self.detector()
+            if saved is not None and saved.model != name:
+                self.set_fact("drift", EMPTY_DRIFT)  # what is known is of the other model
+            self.set_fact("model", value)
+
+    def record_audit(
+        self,
+        null_ratios: Mapping[str, Mapping[str, float]],
+        *,
+        outliers: Mapping[str, int] | None = None,
+        rows: Mapping[str, int] | None = None,
+    ) -> None:
+        """Record an extract's data quality: NULL ratio by table and column, in [0, 1], numeric
+        outliers by column, rows by table. It replaces what the last audit said."""
+        flat = [
+            (table, column, float(ratio))
+            for table, columns in null_ratios.items()
+            for column, ratio in columns.items()
+        ]
+        flat.sort(key=lambda entry: -entry[2])
+        value = {
+            "null_ratios": flat[:NULL_RATIOS_LIMIT],
+            "outliers": dict(outliers or {}),
+            "rows": dict(rows or {}),
+        }
+        with self.transaction():
+            self.set_fact("audit", value)
+
+    def detector(self) -> Detector | None:
+        """The saved detector, None before the first evaluation."""
+        found = self.database.rows(
+            "SELECT model, epoch, last_prediction, state FROM detector WHERE id = 1"
+        )
+        if not found:
+            return None
+        model, epoch, last, state = found[0]
+        return Detector(model, epoch, last, json.loads(state))
+
+    def predictions_after(
+        self, last: int, *, model: str, limit: int = 50_000
+    ) -> list[tuple[int, str, float, float]]:
+        """(id, item, score, at) of that model's predictions after id `last`, oldest first, at most
+        `limit`. A missing score comes as nan."""
+        found = self.database.rows(
+            "SELECT id, item_cd, score, at FROM predictions WHERE id > ? AND model = ?"
+            " ORDER BY id LIMIT ?",
+            (last, model, limit),
+        )
+        return [(i, item, math.nan if s is None else s, at) for i, item, s, at in found]
+
+    def last_prediction(self) -> int:
+        """The highest id of any prediction, 0 when there is none."""
+        return int(self.database.rows("SELECT coalesce(max(id), 0) FROM predictions")[0][0])
+
+    def save_detector(self, detector: Detector, status: Mapping[str, Any], *, day: date) -> None:
+        """Save the detector after an evaluation, and the verdict of its day so far.
+
+        `status` is `DriftDetector.status()`. The day's last evaluation is the day's verdict.
+        """
+        at = time.time()
+        with self.transaction():
+            self._put_detector(detector)
+            verdict = (
+                day.isoformat(),
+                at,
+                detector.model,
+                detector.epoch,
+                int(status["drift_detected"]),
+                float(status["kl_divergence"]),
+                float(status["p_value"]),
+                str(status["severity"]),
+                int(status["buffer_size"]),
+            )
+            self.database.run(
+                "INSERT INTO verdicts (day, at, model, epoch, detected, kl, p_value, severity,"
+                " scores) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (day) DO UPDATE SET"
+                " at = excluded.at, model = excluded.model, epoch = excluded.epoch,"
+                " detected = excluded.detected, kl = excluded.kl, p_value = excluded.p_value,"
+                " severity = excluded.severity, scores = excluded.scores",
+                verdict,
+            )
+            days = self._drift_days(detector.epoch, day)
+            kl = float(status["kl_divergence"])
+            advised = days >= DRIFT_DAYS_LIMIT or kl > KL_LIMIT
+            before = self.drift_status().get("advised_since")
+            seen = {
+                **status,
+                "drift_days": days,
+                "should_retrain": advised,
+                "advised_since": (before or day.isoformat()) if advised else None,
+                "evaluated_at": at,
+            }
+            self.set_fact("drift", seen, at)
+            self.add({("drift_evaluations", ""): 1})
+
+    def reset_drift(self, *, why: str = "request") -> None:
+        """Begin anew: an empty window, no drift days, nothing from before counted.
+
+        The verdicts of past days stay in the summary.
+        """
+        with self.transaction():
+            old = self.detector()
+            if old is not None:
+                last = self.last_prediction()
+                self._put_detector(Detector(old.model, old.epoch + 1, last, None))
+            now = time.time()
+            self.set_fact("drift", {**EMPTY_DRIFT, "reset_at": now, "reset_because": why}, now)
+            self.add({("drift_resets", ""): 1})
+
+    def drift_status(self) -> dict[str, Any]:
+        """The last evaluation's status, with `drift_days` and `should_retrain`."""
+        return dict(self.fact("drift") or EMPTY_DRIFT)
+
+    def drift_summary(self, days: int = DRIFT_DAYS_OF, *, today: date | None = None) -> dict:
+        """The verdicts of the last `days` days, today included, as the exporter's JSON.
+
+        `events` are the drift days, newest first; means and maxima are over days evaluated, and 0
+        where there are none.
+        """
+        last = today or date.today()
+        first = last - timedelta(days=days - 1)
+        found = self.database.rows(
+            "SELECT day, at, detected, kl, p_value, severity, scores, model FROM verdicts"
+            " WHERE day >= ? AND day <= ? ORDER BY day DESC",
+            (first.isoformat(), last.isoformat()),
+        )
+        events = [
+            {
+                "day": day,
+                "evaluated_at": at,
+                "kl_divergence": kl,
+                "p_value": p,
+                "severity": severity,
+                "scores": scores,
+                "model": model,
+            }
+            for day, at, detected, kl, p, severity, scores, model in found
+            if detected
+        ]
+        kls = [row[3] for row in found]
+        return {
+            **empty_summary(days),
+            "drift_count": len(events),
+            "max_kl_divergence": max(kls, default=0.0),
+            "avg_kl_divergence": sum(kls) / len(kls) if kls else 0.0,
+            "should_retrain": bool(self.drift_status()["should_retrain"]),
+            "events": events,
+        }
+
+    def claim(self, name: str, key: str) -> bool:
+        """True the first time `key` is claimed under `name`, False while it is the last claimed:
+        a task that is tried again claims its run."""
+        with self.transaction():
+            if self.fact(f"claim_{name}") == key:
+                return False
+            self.set_fact(f"claim_{name}", key)
+            return True
+
+    def runs(self, limit: int = 50) -> list[dict[str, Any]]:
+        """The last runs recorded, newest first."""
+        found = self.database.rows(
+            "SELECT outcome FROM runs ORDER BY ended_at DESC LIMIT ?", (limit,)
+        )
+        return [json.loads(outcome) for (outcome,) in found]
+
+    def prune(self, *, older_than_days: float = DETAILS_DAYS, now: float | None = None) -> int:
+        """Forget details older than that, never totals; returns how many rows went.
+
+        In small transactions, so that no writer waits long.
+        """
+        before = (time.time() if now is None else now) - older_than_days * 86400
+        gone = 0
+        while True:
+            with self.transaction():
+                some = self.database.run(
+                    "DELETE FROM predictions WHERE id IN"
+                    " (SELECT id FROM predictions WHERE at < ? ORDER BY at LIMIT ?)",
+                    (before, PRUNE_ROWS),
+                )
+            gone += some
+            if some < PRUNE_ROWS:
+                break
+        with self.transaction():
+            gone += self.database.run("DELETE FROM verdicts WHERE at < ?", (before,))
+            gone += self.database.run("DELETE FROM runs WHERE ended_at < ?", (before,))
+        return gone
+
+    def _put_detector(self, detector: Detector) -> None:
+        self.database.run(
+            "INSERT INTO detector (id, model, epoch, last_prediction, state)"
+            " VALUES (1, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET model = excluded.model,"
+            " epoch = excluded.epoch, last_prediction = excluded.last_prediction,"
+            " state = excluded.state",
+            (detector.model, detector.epoch, detector.last_prediction, as_json(detector.state)),
+        )
+
+    def _drift_days(self, epoch: int, day: date) -> int:
+        first = day - timedelta(days=DRIFT_DAYS_OF - 1)
+        found = self.database.rows(
+            "SELECT count(*) FROM verdicts WHERE day >= ? AND day <= ? AND epoch = ?"
+            " AND detected = 1",
+            (first.isoformat(), day.isoformat(), epoch),
+        )
+        return int(found[0][0])
+
+
+def empty_summary(days: int) -> dict[str, Any]:
+    """The drift summary of a store that knows no verdict."""
+    return {
+        "period_days": days,
+        "drift_count": 0,
+        "max_kl_divergence": 0.0,
+        "avg_kl_divergence": 0.0,
+        "should_retrain": False,
+        "events": [],
+    }
+
+
+def _outcome(succeeded: Any) -> str:
+    return "success" if succeeded else "failure"
+
+
+def _band(confidence: float) -> str:
+    return next((band for band, least in BANDS if confidence >= least), BANDS[-1][0])
+
+
+def _unless_nan(value: Any) -> float | None:
+    number = float("nan") if value is None else float(value)
+    return None if math.isnan(number) else number
+
+
+def _finite(value: Any) -> float | None:
+    number = _unless_nan(value)
+    return number if number is not None and math.isfinite(number) else None

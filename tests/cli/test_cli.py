@@ -1,0 +1,287 @@
+"""The commands as a user runs them: what they print, and how they end."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from routing_ml.cli import main
+from routing_ml.errors import ModelError
+from routing_ml.registry.registry import Registry
+from routing_ml.settings import default_url
+from routing_ml.store.store import Store
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state folder with two versions, the second in use."""
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ROUTING_ML_HOME", str(home))
+        for as_of in ("2026-09-01", "2026-11-01"):
+            assert main(["retrain", "--candidates", "nearest", "--as-of", as_of]) == 0
+        newest = max(folder.name for folder in (home / "models").glob("model_*"))
+        assert main(["promote", newest]) == 0
+    return home
+
+
+@pytest.fixture
+def run(
+    trained: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Run:
+    """Runs a command on a copy of that folder: exit code, standard output, standard error."""
+    home = tmp_path / "home"
+    shutil.copytree(trained, home, symlinks=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ROUTING_ML_HOME", str(home))
+    capsys.readouterr()
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        try:
+            code = main(arguments)
+        except SystemExit as end:
+            code = int(end.code or 0)
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+def test_retrain_prints_one_json_object_with_the_outcome(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ROUTING_ML_HOME", str(tmp_path))
+    assert main(["retrain", "--candidates", "nearest", "--as-of", "2026-11-01", "--json"]) == 0
+    outcome = json.loads(capsys.readouterr().out)
+    assert outcome["promoted"] is True
+    assert outcome["model"].startswith("model_")
+    assert outcome["reason"]
+    assert 0.3 < outcome["metrics"]["exact_match"] <= 1
+    assert Path(outcome["report"]).is_file()
+
+
+def test_extract_audit_train_and_evaluate_follow_one_another(run: Run, tmp_path: Path) -> None:
+    code, out, _ = run("extract", "--out", str(tmp_path / "d"), "--as-of", "2026-11-01")
+    facts = json.loads(out)
+    assert code == 0
+    assert facts["rows"] == {"items": 2400, "routings": 19786, "results": 8340}
+    assert facts["bytes"] > 0
+    code, out, _ = run("audit", str(tmp_path / "d"))
+    assert code == 0
+    assert out.splitlines()[-1].startswith("passed with")
+    code, out, _ = run("train", str(tmp_path / "d"), "--candidate", "nearest")
+    model = json.loads(out)["model"]
+    assert code == 0
+    assert f"  {model}" in run("models")[1]
+    code, out, _ = run("evaluate", model, str(tmp_path / "d"))
+    figures = json.loads(out)
+    assert code == 0
+    assert figures["items"] == 356
+    assert {"exact_match", "operation_precision", "operation_recall", "operation_f1"} <= set(
+        figures
+    )
+    assert {"edit_similarity", "run_time_mdape", "setup_time_mdape"} <= set(figures)
+
+
+def test_evaluate_scores_a_version_only_on_items_its_twin_has_not_seen(
+    run: Run, tmp_path: Path
+) -> None:
+    run("extract", "--out", str(tmp_path / "d"), "--as-of", "2026-06-01")
+    (newest,) = [m for m in json.loads(run("models", "--json")[1])["models"] if m["active"]]
+    code, out, _ = run("evaluate", newest["model"], str(tmp_path / "d"), "--json")
+    assert code == 0
+    assert json.loads(out)["items"] < 300
+
+
+def test_rollback_returns_to_the_version_before_and_promote_to_a_named_one(run: Run) -> None:
+    older, newer = [one["model"] for one in json.loads(run("models", "--json")[1])["models"]]
+    assert f"* {newer}" in run("models")[1]
+    assert run("rollback", "--why", "it proposes nonsense")[:2] == (0, f"{older} is in use again\n")
+    assert f"* {older}" in run("models")[1]
+    assert run("promote", newer)[:2] == (0, f"{newer} is in use\n")
+    history = json.loads(run("models", "--json")[1])["history"]
+    assert [(entry["to"], entry["why"]) for entry in history[-2:]] == [
+        (older, "it proposes nonsense"),
+        (newer, "by hand"),
+    ]
+
+
+def test_predict_proposes_a_routing_for_every_item_without_one(run: Run, tmp_path: Path) -> None:
+    out_file = tmp_path / "p.csv"
+    code, out, _ = run("predict", "--out", str(out_file), "--json")
+    assert code == 0
+    assert json.loads(out)["items"] == 21
+    lines = out_file.read_text(encoding="utf-8-sig").splitlines()
+    assert lines[0] == (
+        "ITEM_CD,PROC_SEQ,JOB_CD,JOB_NM,RES_CD,SETUP_TIME,RUN_TIME,RUN_TIME_LOW,RUN_TIME_HIGH,"
+        "CONFIDENCE,SIMILARITY_SCORE,REFERENCE_ITEM_CD"
+    )
+    assert len(lines) - 1 == json.loads(out)["operations"]
+
+
+def test_predict_finds_one_item_whatever_the_case_of_its_code(run: Run) -> None:
+    code, out, _ = run("predict", "--item-cd", " 2a10010gs ", "--json")
+    assert code == 0
+    assert {row["ITEM_CD"] for row in json.loads(out)["proposal"]} == {"2A10010GS"}
+
+
+def test_predict_takes_items_of_a_file_that_the_erp_does_not_know(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "new.csv").write_text(
+        "ITEM_CD,PART_TYPE,ITEM_MATERIAL,OUTDIAMETER,OUTDIAMETER_UNIT\n"
+        "NEW-1,SEAL RING,CARBON,44.9,MM\nNEW-2,SLEEVE,316SS,2.5,INCH\n"
+    )
+    out_file = tmp_path / "p.json"
+    code, _, _ = run("predict", "--items", str(tmp_path / "new.csv"), "--out", str(out_file))
+    assert code == 0
+    assert {row["ITEM_CD"] for row in json.loads(out_file.read_text())} == {"NEW-1", "NEW-2"}
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("A,B\n1,2\n", "has no column 'ITEM_CD'"),
+        ("ITEM_CD,X\nA,1\nA,2\n", "has item 'A' twice"),
+        ("ITEM_CD,X\nA,1\n ,2\n", "row 2: the item code is empty"),
+        ("", "cannot be read as .csv"),
+    ],
+)
+def test_predict_refuses_a_file_that_holds_no_items(
+    run: Run, tmp_path: Path, text: str, complaint: str
+) -> None:
+    (tmp_path / "new.csv").write_text(text)
+    code, out, err = run("predict", "--items", str(tmp_path / "new.csv"))
+    assert (code, out) == (1, "")
+    assert complaint in err
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "complaint"),
+    [
+        (("predict", "--item-cd", "NOPE"), 1, "item 'NOPE' is not in the item table"),
+        (("promote", "model_20200101_000000"), 1, "no version model_20200101_000000"),
+        (("promote", "../etc"), 1, "is no version name"),
+        (("extract", "--out", "x", "--as-of", "soon"), 1, "as-of 'soon' is no ISO 8601"),
+        (("extract", "--out", "x", "--limit", "0"), 2, "'0' is no number of rows"),
+        (("retrain", "--candidates", "magic"), 2, "'magic' is none of"),
+        (("retrain", "--candidates", ","), 2, "no candidate"),
+        (("train", "nowhere"), 1, "nowhere is not there"),
+        (("drift",), 2, "COMMAND"),
+        (("drift", "summary", "--days", "0"), 2, "'0' is no number of days from 1 to 366"),
+        ((), 2, "COMMAND"),
+    ],
+)
+def test_a_wrong_call_is_refused_in_words(
+    run: Run, arguments: tuple[str, ...], code: int, complaint: str
+) -> None:
+    ended, out, err = run(*arguments)
+    assert (ended, out) == (code, "")
+    assert complaint in err
+
+
+def test_nothing_is_predicted_before_a_model_is_in_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ROUTING_ML_HOME", str(tmp_path))
+    assert main(["predict", "--item-cd", "2A10010GS"]) == 1
+    assert "no model is in use yet: 'routing-ml retrain' makes one" in capsys.readouterr().err
+
+
+def test_models_lists_what_could_be_promoted_when_the_active_one_is_damaged(run: Run) -> None:
+    older, newer = [one["model"] for one in json.loads(run("models", "--json")[1])["models"]]
+    home = Path(os.environ["ROUTING_ML_HOME"])
+    (home / "models" / newer / "manifest.json").write_text("{}")
+    code, out, _ = run("models")
+    assert code == 0
+    assert older in out
+    assert "! the active model cannot be used" in out
+
+
+def test_predict_takes_numeric_codes_and_moments_with_an_offset(run: Run, tmp_path: Path) -> None:
+    rows = [{"ITEM_CD": 1.0, "INSRT_DT": "2026-01-01T00:00:00+09:00", "PART_TYPE": "SLEEVE"}]
+    (tmp_path / "new.json").write_text(json.dumps(rows))
+    code, _, err = run("predict", "--items", str(tmp_path / "new.json"), "--out", "p.csv")
+    assert (code, err) == (0, "")
+    assert Path("p.csv").read_text(encoding="utf-8-sig").splitlines()[1].startswith("1,")
+
+
+def test_a_user_without_a_name_can_go_back(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nameless() -> str:
+        raise KeyError("getpwuid(): uid not found: 4711")
+
+    monkeypatch.setattr("getpass.getuser", nameless)
+    assert run("rollback")[0] == 0
+    assert json.loads(run("models", "--json")[1])["history"][-1]["who"].startswith("user ")
+
+
+def test_a_batch_that_fails_is_counted_and_its_reason_told(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(model: object, items: object, **options: object) -> None:
+        raise ModelError("these items cannot be proposed for")
+
+    monkeypatch.setattr("routing_ml.models.base.RoutingModel.predict", fails)
+    code, _, err = run("predict", "--out", "p.csv")
+    assert code == 1 and "these items cannot be proposed for" in err
+    with closing(Store(default_url(os.environ["ROUTING_ML_HOME"]))) as store:
+        assert store.snapshot().count("prediction_failures") == 1
+    assert not Path("p.csv").exists()
+
+
+def test_drift_is_evaluated_shown_and_reset(run: Run) -> None:
+    assert run("predict", "--out", "p.csv")[0] == 0
+    code, out, _ = run("drift", "evaluate", "--json")
+    status = json.loads(out)
+    assert code == 0
+    assert status["buffer_size"] == status["scores_seen"] > 10
+    assert {"drift_detected", "kl_divergence", "threshold", "should_retrain"} <= status.keys()
+    code, out, _ = run("drift", "status")
+    assert out.startswith("no drift: drift on 0 of 7 days, KL divergence ")
+    code, out, _ = run("drift", "summary", "--days", "30")
+    assert out.startswith("0 drift days of the last 30, KL divergence at most ")
+    assert json.loads(run("drift", "summary", "--json")[1])["period_days"] == 7
+    assert "begins anew" in run("drift", "reset", "--why", "a test")[1]
+    assert json.loads(run("drift", "status", "--json")[1])["buffer_size"] == 0
+    assert run("drift", "status")[1].startswith("not evaluated yet")
+    assert json.loads(run("drift", "evaluate", "--json")[1])["buffer_size"] == 0
+
+
+def test_a_source_that_cannot_be_read_is_a_batch_that_failed(run: Run, tmp_path: Path) -> None:
+    assert run("predict", "--source", str(tmp_path / "absent.accdb"))[0] == 1
+    with closing(Store(default_url(os.environ["ROUTING_ML_HOME"]))) as store:
+        assert store.snapshot().count("prediction_failures") == 1
+
+
+def test_drift_days_are_listed(run: Run) -> None:
+    registry = Registry(Path(os.environ["ROUTING_ML_HOME"]) / "models")
+    active = registry.active()
+    assert active is not None
+    with closing(Store(default_url(os.environ["ROUTING_ML_HOME"]))) as store:
+        names, scores = [f"I{k}" for k in range(200)], [0.1] * 200
+        store.record_predictions(names, scores, scores, model=active.name, seconds=1.0)
+    out = run("drift", "evaluate")[1]
+    assert out.startswith("DRIFT: drift on 1 of 7 days") and "a retraining is advised" in out
+    first, last = run("drift", "summary")[1].splitlines()
+    assert "(severe)" in first and first.endswith(active.name)
+    assert last.startswith("1 drift days of the last 7")
+
+
+def test_drift_that_was_never_recorded_is_refused_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ROUTING_ML_HOME", str(tmp_path))
+    for command in ("status", "summary"):
+        assert main(["drift", command]) == 1
+        assert "the first retraining or prediction creates it" in capsys.readouterr().err
+    assert main(["drift", "evaluate"]) == 1
+    assert "no model is in use yet" in capsys.readouterr().err
+    assert not (tmp_path / "store.db").exists()

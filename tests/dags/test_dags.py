@@ -1,0 +1,463 @@
+"""The DAGs as Airflow reads and runs them, in this process, on the sample."""
+
+import copy
+import json
+import shutil
+import subprocess
+import sys
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from zoneinfo import ZoneInfo
+
+import pandas as pd
+import pytest
+from slack_fixtures import FakeSlack
+
+from routing_ml.errors import ModelError
+from routing_ml.pipeline import steps as pipeline
+from routing_ml.registry.registry import Registry
+from routing_ml.settings import Settings, default_url
+from routing_ml.store.store import Store
+
+DAGS = Path(__file__).parents[2] / "dags"
+SEOUL = ZoneInfo("Asia/Seoul")
+# All of them each time: in one process, a parameter keeps the value of the run before.
+QUICK = {
+    "source": "default",
+    "limit": 1500,
+    "as_of": "2026-11-01",
+    "candidates": ["nearest"],
+    "promotion": "automatic",
+}
+
+
+@pytest.fixture(scope="module")
+def dag_bag():
+    from airflow.dag_processing.dagbag import DagBag
+    from airflow.utils.db import initdb
+
+    initdb()
+    sys.path.insert(0, str(DAGS))
+    yield DagBag(DAGS)
+    sys.path.remove(str(DAGS))
+
+
+@pytest.fixture
+def dag(dag_bag):
+    dag = dag_bag.dags["routing_ml_retrain"]
+    before = [(task, task.retry_delay, task.retry_exponential_backoff) for task in dag.tasks]
+    for task in dag.tasks:
+        task.retry_delay, task.retry_exponential_backoff = timedelta(0), 0
+    yield dag
+    for task, delay, backoff in before:
+        task.retry_delay, task.retry_exponential_backoff = delay, backoff
+
+
+def states_of(dag, **changes):
+    """The states of the tasks of a run of `dag`, and the run."""
+    run = dag.test(run_conf=changes)
+    return {task.task_id: str(task.state) for task in run.get_task_instances()}, run
+
+
+class Run:
+    """A run that has ended: its state, its tasks' states and tries, its outcome, its XComs."""
+
+    def __init__(self, dag, home, **changes):
+        from airflow.models.xcom import XComModel
+        from airflow.utils.session import create_session
+
+        run = dag.test(run_conf=QUICK | changes)
+        self.id, self.state = run.run_id, str(run.state)
+        tasks = run.get_task_instances()
+        names = {t: t.task_id + (f" {t.map_index}" if t.map_index >= 0 else "") for t in tasks}
+        self.states = {name: str(t.state) for t, name in names.items()}
+        self.tries = {name: t.try_number for t, name in names.items()}
+        self.labels = [t.rendered_map_index for t in tasks if t.map_index >= 0]
+        (folder,) = (home / "runs").glob(f"*{self.id[-18:-6].replace(':', '_')}*")
+        self.outcome = json.loads((folder / "outcome.json").read_text())
+        with create_session() as session:
+            rows = session.query(XComModel).filter(XComModel.run_id == self.id).all()
+            self.xcoms = {(row.task_id, row.key): row.value for row in rows}
+
+
+@pytest.fixture(scope="module")
+def first(dag_bag, tmp_path_factory):
+    """A first run that succeeds, with nobody to tell; several tests look at it."""
+    home = tmp_path_factory.mktemp("first")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ROUTING_ML_HOME", str(home))
+        return home, Run(dag_bag.dags["routing_ml_retrain"], home)
+
+
+def test_every_dag_is_read_without_an_error_or_a_warning(dag_bag):
+    assert dag_bag.import_errors == {}
+    assert dag_bag.captured_warnings == {}
+    assert set(dag_bag.dags) == {
+        "routing_ml_retrain",
+        "routing_ml_predict",
+        "routing_ml_drift_watch",
+    }
+
+
+@pytest.mark.parametrize(
+    "name", ["routing_ml_retrain", "routing_ml_predict", "routing_ml_drift_watch"]
+)
+def test_reading_a_dag_imports_nothing_slow(name):
+    code = (
+        f"import sys; sys.path.insert(0, {str(DAGS)!r}); import {name};"
+        "print([m for m in ('pandas', 'sklearn', 'scipy', 'pyodbc') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_it_runs_on_the_first_of_the_month_and_on_the_drift_asset(dag):
+    from airflow.sdk import AssetOrTimeSchedule
+
+    assert isinstance(dag.timetable, AssetOrTimeSchedule)
+    assert dag.timetable.timetable.expression == "0 2 1 * *"
+    assert str(dag.timetable.timetable.timezone) == "Asia/Seoul"
+    (asset,) = dag.timetable.asset_condition.objects
+    assert (asset.name, asset.uri) == ("routing_ml_drift", "x-routing-ml://drift")
+
+
+@pytest.mark.parametrize(
+    ("name", "schedule"),
+    [("routing_ml_predict", "0 3 * * *"), ("routing_ml_drift_watch", "10 * * * *")],
+)
+def test_it_proposes_daily_and_watches_hourly_in_the_factorys_time(dag_bag, name, schedule):
+    timetable = dag_bag.dags[name].timetable
+    assert (timetable.expression, str(timetable.timezone)) == (schedule, "Asia/Seoul")
+
+
+@pytest.mark.parametrize(
+    ("name", "limit"),
+    [
+        ("routing_ml_retrain", timedelta(hours=6)),
+        ("routing_ml_predict", timedelta(hours=3)),
+        ("routing_ml_drift_watch", timedelta(minutes=50)),
+    ],
+)
+def test_it_catches_nothing_up_and_runs_once_at_a_time_within_a_time(dag_bag, name, limit):
+    dag = dag_bag.dags[name]
+    assert (dag.catchup, dag.start_date, dag.max_active_runs) == (False, None, 1)
+    assert dag.dagrun_timeout == limit
+    for task in dag.tasks:
+        assert task.execution_timeout == timedelta(hours=1), task.task_id
+
+
+def test_every_task_is_tried_again_with_growing_delays(dag_bag):
+    for task in [task for dag in dag_bag.dags.values() for task in dag.tasks]:
+        assert task.retries >= 2, task.task_id
+        assert task.retry_delay == timedelta(seconds=10)
+        assert task.retry_exponential_backoff == 2.0
+        assert task.max_retry_delay == timedelta(minutes=10)
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("routing_ml_retrain", "# Monthly retraining"),
+        ("routing_ml_predict", "# Daily proposals"),
+        ("routing_ml_drift_watch", "# Drift watch"),
+    ],
+)
+def test_the_page_of_a_dag_and_of_each_task_says_what_it_does(dag_bag, name, title):
+    dag = dag_bag.dags[name]
+    assert dag.doc_md.startswith(title)
+    assert all(name in dag.doc_md for name in dag.params)
+    docs = {
+        task.task_id: getattr(task, "doc_md", None) or task.python_callable.__doc__
+        for task in dag.tasks
+    }
+    assert all(docs.values())
+
+
+def test_the_tasks_form_the_pipeline_of_the_picture(dag):
+    downstream = {task.task_id: sorted(task.downstream_task_ids) for task in dag.tasks}
+    assert downstream == {
+        "extract": ["audit", "train"],
+        "audit": ["train"],
+        "candidates": ["train"],
+        "train": ["compare"],
+        "compare": ["keep", "promote"],
+        "promote": ["prune"],
+        "keep": ["prune"],
+        "prune": ["report"],
+        "report": [],
+    }
+
+
+def test_the_form_offers_the_configured_sources_and_candidates(dag):
+    schemas = {name: dag.params.get_param(name).schema for name in dag.params}
+    assert schemas["source"]["enum"] == ["default"]
+    assert {"nearest"} <= set(schemas["candidates"]["items"]["enum"])
+    assert dag.params["candidates"] == schemas["candidates"]["items"]["enum"]
+    assert schemas["promotion"]["enum"] == ["automatic", "never"]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"source": "DRIVER={MDBTools};DBQ=/etc/passwd"},
+        {"source": "/etc/passwd"},
+        {"source": "plant9"},
+        {"candidates": ["oracle"]},
+        {"candidates": []},
+        {"candidates": ["nearest", "nearest"]},
+        {"candidates": "nearest"},
+        {"limit": 0},
+        {"limit": "many"},
+        {"promotion": "always"},
+        {"as_of": 20261101},
+    ],
+)
+def test_a_parameter_that_cannot_be_is_refused(dag, given):
+    from airflow.sdk.exceptions import ParamValidationError
+
+    params = copy.deepcopy(dag.params)
+    params.validate()
+    with pytest.raises(ParamValidationError):
+        params.update(given)
+        params.validate()
+
+
+def test_a_first_run_succeeds_and_puts_its_model_into_use(first):
+    home, run = first
+    assert run.state == "success"
+    assert {name for name, state in run.states.items() if state != "success"} == {"keep"}
+    assert (run.states["keep"], max(run.tries.values())) == ("skipped", 1)
+    active = Registry(home / "models").active()
+    assert (run.outcome["model"], run.outcome["promoted"]) == (active.name, True)
+    assert run.outcome["succeeded"]
+    assert run.outcome["cause"] == "triggered by dag_test"
+    assert active.manifest["as_of"] == "2026-11-01T00:00:00"
+
+
+def test_a_mapped_task_bears_the_name_of_its_candidate(first):
+    assert first[1].labels == ["nearest"]
+
+
+def test_only_small_references_pass_between_tasks(first):
+    home, run = first
+    assert ("compare", "decision") in run.xcoms
+    for key, value in run.xcoms.items():
+        assert len(value if isinstance(value, str) else json.dumps(value)) < 4_000, key
+    data = run.xcoms["extract", "return_value"]
+    data = json.loads(data) if isinstance(data, str) else data
+    assert {"uri", "sha256", "bytes", "rows"} <= data.keys()
+    assert (home / data["uri"]).is_file()
+
+
+def test_a_run_told_never_to_promote_keeps_what_is_in_use(dag, first, monkeypatch):
+    home, before = first
+    monkeypatch.setenv("ROUTING_ML_HOME", str(home))
+    monkeypatch.setattr("routing_ml.comparison.compare.decide", chosen)
+    with FakeSlack() as slack:
+        monkeypatch.setenv("SLACK_WEBHOOK_URL", slack.url)
+        run = Run(dag, home, promotion="never")
+    states = (run.state, run.states["promote"], run.states["keep"])
+    assert states == ("success", "skipped", "success")
+    assert (run.outcome["model"], run.outcome["promoted"]) == (before.outcome["model"], False)
+    assert "was not put into use, as the run was told" in run.outcome["reason"]
+    assert [m["text"] for m in slack.messages] == ["Routing ML: the model in use stays"]
+
+
+def chosen(champion, challengers, **given):
+    from routing_ml.comparison.compare import Decision
+
+    return Decision(next(iter(challengers)), "it is better", 1, {})
+
+
+def test_a_source_that_cannot_be_read_ends_red_with_its_reason_told_once(
+    dag, home, tmp_path, monkeypatch
+):
+    bad = tmp_path / "erp.accdb"
+    bad.write_bytes(b"no database")
+    monkeypatch.setenv("ROUTING_ML_SOURCE", str(bad))
+    with FakeSlack(500) as slack:
+        monkeypatch.setenv("SLACK_WEBHOOK_URL", slack.url)
+        run = Run(dag, home)
+    assert (run.state, run.states["extract"], run.states["report"]) == ("failed",) * 3
+    assert (run.tries["extract"], run.tries["report"]) == (3, 1)
+    assert run.states["audit"] == run.states["train"] == run.states["prune"] == "upstream_failed"
+    assert not run.outcome["succeeded"]
+    assert run.outcome["model"] is None
+    assert list(run.outcome["failed"]) == ["extract"]
+    assert run.outcome["reason"].startswith("extract: ")
+    assert str(bad) in run.outcome["reason"]
+    assert len(slack.messages) == 1
+    assert run.outcome["reason"] in slack.texts()[0]
+
+
+def test_data_that_fail_the_audit_are_not_tried_again(dag, home):
+    run = Run(dag, home, limit=1000)
+    assert (run.state, run.states["audit"], run.tries["audit"]) == ("failed", "failed", 1)
+    assert "at least 1,000 are needed" in run.outcome["reason"]
+    assert run.outcome["data"]["rows"]["routings"] < 1000
+    assert not list((home / "models").glob("model_*"))
+
+
+def test_a_candidate_that_fails_leaves_the_others_to_be_compared_and_the_run_red(
+    dag, home, monkeypatch
+):
+    from routing_ml import models
+
+    fit = models.fit
+
+    def fails(name, *given, **options):
+        if name == "boosted":
+            raise ModelError("boosted cannot be fitted on this")
+        return fit(name, *given, **options)
+
+    monkeypatch.setattr(models, "fit", fails)
+    run = Run(dag, home, candidates=["boosted", "nearest"])
+    assert run.state == "failed"
+    assert (run.states["train 0"], run.states["train 1"]) == ("failed", "success")
+    assert (run.states["compare"], run.states["promote"]) == ("success", "success")
+    assert run.outcome["promoted"]
+    assert list(run.outcome["candidates"]) == ["nearest"]
+    assert run.outcome["failed"] == {"train boosted": "boosted cannot be fitted on this"}
+    assert run.outcome["reason"] == "train boosted: boosted cannot be fitted on this"
+
+
+@pytest.mark.parametrize(
+    ("as_of", "interval_end", "expected"),
+    [
+        (None, datetime(2026, 10, 31, 17, tzinfo=UTC), "2026-11-01T02:00:00"),  # on schedule
+        (None, None, "2026-11-05T18:04:00"),  # by hand or by drift
+        ("", None, "2026-11-05T18:04:00"),  # what an emptied field of the form sends
+        ("2026-09-01", datetime(2026, 10, 31, 17, tzinfo=UTC), "2026-09-01T00:00:00"),
+        ("2026-09-01T00:00:00Z", None, "2026-09-01T09:00:00"),
+    ],
+)
+def test_a_run_reads_the_data_of_the_moment_it_is_for(dag_bag, as_of, interval_end, expected):
+    import runs
+
+    from routing_ml.settings import Settings
+
+    run = SimpleNamespace(
+        data_interval_end=interval_end, run_after=datetime(2026, 11, 5, 9, 4, tzinfo=UTC)
+    )
+    moment = runs.moment({"params": {"as_of": as_of}, "dag_run": run})
+    assert Settings.from_env().moment(moment).isoformat() == expected
+
+
+def test_the_scheduled_run_of_a_month_is_for_its_first_at_two_in_the_night(dag):
+    from airflow.serialization.encoders import coerce_to_core_timetable
+    from airflow.timetables.base import TimeRestriction
+
+    due = coerce_to_core_timetable(dag.timetable).next_dagrun_info(
+        last_automated_data_interval=None,
+        restriction=TimeRestriction(datetime(2026, 10, 15, tzinfo=UTC), None, True),
+    )
+    assert due.data_interval.end.astimezone(SEOUL).isoformat() == "2026-11-01T02:00:00+09:00"
+
+
+# Proposals and the drift watch
+
+
+@pytest.fixture
+def in_use(first, tmp_path, monkeypatch):
+    """A home of its own with a model in use."""
+    home = tmp_path / "in_use"
+    shutil.copytree(first[0], home, symlinks=True)
+    monkeypatch.setenv("ROUTING_ML_HOME", str(home))
+    return home
+
+
+@pytest.fixture
+def watching(dag_bag):
+    return dag_bag.dags["routing_ml_drift_watch"]
+
+
+def store(home):
+    return closing(Store(default_url(home)))
+
+
+def drifting(home):
+    """Predictions unlike any before."""
+    with store(home) as opened:
+        model = Registry(home / "models").active().name
+        names, scores = [f"I{k}" for k in range(200)], [0.1] * 200
+        opened.record_predictions(names, scores, scores, model=model, seconds=1)
+
+
+def announced():
+    from airflow.models.asset import AssetEvent
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        return [event.extra for event in session.query(AssetEvent).order_by(AssetEvent.id)]
+
+
+def test_every_item_without_a_routing_is_proposed_one_and_recorded_once(dag_bag, in_use):
+    dag = dag_bag.dags["routing_ml_predict"]
+    states, run = states_of(dag, source="default", as_of="2026-11-20")
+    assert states == {"predict": "success"}
+    (file,) = (in_use / "proposals").glob("*.parquet")
+    assert run.run_id[-18:-6].replace(":", "_") in file.name
+    items = pd.read_parquet(file).drop_duplicates("ITEM_CD")
+    assert len(items) > 10
+    with store(in_use) as opened:
+        assert opened.snapshot().count("predictions") == len(items)
+    left = file.with_name(f".{file.name}.deadbeef.tmp")
+    left.touch()
+    pipeline.predict(
+        Settings.from_env(), run.run_id, source="default", as_of=datetime(2026, 11, 20)
+    )
+    with store(in_use) as opened:
+        assert opened.snapshot().count("predictions") == len(items)
+    assert not left.exists()
+
+
+def test_before_the_first_model_nothing_is_proposed_or_watched(dag_bag, home):
+    assert states_of(dag_bag.dags["routing_ml_predict"])[0] == {"predict": "skipped"}
+    states, _ = states_of(dag_bag.dags["routing_ml_drift_watch"])
+    assert states == {"evaluate": "skipped", "announce": "skipped"}
+
+
+def test_a_quiet_hour_leaves_a_verdict_and_announces_nothing(watching, in_use):
+    before = announced()
+    states, run = states_of(watching)
+    assert (states, str(run.state)) == ({"evaluate": "success", "announce": "skipped"}, "success")
+    assert announced() == before
+    with store(in_use) as opened:
+        assert opened.drift_status()["drift_days"] == 0
+
+
+def test_drift_is_announced_once_a_day_with_its_reason(watching, in_use, monkeypatch):
+    monkeypatch.setattr("routing_ml.pipeline.advice._routed_since", lambda *given: 73)
+    drifting(in_use)
+    before = announced()
+    assert states_of(watching)[0] == {"evaluate": "success", "announce": "success"}
+    (event,) = announced()[len(before) :]
+    assert event["model"] == Registry(in_use / "models").active().name
+    assert event["reason"].startswith("drift on 1 of 7 days, KL divergence ")
+    assert "73 items were routed since 2026-11-01" in event["reason"]
+    assert states_of(watching)[0] == {"evaluate": "success", "announce": "skipped"}
+    assert len(announced()) == len(before) + 1
+
+
+def test_drift_with_nothing_new_to_learn_is_told_instead(watching, in_use, monkeypatch):
+    drifting(in_use)
+    before = announced()
+    monkeypatch.setattr("routing_ml.pipeline.advice._routed_since", lambda *given: 3)
+    with FakeSlack() as slack:
+        monkeypatch.setenv("SLACK_WEBHOOK_URL", slack.url)
+        assert states_of(watching)[0]["announce"] == "skipped"
+    assert [message["text"] for message in slack.messages] == [
+        "Routing ML: drift, and too little to learn"
+    ]
+    assert announced() == before
+
+
+def test_the_report_of_a_run_that_drift_started_says_so(dag_bag):
+    import runs
+
+    event = SimpleNamespace(extra={"reason": "drift on 5 of 7 days"})
+    run = SimpleNamespace(run_type="asset_triggered")
+    context = {"dag_run": run, "triggering_asset_events": {"routing_ml_drift": [event]}}
+    assert runs.cause(context) == "by drift: drift on 5 of 7 days"

@@ -1,0 +1,174 @@
+import json
+
+import pytest
+from slack_fixtures import FakeSlack
+
+from routing_ml.errors import InputError
+from routing_ml.pipeline import report
+from routing_ml.pipeline import steps as pipeline
+from routing_ml.settings import Settings
+
+METRICS = {
+    "exact_match": 0.5,
+    "operation_f1": 0.9123,
+    "run_time_mdape": 0.1,
+    "setup_time_mdape": None,
+    "resource_accuracy": 0.75,
+    "items": 356,
+}
+DATA = {
+    "uri": "runs/r/x.json",
+    "sha256": "5f" * 32,
+    "bytes": 10,
+    "rows": {"items": 2400, "routings": 19786},
+    "as_of": "2026-11-01T02:00:00",
+}
+
+
+@pytest.fixture
+def given(tmp_path):
+    return Settings.from_env({"ROUTING_ML_HOME": str(tmp_path)})
+
+
+def register(given):
+    def write(folder):
+        (folder / "model.json").write_text("{}")
+
+    facts = {"candidate": "nearest", "metrics": METRICS, "as_of": DATA["as_of"]}
+    return pipeline.registry(given).register(write, key="k", facts=facts)
+
+
+def write(given, run="manual__1", **changes):
+    facts = {"data": None, "trained": [], "decision": None, "failed": {}, "cause": "by hand"}
+    return report.write(given, run, **facts | changes)
+
+
+def decided(version, *, promote=True, reason="it is better"):
+    return {"winner": version and version.name, "promote": promote, "reason": reason}
+
+
+def trained(version):
+    return [{"candidate": "nearest", "model": version.name, "metrics": METRICS}]
+
+
+def test_the_outcome_of_a_promotion(given):
+    version = register(given)
+    pipeline.registry(given).promote(version.name, who="t", why="t")
+    outcome = write(given, data=DATA, trained=trained(version), decision=decided(version))
+    assert outcome["succeeded"] and outcome["promoted"]
+    assert (outcome["model"], outcome["metrics"]) == (version.name, METRICS)
+    assert outcome["reason"] == "it is better"
+    folder = given.home / "runs" / "manual__1"
+    assert json.loads((folder / "outcome.json").read_text()) == outcome
+    assert outcome["report"] == str(folder / "report.md")
+
+
+def test_the_report_reads_as_a_table_of_the_candidates(given):
+    version = register(given)
+    pipeline.registry(given).promote(version.name, who="t", why="t")
+    folder = pipeline.run_folder(given, "manual__1")
+    folder.mkdir(parents=True)
+    checks = [
+        {"name": "records", "level": "ok", "found": "19,786"},
+        {"name": "units", "level": "warning", "found": "3 rows in furlong"},
+    ]
+    (folder / "audit.json").write_text(json.dumps({"checks": checks}))
+    write(given, data=DATA, trained=trained(version), decision=decided(version))
+    text = (folder / "report.md").read_text()
+    assert text == (
+        "# Routing ML: a new model is in use\n\n"
+        "it is better\n\n"
+        "- run: manual__1 (by hand)\n"
+        f"- in use: {version.name}\n"
+        "- data: 2,400 items, 19,786 routings, as of 2026-11-01T02:00:00\n"
+        f"- its hash: {DATA['sha256']}\n\n"
+        "| on the newest items | nearest |\n"
+        "|---|---|\n"
+        "| routing exactly right | 0.500 |\n"
+        "| operations, F1 | 0.912 |\n"
+        "| run time error, median | 0.100 |\n"
+        "| setup time error, median | none |\n"
+        "| machine right | 0.750 |\n"
+        "| items held out | 356 |\n"
+        f"| version | {version.name} |\n\n"
+        "## What the audit found\n\n"
+        "- units: 3 rows in furlong\n"
+    )
+
+
+def test_a_winner_that_was_not_wanted_is_named(given):
+    version = register(given)
+    outcome = write(given, decision=decided(version, promote=False))
+    assert not outcome["promoted"]
+    assert outcome["reason"] == (
+        f"{version.name} was not put into use, as the run was told: it is better"
+    )
+
+
+def test_every_failed_step_is_in_the_reason(given):
+    outcome = write(given, failed={"extract": "no file", "report": ""})
+    assert (outcome["succeeded"], outcome["promoted"]) == (False, False)
+    assert outcome["reason"] == "extract: no file; report"
+
+
+def test_a_promotion_that_failed_is_none(given):
+    version = register(given)
+    outcome = write(given, decision=decided(version), failed={"promote": "disk full"})
+    assert (outcome["promoted"], outcome["model"]) == (False, None)
+
+
+def test_a_registry_that_cannot_say_what_is_in_use_is_a_failure_and_reported(given):
+    (given.home / "models").mkdir()
+    (given.home / "models" / "active").symlink_to("elsewhere")
+    outcome = write(given)
+    assert not outcome["succeeded"]
+    assert "active points to elsewhere" in outcome["failed"]["report"]
+
+
+def test_writing_it_again_gives_the_same_files_and_no_more(given):
+    first = write(given, data=DATA)
+    folder = given.home / "runs" / "manual__1"
+    (folder / ".outcome.json.0a1b2c3d.tmp").write_text("half")
+    before = {path.name: path.read_bytes() for path in folder.glob("[!.]*")}
+    assert write(given, data=DATA) == first
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_folder_that_cannot_be_written_is_named(given):
+    (given.home / "runs").write_text("")
+    with pytest.raises(InputError, match="manual__1 cannot be written"):
+        write(given)
+
+
+def test_people_are_told_the_reason_the_model_and_where_to_look(tmp_path):
+    with FakeSlack() as slack:
+        given = Settings.from_env(
+            {"ROUTING_ML_HOME": str(tmp_path), "SLACK_WEBHOOK_URL": slack.url}
+        )
+        version = register(given)
+        pipeline.registry(given).promote(version.name, who="t", why="t")
+        outcome = write(given, decision=decided(version, reason="it has < 1 % errors"))
+        assert report.tell(given, outcome, "http://factory/run")
+        assert not report.tell(given, outcome)
+    assert [message["text"] for message in slack.messages] == ["Routing ML: a new model is in use"]
+    assert slack.texts() == [
+        "it has &lt; 1 % errors\n"
+        f"In use: {version.name}\n"
+        "Routings exactly right on the newest items: 50.0%\n"
+        "Run: manual__1 (by hand)\n"
+        f"Report: {outcome['report']}\n"
+        "http://factory/run"
+    ]
+
+
+def test_a_failed_run_that_is_cleared_and_succeeds_is_told_of_again(tmp_path):
+    with FakeSlack() as slack:
+        given = Settings.from_env(
+            {"ROUTING_ML_HOME": str(tmp_path), "SLACK_WEBHOOK_URL": slack.url}
+        )
+        for failed in ({"extract": "no file"}, {"extract": "no file"}, {}):
+            report.tell(given, write(given, failed=failed))
+    assert [message["text"] for message in slack.messages] == [
+        "Routing ML: the retraining failed",
+        "Routing ML: the model in use stays",
+    ]
