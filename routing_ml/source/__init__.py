@@ -1,0 +1,1 @@
+"""An ERP into a dataset."""
