@@ -22,7 +22,7 @@ def is_connection_string(source: str) -> bool:
     """
     if source.lower().endswith(FILES) and ";" not in source:
         return False
-    return CONNECTION_STRING.match(source) is not None and not Path(source).exists()
+    return CONNECTION_STRING.match(source) is not None and not _is_there(source)
 
 
 def keywords(text: str) -> dict[str, str]:
@@ -53,3 +53,10 @@ def secrets(source: str) -> list[str]:
     found = {match[2] for pattern in (SECRET, URL_SECRET) for match in pattern.finditer(source)}
     found |= {text.strip("{}").replace("}}", "}") for text in found}
     return sorted(filter(None, found), key=len, reverse=True)
+
+
+def _is_there(source: str) -> bool:
+    try:
+        return Path(source).exists()
+    except OSError:  # longer than a path may be
+        return False

@@ -191,9 +191,13 @@ class TableReader:
         kind, column = self.kinds[name], self.found[self.parts[name][0]]
 
         def convert(given: Values) -> pa.Array:
+            if kind in ("code", "text"):
+                is_arrow = isinstance(given, pa.Array)
+                texts = typed.converted(given, kind) if is_arrow else typed.array(given, kind)
+                return typed.without_empty(texts)
             if isinstance(given, pa.Array):
                 return typed.converted(given, kind)
-            if column.kind == "number" and kind not in ("code", "text"):
+            if column.kind == "number":
                 # "12,5" may be a number in a column of texts; among numbers it is a fault.
                 for row, value in enumerate(given):
                     if isinstance(value, str) and value.strip():
@@ -226,11 +230,12 @@ class TableReader:
             wrong = [(error.row, error.value)]
             wrong += _further(values[column], error.row, convert)
             codes = [_listed(values[part]) for part in self.parts["ITEM_CD"]]
-            shown = ", ".join(f"{_short(value)} (item {_code(codes, row)})" for row, value in wrong)
+            (row, value), *others = wrong
+            also = ", ".join(f"{_short(v)} of item {_code(codes, r)}" for r, v in others)
             raise SourceError(
-                f"{self.source.label}: {self.relation.what}: {column} is {shown}, where a "
-                f"{error.kind} is due; correct it in the ERP, or name another column in the "
-                "columns file"
+                f"{self.source.label}: {self.relation.what}, item {_code(codes, row)}: {column} is "
+                f"{_short(value)}{f' (also {also})' if also else ''}, where a {error.kind} is due; "
+                "correct it in the ERP, or name another column in the columns file"
                 + (", or add it to [items] ignore" if self.table.role == "items" else "")
             ) from error
 

@@ -54,13 +54,13 @@ class Sqlite(SqlSource):
 
     def describe(self, relation: SqlRelation) -> list[Column]:
         """The columns, by their declared types and, where these say nothing, their values."""
-        self.execute(
-            f"CREATE TEMP VIEW IF NOT EXISTS {self.quoted(relation.what)} AS "
-            f"SELECT * {relation.from_()}"
-        )
-        listed = self.execute(f"PRAGMA temp.table_info({self.quoted(relation.what)})")
+        view = self.quoted(f"columns of {relation.what}")
+        self.execute(f"CREATE TEMP VIEW IF NOT EXISTS {view} AS SELECT * {relation.from_()}")
+        listed = self.execute(f"PRAGMA temp.table_info({view})").fetchmany(10_000)
+        # A view calls some columns otherwise, such as one named TRUE.
+        named = self.execute(f"SELECT * {relation.from_('0')}").description
         columns = []
-        for _, name, declared, *_ in listed.fetchmany(10_000):
+        for (name, *_), (_, _, declared, *_) in zip(named, listed, strict=True):
             kind = types.sqlite(declared, frozenset())
             stored = self._stored(relation, name) if kind == "text" else frozenset[str]()
             kind = types.sqlite(declared, stored) if stored else kind

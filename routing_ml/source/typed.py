@@ -128,6 +128,15 @@ def numbers(data: np.ndarray, known: np.ndarray) -> pa.Array:
     return _from_buffer(data + 0.0, known & ~np.isnan(data), pa.float64())
 
 
+def without_empty(texts: pa.Array) -> pa.Array:
+    """Texts of which an empty one is missing, as it is in some sources whatever was written."""
+    offsets = np.frombuffer(texts.buffers()[1], np.int32, len(texts) + 1, texts.offset * 4)
+    filled = valid(texts) & (np.diff(offsets) > 0)
+    bits = None if filled.all() else pa.py_buffer(np.packbits(filled, bitorder="little"))
+    buffers = [bits, pa.py_buffer(offsets.copy()), texts.buffers()[2]]
+    return pa.Array.from_buffers(pa.string(), len(texts), buffers)
+
+
 def valid(values: pa.Array) -> np.ndarray:
     """(n,) bool: where an Arrow array is not null."""
     bits = values.buffers()[0]
@@ -158,14 +167,8 @@ def _strings(values: Sequence[Any]) -> pa.Array:
 
 
 def _tidied(texts: pa.Array) -> pa.Array:
-    """Without the NULs that fill up a fixed width, which not every source can hold; an empty text
-    is missing, as it is in some sources whatever was written."""
-    texts = pc.utf8_rtrim(texts, characters="\0")
-    offsets = np.frombuffer(texts.buffers()[1], np.int32, len(texts) + 1, texts.offset * 4)
-    filled = valid(texts) & (np.diff(offsets) > 0)
-    bits = None if filled.all() else pa.py_buffer(np.packbits(filled, bitorder="little"))
-    buffers = [bits, pa.py_buffer(offsets.copy()), texts.buffers()[2]]
-    return pa.Array.from_buffers(pa.string(), len(texts), buffers)
+    """Without the NULs that fill up a fixed width, which not every source can hold."""
+    return pc.utf8_rtrim(texts, characters="\0")
 
 
 def _numbers(values: Sequence[Any]) -> pa.Array:
@@ -218,6 +221,8 @@ def _code(value: Any) -> str | None:
         return None
     if isinstance(value, str):
         return value.encode().decode()
+    if isinstance(value, (bytes, bytearray)):
+        raise TypeError(value)
     if isinstance(value, (float, Decimal)):
         return str(int(value)) if value == int(value) else str(float(value))
     return str(value)
