@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from routing_ml.source.access.pages import ragged
+from routing_ml.source.access.pages import overlapping, ragged
 from routing_ml.source.access.values import OutOfRange
 
 # Since Access 2000, a text that begins with this has one byte a character until a zero byte, then
@@ -76,10 +76,11 @@ def _wide(data: np.ndarray, start: np.ndarray, length: np.ndarray) -> Texts:
     if (length & 1).any():
         raise OutOfRange(int(np.argmax(length & 1)), "is a text cut within a character")
     length = length // 2
-    # Each pair of bytes of `data`, at even and odd places, as a number.
-    pairs = np.ndarray((max(len(data) - 1, 0),), "<u2", data, strides=(1,))
-    units = ragged(pairs, start, length, step=2)
-    width = 1 + (units >= 0x80).view(np.uint8)
+    units = ragged(overlapping(data, "<u2"), start, length, step=2)
+    wider = units >= 0x80
+    if not wider.any():
+        return units.astype(np.uint8), length
+    width = 1 + wider.view(np.uint8)
     width += units >= 0x800
     surrogate = units >> 11 == 0xD800 >> 11
     if surrogate.any():
@@ -94,7 +95,9 @@ def _wide(data: np.ndarray, start: np.ndarray, length: np.ndarray) -> Texts:
 def _check_surrogates(units: np.ndarray, length: np.ndarray) -> None:
     """Characters outside the BMP are a high and a low surrogate, both within one text."""
     owner = np.repeat(np.arange(len(length)), length)
-    high, low = (np.concatenate([units >> 10 == first >> 10, [False]]) for first in (0xD800, 0xDC00))
+    high, low = (
+        np.concatenate([units >> 10 == first >> 10, [False]]) for first in (0xD800, 0xDC00)
+    )
     paired = high[:-1] & low[1:] & (owner == np.append(owner[1:], -1))
     lone = (high | low)[:-1] & ~paired & ~np.append(False, paired[:-1])
     if lone.any():
