@@ -4,13 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from routing_ml.source.access.pages import (
-    DEFINITION_PAGE,
-    JET3,
-    USAGE_PAGE,
-    Damaged,
-    Pages,
-)
+from routing_ml.source.access.pages import DEFINITION_PAGE, JET3, USAGE_PAGE, Damaged, Pages
 
 FIXED, HYPERLINK, CALCULATED = 0x01, 0x80, 0xC0
 CALCULATED_AT = 16  # of a column, from Access 2010 on
@@ -80,6 +74,7 @@ class Definition:
     page: int
     row_count: int
     fields: list[Field]
+    max_columns: int  # of a row, those counted that were removed from the table
     has_variable: bool
     map_pointer: int
 
@@ -88,7 +83,7 @@ def read_definition(pages: Pages, page: int) -> Definition:
     """The definition that begins on `page`. Raises Damaged."""
     data = _whole(pages, page)
     layout = pages.layout
-    variable, count = (_number(data, layout.counts_at + 2 * i, 2) for i in range(2))
+    most, variable, count = (_number(data, layout.counts_at + 2 * i, 2) for i in range(3))
     entries = layout.header + layout.index * _number(data, layout.indexes_at, 4)
     names_at = entries + layout.column * count
     fields = []
@@ -108,6 +103,7 @@ def read_definition(pages: Pages, page: int) -> Definition:
         page=page,
         row_count=_number(data, layout.row_count_at, 4),
         fields=fields,
+        max_columns=most,
         has_variable=variable > 0,
         map_pointer=_number(data, layout.map_at, 4),
     )
@@ -141,7 +137,7 @@ def own_pages(pages: Pages, definition: Definition) -> np.ndarray:
 def _whole(pages: Pages, page: int) -> bytes:
     """The definition's bytes, which may go on over several pages."""
     parts: dict[int, bytes] = {}
-    while page:
+    while page or not parts:
         if page in parts:
             raise Damaged("its definition runs in a circle")
         parts[page] = pages.read([page])[0].tobytes()

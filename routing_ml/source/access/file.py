@@ -27,12 +27,12 @@ from routing_ml.source.access.pages import Damaged, Pages
 from routing_ml.source.access.rows import Rows, read_rows
 from routing_ml.source.access.text import utf8
 
-CATALOG, CATALOG_PAGE = "MSysObjects", 2
-CATALOG_COLUMNS = ("Id", "Name", "Type", "Flags")
+CATALOG, CATALOG_PAGE = "MSysObjects, which lists its tables,", 2
+CATALOG_COLUMNS = {"Id": 4, "Name": TEXT, "Type": 3, "Flags": 4}  # and their types
 OBJECTS = {1: "table", 4: "linked table", 5: "query", 6: "linked table"}
 SYSTEM_FLAGS = 0x8000_0002
 PAGE_OF_ID = 0x00FF_FFFF
-LONG_TEXTS_AT_ONCE = 4 << 20  # bytes: of one batch, unless a single one has more
+LONG_TEXTS_AT_ONCE = 2 << 20  # bytes: of one batch, unless a single one has more
 ARROW = {
     "number": pa.float64(),
     "whole number": pa.int64(),
@@ -137,7 +137,7 @@ class AccessFile:
             except values.OutOfRange as error:
                 who = self._who(rows, int(has[error.row]), fields)
                 raise InputError(
-                    f"{self.path}: table {table}, column {field.column.name}, {who}: {error}; "
+                    f"{self.path}: table {table}, {who}: {field.column.name} {error}; "
                     "correct it in Access"
                 ) from error
         schema = pa.schema(
@@ -180,7 +180,7 @@ class AccessFile:
             if field.code == TEXT and len(has):
                 with suppress(values.OutOfRange):
                     return f"{field.column.name} {self._array(one, field, has)[0].as_py()!r}"
-        return "in a row without a text"
+        return "a row without a text"
 
     @cached_property
     def _objects(self) -> dict[str, tuple[str, int]]:
@@ -188,9 +188,10 @@ class AccessFile:
         found = {}
         with self._reading(CATALOG):
             definition = read_definition(self._pages, CATALOG_PAGE)
-        fields = {field.column.name: field for field in definition.fields}
-        if not fields.keys() >= set(CATALOG_COLUMNS):
-            raise InputError(f"{self.path} has no list of its tables: it is damaged; {AGAIN}")
+            fields = {field.column.name: field for field in definition.fields}
+            types = {name: field.code for name, field in fields.items() if field.column.kind}
+            if not types.items() >= CATALOG_COLUMNS.items():
+                raise Damaged("it has other columns")
         wanted = [fields[name] for name in CATALOG_COLUMNS]
         for batch in self._batches(CATALOG, definition, wanted):
             for number, name, kind, flags in zip(*(c.to_pylist() for c in batch), strict=True):

@@ -1,4 +1,4 @@
-"""Long texts, which stand in their row only when they are short: else on one page, or on a chain."""
+"""Long texts: in their row only where they are short, else on a page, or on a chain of pages."""
 
 import numpy as np
 
@@ -55,8 +55,8 @@ def _from_pages(pages: Pages, pointer: np.ndarray, length: np.ndarray) -> np.nda
     buffer = pages.read(numbers)
     if (buffer[:, 4:8] != np.frombuffer(OWNER, np.uint8)).any():
         raise Damaged("a long text is not where it should be")
-    start, end, _ = row_spans(pages, buffer, page, pointer & 0xFF)
-    if (end - start < length).any():
+    start, end, flags = row_spans(pages, buffer, page, pointer & 0xFF)
+    if flags.any() or (end - start < length).any():
         raise Damaged("a long text ends too early")
     return ragged(buffer.reshape(-1), start, length)
 

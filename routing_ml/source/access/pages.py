@@ -31,6 +31,8 @@ CODE_PAGE_AT = 0x3C
 ENCODING_KEY_AT = 0x3E
 ROW_OFFSET = 0x1FFF  # of the number in a page's list of rows; the other bits are flags
 DATA_PAGE, DEFINITION_PAGE, USAGE_PAGE = 1, 2, 5
+# Elements of a piece from which copying it is cheaper than an index of 16 bytes for each of them.
+LONG = 256
 RESTORE = "check the path, or restore the file from a copy"
 
 
@@ -43,25 +45,35 @@ class Layout:
     """Where a format keeps what, in bytes: offsets (`_at`) and sizes."""
 
     page: int
-    rows_at: int  # of a data page: the number of its rows, their offsets behind it
-    header: int  # of a table definition, up to its indexes
-    counts_at: int  # number of variable columns, of columns
+    rows_at: int  # in a data page: the number of its rows; their offsets follow
+    width: int  # of counts and offsets in a row, and of the length of a column's name
+    # In a table's definition:
     row_count_at: int
-    indexes_at: int
-    map_at: int  # the row that holds the map of the table's pages
+    counts_at: int  # the most columns a row can have, variable columns, columns; 2 bytes each
+    indexes_at: int  # the number of indexes
+    map_at: int  # a pointer to the map of the table's pages
+    header: int  # all of that; the indexes follow, then the columns, then their names
     index: int
     column: int
-    number_at: int  # of a column: from here to length_at
+    # In a column of it:
+    number_at: int
     variable_at: int
     scale_at: int
     flags_at: int
     fixed_at: int
     length_at: int
-    width: int  # of counts and offsets in a row, and of the length of a column's name
 
 
-JET3 = Layout(2048, 8, 43, 23, 12, 31, 35, 8, 18, 1, 3, 12, 13, 14, 16, 1)
-JET4 = Layout(4096, 12, 63, 43, 16, 51, 55, 12, 25, 5, 7, 12, 15, 21, 23, 2)
+JET3 = Layout(
+    page=2048, rows_at=8, width=1,
+    row_count_at=12, counts_at=21, indexes_at=31, map_at=35, header=43, index=8, column=18,
+    number_at=1, variable_at=3, scale_at=12, flags_at=13, fixed_at=14, length_at=16,
+)  # fmt: skip
+JET4 = Layout(
+    page=4096, rows_at=12, width=2,
+    row_count_at=16, counts_at=41, indexes_at=51, map_at=55, header=63, index=12, column=25,
+    number_at=5, variable_at=7, scale_at=12, flags_at=15, fixed_at=21, length_at=23,
+)  # fmt: skip
 
 
 class Pages:
@@ -124,17 +136,17 @@ class Pages:
         wanted = np.asarray(numbers, np.int64)
         outside = wanted[(wanted <= 0) | (wanted >= self.count)]
         if outside.size:
-            raise Damaged(f"page {outside[0]} is asked for, and there are {self.count}")
+            raise Damaged(f"it points to page {outside[0]} of a file of {self.count} pages")
         size = self.layout.page
         pages = np.empty((wanted.size, size), np.uint8)
         starts = np.flatnonzero(np.diff(wanted, prepend=-2) != 1)
         for first, last in zip(starts, [*starts[1:], wanted.size], strict=True):
-            view = memoryview(pages[first:last].reshape(-1))
+            view = pages[first:last].reshape(-1).data
             try:
                 self._file.seek(int(wanted[first]) * size)
                 while view:
                     if not (got := self._file.readinto(view)):
-                        raise Damaged("it ends while it is read: it is truncated")
+                        raise Damaged("the file ended while it was read")
                     view = view[got:]
             except OSError as error:
                 raise Damaged(error.strerror or "it cannot be read") from error
@@ -146,7 +158,9 @@ class Pages:
         Before them the four bytes that say whose page it is. Raises Damaged.
         """
         page = self.read([pointer >> 8])
-        start, end, _ = row_spans(self, page, np.array([0]), np.array([pointer & 0xFF]))
+        start, end, flags = row_spans(self, page, np.array([0]), np.array([pointer & 0xFF]))
+        if flags.any():
+            raise Damaged("a pointer leads to a deleted row")
         return page[0, 4:8].tobytes(), page[0, start[0] : end[0]].tobytes()
 
 
@@ -175,11 +189,14 @@ def row_spans(
 
 
 def uint(data: np.ndarray, at: np.ndarray, size: int) -> np.ndarray:
-    """The unsigned little-endian numbers of `size` bytes at these places of uint8 `data`, int64."""
-    value = data[at].astype(np.int64)
-    for i in range(1, size):
-        value |= data[at + i].astype(np.int64) << (8 * i)
-    return value
+    """The unsigned numbers of 1, 2 or 4 bytes at these places of uint8 `data`, as int64."""
+    return overlapping(data, f"<u{size}")[at].astype(np.int64)
+
+
+def overlapping(data: np.ndarray, dtype: str) -> np.ndarray:
+    """A view of uint8 `data` with the number that begins at each of its bytes."""
+    count = max(len(data) - np.dtype(dtype).itemsize + 1, 0)
+    return np.ndarray((count,), dtype, data, strides=(1,))
 
 
 def ragged(data: np.ndarray, start: np.ndarray, length: np.ndarray, step: int = 1) -> np.ndarray:
@@ -187,6 +204,9 @@ def ragged(data: np.ndarray, start: np.ndarray, length: np.ndarray, step: int = 
 
     Each has `length` elements, `step` apart.
     """
+    if length.sum() > LONG * len(start):
+        pieces = zip(start.tolist(), (start + step * length).tolist(), strict=True)
+        return np.concatenate([data[first:last:step] for first, last in pieces])
     shift = np.repeat(start - step * (np.cumsum(length) - length), length)
     shift += np.arange(0, step * len(shift), step)
     return data[shift]

@@ -39,6 +39,8 @@ class Rows:
         if (self.end - self.start < width + 1).any():
             raise Damaged("a row is too short")
         self._columns = self._count(self.start)
+        if (self._columns > definition.max_columns).any():
+            raise Damaged("a row has more columns than the table")
         self._mask = self.end - (self._columns + 7) // 8
         self._limit = self._mask  # where what precedes the null mask ends
         self._offsets = self._variable = np.zeros(len(self), np.int64)
@@ -126,6 +128,7 @@ def read_rows(pages: Pages, definition: Definition, numbers: np.ndarray) -> Iter
 
     Raises Damaged.
     """
+    seen = [np.empty(0, np.int64)]
     for first in range(0, len(numbers), PAGES_AT_ONCE):
         buffer = pages.read(numbers[first : first + PAGES_AT_ONCE])
         start, end, moved = _live(pages, definition, buffer)
@@ -134,11 +137,15 @@ def read_rows(pages: Pages, definition: Definition, numbers: np.ndarray) -> Iter
             data, spans = buffer.reshape(-1), np.stack([start[here], end[here]])
             away = np.flatnonzero(moved[here])
             for some in (away[i : i + PAGES_AT_ONCE] for i in range(0, len(away), PAGES_AT_ONCE)):
-                found, length = _moved(pages, definition, _pointers(data, *spans[:, some]))
+                seen.append(_pointers(data, *spans[:, some]))
+                found, length = _moved(pages, definition, seen[-1])
                 ends = len(data) + np.cumsum(length)
                 spans[:, some] = ends - length, ends
                 data = np.concatenate([data, found])
             yield Rows(pages, definition, data, spans)
+    pointers = np.concatenate(seen)
+    if len(np.unique(pointers)) < len(pointers):
+        raise Damaged("two rows have moved to one place")
 
 
 def _live(

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from routing_ml.source.access.pages import ragged
+from routing_ml.source.access.pages import overlapping, ragged
 from routing_ml.source.access.values import OutOfRange
 
 # Since Access 2000, a text that begins with this has one byte a character until a zero byte, then
@@ -76,10 +76,11 @@ def _wide(data: np.ndarray, start: np.ndarray, length: np.ndarray) -> Texts:
     if (length & 1).any():
         raise OutOfRange(int(np.argmax(length & 1)), "is a text cut within a character")
     length = length // 2
-    # Each pair of bytes of `data`, at even and odd places, as a number.
-    pairs = np.ndarray((max(len(data) - 1, 0),), "<u2", data, strides=(1,))
-    units = ragged(pairs, start, length, step=2)
-    width = 1 + (units >= 0x80).view(np.uint8)
+    units = ragged(overlapping(data, "<u2"), start, length, step=2)
+    wider = units >= 0x80
+    if not wider.any():
+        return units.astype(np.uint8), length
+    width = 1 + wider.view(np.uint8)
     width += units >= 0x800
     surrogate = units >> 11 == 0xD800 >> 11
     if surrogate.any():

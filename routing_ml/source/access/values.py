@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from routing_ml.source.access.definition import DATE, EXTENDED, SINGLE, TYPES
+from routing_ml.source.access.definition import DATE, EXTENDED, GUID, SINGLE, TYPES
 from routing_ml.source.access.pages import Damaged
 
 MONEY, DOUBLE = 5, 7
@@ -11,6 +11,7 @@ MONEY_SCALE = 4
 MAX_EXACT = 2**53  # of a float, and 10**22 the last power of ten
 POWERS = np.array([float(f"1e{i}") for i in range(23)])
 GUID_PATTERN = b"{00000000-0000-0000-0000-000000000000}"
+GUID_ORDER = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15]
 DAY_MS = 86_400_000
 DAY_US = DAY_MS * 1000
 UNIX_DAYS = 25_569  # from 1899-12-30 to 1970-01-01
@@ -30,19 +31,16 @@ class OutOfRange(ValueError):
 
 
 def decode(
-    code: int, scale: int, data: np.ndarray, at: np.ndarray, length: np.ndarray
+    code: int, scale: int, data: np.ndarray, start: np.ndarray, length: np.ndarray
 ) -> np.ndarray:
-    """The values of the type `code` that begin at these places of uint8 `data`.
+    """The numbers or dates of the type `code` that begin at `start` of uint8 `data`.
 
     int64 for whole numbers, microseconds since 1970 for dates, else float64. Raises OutOfRange,
-    and Damaged for a value that has not the `length` of its type.
+    and Damaged where the `length` is not that of the type.
     """
-    size = TYPES[code].size or 0
-    if (length != size).any():
-        raise Damaged("a value has not the length of its type")
-    if len(at) == 0:
+    raw = _cells(code, data, start, length)
+    if not len(raw):
         return np.empty(0, np.float64 if TYPES[code].kind == "number" else np.int64)
-    raw = np.lib.stride_tricks.sliding_window_view(data, size)[at]
     if code in INTEGERS:
         whole = raw.view(INTEGERS[code])[:, 0].astype(np.int64)
         return whole if code != MONEY else _scaled(whole, MONEY_SCALE)
@@ -79,15 +77,24 @@ def shortest(singles: np.ndarray) -> np.ndarray:
     return result + 0.0  # -0.0 becomes 0.0: equal rows are to give equal bytes
 
 
-def guids(data: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """The texts of the GUIDs that begin at these places of uint8 `data`, uint8 of shape (n, 38)."""
-    order = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15]
-    raw = data[at[:, np.newaxis] + order]
+def guids(data: np.ndarray, start: np.ndarray, length: np.ndarray) -> np.ndarray:
+    """The GUIDs that begin at `start` of uint8 `data`, as text, uint8 of shape (n, 38)."""
+    raw = _cells(GUID, data, start, length)[:, GUID_ORDER]
     digits = np.frombuffer(b"0123456789ABCDEF", np.uint8)
-    hexes = np.stack([digits[raw >> 4], digits[raw & 15]], axis=2).reshape(len(at), 32)
-    text = np.tile(np.frombuffer(GUID_PATTERN, np.uint8), (len(at), 1))
-    text[:, text[0] == ord("0")] = hexes
+    text = np.tile(np.frombuffer(GUID_PATTERN, np.uint8), (len(raw), 1))
+    places = np.flatnonzero(text[:1] == ord("0"))
+    text[:, places] = np.stack([digits[raw >> 4], digits[raw & 15]], axis=2).reshape(-1, 32)
     return text
+
+
+def _cells(code: int, data: np.ndarray, start: np.ndarray, length: np.ndarray) -> np.ndarray:
+    """The bytes of each value, shape (n, size of the type)."""
+    size = TYPES[code].size or 0
+    if (length != size).any():
+        raise Damaged("a value has not the length of its type")
+    if not len(start):
+        return np.empty((0, size), np.uint8)
+    return np.lib.stride_tricks.sliding_window_view(data, size)[start]
 
 
 def _scaled(whole: np.ndarray, scale: int) -> np.ndarray:
