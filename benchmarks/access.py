@@ -28,7 +28,7 @@ from routing_ml.errors import InputError
 from routing_ml.source.access import AccessFile
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests" / "source" / "access"))
+sys.path.insert(0, str(ROOT / "tests"))
 import access_files as known  # noqa: E402
 
 SAMPLE = ROOT / "sample" / "factory_sample.accdb"

@@ -25,6 +25,7 @@ def extract(settings: Settings, options: argparse.Namespace) -> Result:
         "rows": dict(done.rows),
         "bytes": done.bytes,
         "seconds": round(done.seconds, 3),
+        "left_out": dict(done.left_out),
     }
     return facts, ""
 

@@ -3,6 +3,7 @@ moment, into typed Parquet files: a dataset.
 """
 
 import json
+import logging
 import os
 import shutil
 import time
@@ -20,6 +21,8 @@ from routing_ml.source.columns import Columns
 from routing_ml.source.opening import open_source, read_settled
 from routing_ml.source.reading import Progress, TableReader
 from routing_ml.source.spool import Spool
+
+log = logging.getLogger(__name__)
 
 DEFAULT_LIMIT = 100_000
 FORMAT = 2
@@ -100,16 +103,19 @@ def extract(
         manifest = read_settled(origin.source, read)
     except MemoryError as error:
         raise SourceError(f"{out}: there is too little memory to read the source") from error
+    left_out = {
+        f"{role}.{column}": why
+        for role, table in manifest["tables"].items()
+        for column, why in table["left_out"].items()
+    }
+    for column, why in left_out.items():
+        log.warning("column %s is left out: %s", column, why)
     return Extract(
         path=out / f"{name}.json",
         rows={role: table["rows"] for role, table in manifest["tables"].items()},
         bytes=sum(table["bytes"] for table in manifest["tables"].values()),
         seconds=time.monotonic() - started,
-        left_out={
-            f"{role}.{column}": why
-            for role, table in manifest["tables"].items()
-            for column, why in table["left_out"].items()
-        },
+        left_out=left_out,
     )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from routing_ml.source.access import AccessFile
 
-DATA = Path(__file__).resolve().parents[2] / "data" / "access"
+DATA = Path(__file__).resolve().parent / "data" / "access"
 LONG_TEXT = "가" * 5461 + "끝"
 # File, table, column, and its values.
 RIGHT: list[tuple[str, str, str, list[Any]]] = [
