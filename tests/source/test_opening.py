@@ -113,9 +113,10 @@ def overwrite(path: Path, contents: list[bytes], stop: threading.Event, pause: f
     while not stop.is_set():
         with path.open("r+b") as file:
             content = contents[turn % len(contents)]
-            for start in range(0, len(content), 1 << 18):
-                file.write(content[start : start + (1 << 18)])
+            for start in range(0, len(content), 1 << 16):
+                file.write(content[start : start + (1 << 16)])
                 file.flush()
+                stop.wait(0.005)
             file.truncate()
         turn += 1
         stop.wait(pause)
