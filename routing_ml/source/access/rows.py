@@ -181,6 +181,8 @@ def _moved(
         start, end, flags = row_spans(pages, buffer, page, pointers & 0xFF)
         again = flags & MOVED != 0
         if not again.any():
+            if (flags & DELETED == 0).any():
+                raise Damaged("a row has moved to the place of another")
             return ragged(data, start, end - start), end - start
         pointers = np.where(again, _pointers(data, start, end), pointers)
     raise Damaged("a row has moved in a circle")
