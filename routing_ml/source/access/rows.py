@@ -10,14 +10,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from routing_ml.source.access.definition import Definition, Field
-from routing_ml.source.access.pages import (
-    DATA_PAGE,
-    Damaged,
-    Pages,
-    ragged,
-    row_spans,
-    uint,
-)
+from routing_ml.source.access.gather import ragged, uint
+from routing_ml.source.access.pages import DATA_PAGE, Damaged, Pages, row_spans
 
 PAGES_AT_ONCE = 512  # 2 MiB
 ROWS_AT_ONCE = 8_192
