@@ -68,10 +68,10 @@ def moved(builder: Builder, page: int, pointers: list[bytes]) -> None:
     builder.raw_table(COLUMNS, [(MOVED, pointer) for pointer in pointers], page=page)
 
 
-def a_row(builder: Builder, owner: int) -> bytes:
+def a_row(builder: Builder, owner: int, flags: int = DELETED) -> bytes:
     """A row that lies where only a pointer leads: the pointer."""
     row = builder.row(COLUMNS, (struct.pack("<i", 7), b""))
-    return struct.pack("<I", builder.new_page(builder.data_page(owner, [(DELETED, row)])) << 8)
+    return struct.pack("<I", builder.new_page(builder.data_page(owner, [(flags, row)])) << 8)
 
 
 def test_a_pointer_leads_to_a_row_that_has_moved_twice(tmp_path: Path) -> None:
@@ -99,6 +99,7 @@ def test_a_row_that_has_moved_in_a_circle_is_refused(tmp_path: Path) -> None:
         (lambda b, page: [a_row(b, page)] * 2, "two rows have moved to one place"),
         (lambda b, page: [a_row(b, 77)], "to a page of another table"),
         (lambda b, page: [a_row(b, page)[:3]], "a pointer to a row is too short"),
+        (lambda b, page: [a_row(b, page, flags=0)], "a row has moved to the place of another"),
         (lambda b, page: [b"\5" + a_row(b, page)[1:]], "a pointer leads to no row"),
         (lambda b, page: [b"\0\0\0\1"], "it points to page 65536 of a file of 8 pages"),
     ],
