@@ -125,6 +125,14 @@ def test_a_definition_may_span_pages_and_a_map_may_too(
     assert [list(row.values()) for row in found] == [right] * 60
 
 
+def test_a_map_is_read_past_its_first_part(tmp_path: Path) -> None:
+    builder = Builder(3)
+    builder.pages += [bytes(2048)] * 16_400  # of 16,352 pages of Access 97 there is one part
+    values = [(long(i),) for i in range(300)]
+    builder.table("t", [Column("N", LONG)], values, reference_map=True)
+    assert [row["N"] for row in rows(saved(tmp_path, builder), "t")] == list(range(300))
+
+
 @pytest.mark.parametrize(("code_page", "word"), [(949, "밸브"), (932, "バルブ"), (1252, "Größe")])
 def test_access_97_is_read_in_the_code_page_of_its_header(
     tmp_path: Path, code_page: int, word: str
