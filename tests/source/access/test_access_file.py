@@ -230,6 +230,15 @@ def test_a_value_that_cannot_be_held_names_table_column_and_row(tmp_path: Path) 
     assert refused(TEXT, b"\xff\xfea\0\x3d\xd8").startswith(f"{where}is no valid text")
 
 
+def test_a_text_that_is_not_valid_is_named_among_compressed_ones(tmp_path: Path) -> None:
+    builder = Builder()
+    texts = [b"\xff\xfeplain", b"\xff\xfegr\xfc\xdf", wide("한글"), b"\x00\xd8", wide("x")]
+    values = [(wide(f"A{i}"), text) for i, text in enumerate(texts)]
+    builder.table("t", [Column("ITEM_CD", TEXT), Column("V", TEXT)], values)
+    with pytest.raises(InputError, match=r"table t, ITEM_CD 'A3': V is no valid text"):
+        rows(saved(tmp_path, builder), "t")
+
+
 def test_two_halves_of_a_character_in_two_rows_are_not_one(tmp_path: Path) -> None:
     builder = Builder()
     halves = [(text.encode("utf-16-le", "surrogatepass"),) for text in ("\ud83d", "\ude00")]
