@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -54,8 +55,9 @@ def copy(
     )
     assert child.stdin is not None and child.stdout is not None
     try:
-        child.stdin.write(json.dumps(order))
-        child.stdin.close()
+        with suppress(BrokenPipeError):  # it ended already: that is told below
+            child.stdin.write(json.dumps(order))
+            child.stdin.close()
         for line in child.stdout:
             said = json.loads(line)
             if "progress" in said:
