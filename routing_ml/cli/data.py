@@ -1,9 +1,28 @@
-"""Commands that read a source: `extract`, `audit`."""
+"""Commands that read a source, or what was read of one: `check`, `extract`, `audit`."""
 
 import argparse
+import tempfile
+from pathlib import Path
 
 from routing_ml.cli.shared import Result, chosen_columns, chosen_source, progress
 from routing_ml.settings import Settings
+
+
+def check(settings: Settings, options: argparse.Namespace) -> Result:
+    from routing_ml import dataset, source
+
+    settings, name = chosen_source(settings, options.source)
+    with tempfile.TemporaryDirectory(prefix="routing-ml-") as folder:
+        done = source.extract(
+            settings.source(name),
+            Path(folder),
+            columns=chosen_columns(settings, name, options),
+            as_of=settings.moment(options.as_of),
+            limit=options.limit,
+            progress=progress(),
+        )
+        found = dataset.check(done.path)
+    return found.as_dict(), dataset.written_out(found)
 
 
 def extract(settings: Settings, options: argparse.Namespace) -> Result:
