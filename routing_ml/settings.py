@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from routing_ml.errors import SettingError
 
 DEFAULT_SOURCE = "default"
+DEFAULT_ZONE = "Asia/Seoul"
 SAMPLE = Path(__file__).resolve().parent.parent / "sample" / "factory_sample.accdb"
 
 
@@ -24,7 +25,7 @@ class Settings:
     store_url: str
     sources: Mapping[str, str]
     columns: Mapping[str, Path] = field(default_factory=dict)
-    timezone: ZoneInfo = field(default_factory=lambda: ZoneInfo("Asia/Seoul"))
+    timezone: ZoneInfo = field(default_factory=lambda: ZoneInfo(DEFAULT_ZONE))
     null_gate: Literal["warning", "error"] = "warning"
     slack_webhook_url: str | None = None
     ui_url: str | None = None
@@ -41,7 +42,7 @@ class Settings:
         """
         env = os.environ if env is None else env
         given = {key: value.strip() for key, value in env.items() if value.strip()}
-        zone = given.get("ROUTING_ML_TIMEZONE", "Asia/Seoul")
+        zone = given.get("ROUTING_ML_TIMEZONE", DEFAULT_ZONE)
         try:
             timezone = ZoneInfo(zone)
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:

@@ -16,8 +16,8 @@ from routing_ml.errors import InputError
 from routing_ml.source import Attributes
 
 HOLDOUT_SHARE = 0.15
-FORMAT = 1
 NO_KEY, REPEATED = "without a key", "repeated"
+FORMATS = (1, 2)  # 1 is of 2.1.0 and before
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def read_manifest(path: Path) -> tuple[Path, dict[str, Any]]:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         tables = manifest["tables"]
-        if manifest["format"] != FORMAT or not {"items", "routings"} <= tables.keys():
+        if manifest["format"] not in FORMATS or not {"items", "routings"} <= tables.keys():
             raise ValueError
     except FileNotFoundError as error:
         raise InputError(f"dataset {path} is not there; {again}") from error
