@@ -59,18 +59,19 @@ def broken(table: pd.DataFrame, names: Sequence[str]) -> Iterator[tuple[str, pd.
                 why.loc[new, determined] = _reasons(table, new, by, determined, codes)
     most = against.max(axis=1)
     for name in codes:
-        rows = against.index[(against[name] > 0) & (against[name] == most)]
-        if len(rows):
-            order = against.loc[rows, name].sort_values(ascending=False, kind="stable").index
+        accused = against.index[(against[name] > 0) & (against[name] == most)]
+        if len(accused):
+            order = against.loc[accused, name].sort_values(ascending=False, kind="stable").index
             yield name, why.loc[order, name]
 
 
 def _coded(values: pd.Series) -> np.ndarray | None:
     """A column as whole numbers, -1 missing; None where it has too few or too many values."""
-    keys = folded(values).astype("category").cat
-    codes, found = keys.codes.to_numpy(np.int64, copy=True), list(keys.categories)
-    if "" in found:
-        codes[codes == found.index("")] = -1
+    keys = folded(values)
+    known = keys.notna() & (keys != "")
+    found, places = np.unique(keys[known].to_numpy(object), return_inverse=True)
+    codes = np.full(len(values), -1, np.int64)
+    codes[known] = places
     filled = int((codes >= 0).sum())
     few = filled < MIN_ROWS or len(found) < 2
     return None if few or len(found) > min(MAX_VALUES, MAX_VALUE_SHARE * filled) else codes

@@ -82,9 +82,11 @@ def _typical(seen: Seen, kind: str | None) -> list[str]:
 
 def _kind_column(items: pd.DataFrame) -> str | None:
     """The first text column of few values, none of which most items have: an item's kind."""
-    for name in map(str, items.select_dtypes("str").columns):
-        counts = folded(items[name]).value_counts()
-        if 2 <= len(counts) <= FEW_VALUES and counts.iloc[0] <= 0.8 * len(items):
+    texts = items.drop(columns="ITEM_CD").select_dtypes("str")
+    most = min(FEW_VALUES, len(items) // 2)
+    for name in map(str, texts.columns):
+        counts = folded(texts[name]).value_counts()
+        if 2 <= len(counts) <= most and counts.iloc[0] <= 0.8 * len(items):
             return name
     return None
 

@@ -46,10 +46,9 @@ def robust(values: pd.Series, groups: pd.Series | None = None) -> pd.Series:
     return score.fillna(0.0)
 
 
-def in_one_unit(values: pd.Series, units: pd.Series) -> pd.Series:
-    """Lengths in millimetres, weights in kilograms, pressures in bar; of an unknown unit as is."""
-    factors = units.str.strip().str.upper().map(FACTORS).astype(float).fillna(1.0)
-    return values * factors
+def factors(units: pd.Series) -> pd.Series:
+    """How many millimetres, kilograms or bar one of each unit is; 1 of an unknown one."""
+    return units.str.strip().str.upper().map(FACTORS).astype(float).fillna(1.0)
 
 
 def _modified(values: pd.Series, least: float) -> pd.Series:

@@ -68,7 +68,7 @@ def look(data: frames.Dataset) -> Seen:
     ordered = routings.sort_values(places, kind="stable")
     if "INSRT_DT" not in ordered:
         ordered = ordered.assign(INSRT_DT=pd.Series(pd.NaT, ordered.index, dtype="M8[us]"))
-    ordered["place"] = ordered[places].astype(str).agg("".join, axis=1)
+    ordered["place"] = ordered.groupby(places, dropna=False).ngroup()
     revisions = ordered.groupby(keys, dropna=False, as_index=False).agg(
         operations=("PROC_SEQ", "size"),
         numbers=("place", "nunique"),

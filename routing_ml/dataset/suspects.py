@@ -49,22 +49,23 @@ def _far(role: str, table: pd.DataFrame, name: str, units: Mapping[str, str]) ->
     if set(values.dropna().unique()) <= {0.0, 1.0}:
         return table.head(0)
     unit = units.get(name) if role == "items" else None
-    inside = outliers.in_one_unit(values, table[unit]) if unit in table else values
-    groups = table["JOB_CD"] if role == "routings" and "JOB_CD" in table else None
-    z, modified = outliers.plain(values), outliers.robust(inside, groups)
+    factors = outliers.factors(table[unit]) if unit in table else pd.Series(1.0, table.index)
+    groups = table["JOB_CD"] if role == "routings" else None
+    in_one_unit = values * factors
+    z, modified = outliers.plain(values), outliers.robust(in_one_unit, groups)
     rows = table.index[(z.abs() > outliers.Z) | (modified.abs() > outliers.MODIFIED_Z)]
     if rows.empty:
         return table.head(0)
     order = pd.DataFrame({"modified": -modified[rows].abs(), "z": -z[rows].abs()})
     rows = order.sort_values(["modified", "z"], kind="stable").index
-    if groups is None:
-        usual = pd.Series(inside.median(), rows)
-    else:
-        usual = inside.groupby(groups).median().reindex(groups[rows]).set_axis(rows)
-    of = "" if groups is None else " of " + groups[rows].astype(object).fillna("no operation")
+    of: str | pd.Series = ""
+    usual = in_one_unit.median() / factors[rows]
+    if groups is not None:
+        of = " of " + groups[rows].astype(object).fillna("no operation")
+        usual = in_one_unit.groupby(groups).median().reindex(groups[rows]).set_axis(rows)
     why = "the median" + of + usual.map(" is {:,.4g}".format)
     if unit in table:
-        why += " in mm, kg or bar, this is in " + table[unit][rows].astype(object).fillna("none")
+        why += " " + table[unit][rows].astype(object).fillna("")
     why += z[rows].map("; z {:+.1f}".format) + modified[rows].map(", robust {:+.1f}".format)
     return listed("outliers", role, table, rows, name, why)
 

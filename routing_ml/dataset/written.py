@@ -1,11 +1,13 @@
 """Writes what `check` found for people: plain text, in columns also where letters are wide."""
 
+import textwrap
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from routing_ml.dataset.checking import Checked, label
 
+WIDTH = 90
 BAR = 40  # characters of the longest bar
 SHOWN_CHARACTERS = 40
 TIMES = {"SETUP_TIME": "setup", "RUN_TIME": "run"}
@@ -69,7 +71,9 @@ def _rows(tables: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         yield f"{role}: {rows['read']:,} read{gone}, {rows['used']:,} used"
         yield from (f"  {name} is left out: {why}" for name, why in rows["left_out"].items())
         if rows["unused"]:
-            yield f"  not used: {', '.join(rows['unused'])}"
+            lines = textwrap.wrap(", ".join(rows["unused"]), WIDTH, break_on_hyphens=False)
+            yield f"  its columns that are not used: {lines[0]}"
+            yield from (f"    {line}" for line in lines[1:])
 
 
 def _counts(facts: Mapping[str, Any]) -> Iterator[str]:
