@@ -54,17 +54,18 @@ def findings(seen: Seen, times: dict[str, time_unit.Times]) -> list[Finding]:
     accept = set(seen.data.manifest.get("accept", ()))
     found = list(_items(seen))
     if seen.items:
+        keys = list(_operations_each(seen))
         found += [
-            *_operations_each(seen),
+            *keys,
             *_ties(seen),
             *_times(seen, times),
             *_operations(seen),
             *_repeated(seen),
-            *_alternatives(seen),
             *_dates(seen),
-            *_results(seen),
             *_unused(seen),
         ]
+        if not keys:  # else these only repeat it
+            found += [*_alternatives(seen), *_results(seen)]
     found = [
         Finding(f.name, f.level, f.found, f.level == "warning" and f.name in accept) for f in found
     ]
@@ -91,13 +92,13 @@ def _operations_each(seen: Seen) -> Iterator[Finding]:
     per_item = revisions.groupby("ITEM_CD").size()
     lengths = seen.newest.groupby("ITEM_CD").size()
     written = revisions["ROUT_NO"].dropna()
+    commonest = written.value_counts().max() if len(written) else 0
     examples = ", ".join(map(repr, written.value_counts().index[:3]))
     alone = int((lengths == 1).sum())
     if (
         per_item.median() >= 3
         and revisions["operations"].median() == 1
-        and written.str.fullmatch(r"\d+").mean() > MOST
-        and seen.data.routings.groupby("ITEM_CD")["PROC_SEQ"].nunique().median() < per_item.median()
+        and commonest > MOST * len(per_item)  # as 10 would be, and a row's own number is not
     ):
         yield Finding(
             "revision and sequence swapped",

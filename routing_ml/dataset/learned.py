@@ -82,7 +82,7 @@ def _typical(seen: Seen, kind: str | None) -> list[str]:
 
 def _kind_column(items: pd.DataFrame) -> str | None:
     """The first text column of few values, none of which most items have: an item's kind."""
-    texts = items.drop(columns="ITEM_CD").select_dtypes("str")
+    texts: pd.DataFrame = items.drop(columns="ITEM_CD").select_dtypes("str")
     most = min(FEW_VALUES, len(items) // 2)
     for name in map(str, texts.columns):
         counts = folded(texts[name]).value_counts()
