@@ -49,7 +49,7 @@ class Checked:
         """Raise AuditError, every error in one line, where the mapping cannot be right."""
         if self.errors:
             found = "; ".join(f"{finding.name}: {finding.found}" for finding in self.errors)
-            raise AuditError(f"the columns cannot be right: {found}; 'routing-ml check' shows more")
+            raise AuditError(f"this cannot be right: {found}; 'routing-ml check' shows more")
 
 
 def check(path: Path) -> Checked:

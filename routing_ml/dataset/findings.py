@@ -79,7 +79,7 @@ def _items(seen: Seen) -> Iterator[Finding]:
     have = f"{count:,} items have a routing and are in the item table"
     if count < LEAST_ITEMS:
         found = f"{have}, at least {LEAST_ITEMS} are needed to fit anything: "
-        found += "read more (--limit), or see that `item` is the same code in both tables"
+        found += "read more (--limit, a later --as-of), or see that `item` is the same code in both tables"
         yield Finding("few items", "error", found)
     else:
         found = f"{have}; from {WANTED_ITEMS} on, figures mean something: read more if there are"

@@ -157,7 +157,7 @@ def _columns(seen: Seen, item: str | None) -> Iterator[dict[str, str]]:
     names = data.manifest.get("columns", {})
     frames_of = {"items": data.items, "routings": seen.newest, "results": data.results}
     for role, table in frames_of.items():
-        if table is None:
+        if table is None or table.empty:
             continue
         first = table[table["ITEM_CD"] == item]
         for name in table.columns:

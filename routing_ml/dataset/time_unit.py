@@ -134,7 +134,8 @@ def doubts(found: Mapping[str, Times], unused: Sequence[str]) -> list[tuple[str,
     """Name, level and line of each doubt about the times; the run times' first."""
     doubted = [_doubt(found[column]) for column in ("RUN_TIME", "SETUP_TIME") if column in found]
     unit_columns = [name for name in unused if "UNIT" in name.upper() and "TIME" in name.upper()]
-    hint = f" (column {unit_columns[0]} is not used: does it say?)" if unit_columns else ""
+    named = ", ".join(unit_columns)
+    hint = f" (not used so far, and may say it: {named})" if unit_columns else ""
     return [(name, level, line + hint) for name, level, line in filter(None, doubted)]
 
 

@@ -139,7 +139,7 @@ def _found(checked: Checked) -> Iterator[str]:
 
 def _verdict(checked: Checked) -> str:
     if checked.errors:
-        return "The columns cannot be right: a retraining would stop here."
+        return "This cannot be right: a retraining would stop here."
     if checked.withheld:
         names = ", ".join(f'"{name}"' for name in checked.withheld)
         return (
