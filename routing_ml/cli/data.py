@@ -9,14 +9,17 @@ from routing_ml.settings import Settings
 
 
 def check(settings: Settings, options: argparse.Namespace) -> Result:
-    from routing_ml import dataset, source
+    from routing_ml import dataset
+    from routing_ml.source import extract
 
-    settings, name = chosen_source(settings, options.source)
+    settings, source = chosen_source(settings, options.source)
+    columns = chosen_columns(settings, source, options)
+    columns.require_dates(options.as_of)
     with tempfile.TemporaryDirectory(prefix="routing-ml-") as folder:
-        done = source.extract(
-            settings.source(name),
+        done = extract(
+            settings.origin(source),
             Path(folder),
-            columns=chosen_columns(settings, name, options),
+            columns=columns,
             as_of=settings.moment(options.as_of),
             limit=options.limit,
             progress=progress(),
@@ -29,10 +32,12 @@ def extract(settings: Settings, options: argparse.Namespace) -> Result:
     from routing_ml.source import extract
 
     settings, source = chosen_source(settings, options.source)
+    columns = chosen_columns(settings, source, options)
+    columns.require_dates(options.as_of)
     done = extract(
-        settings.source(source),
+        settings.origin(source),
         options.out,
-        columns=chosen_columns(settings, source, options),
+        columns=columns,
         as_of=settings.moment(options.as_of),
         limit=options.limit,
         progress=progress(),
@@ -42,6 +47,7 @@ def extract(settings: Settings, options: argparse.Namespace) -> Result:
         "rows": dict(done.rows),
         "bytes": done.bytes,
         "seconds": round(done.seconds, 3),
+        "left_out": dict(done.left_out),
     }
     return facts, ""
 

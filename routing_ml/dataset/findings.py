@@ -185,9 +185,9 @@ def _repeated(seen: Seen) -> Iterator[Finding]:
 def _alternatives(seen: Seen) -> Iterator[Finding]:
     """Items whose newest routing was entered on one day with another of other operations."""
     revisions = seen.revisions.assign(day=seen.revisions["entered"].dt.normalize())
-    newest_day = revisions.groupby("ITEM_CD")["day"].transform("max")
+    keys = ["ITEM_CD", *revisions.columns.intersection(["ALT_NO"])]
+    newest_day = revisions.groupby(keys, dropna=False)["day"].transform("max")
     newest = revisions[revisions["day"] == newest_day]
-    keys = ["ITEM_CD", *newest.columns.intersection(["ALT_NO"])]
     chains = newest.groupby(keys, dropna=False)["chain"].nunique().groupby("ITEM_CD").max()
     at_once = chains.index[chains > 1]
     items = revisions["ITEM_CD"].nunique()
@@ -205,7 +205,9 @@ def _dates(seen: Seen) -> Iterator[Finding]:
     """One date for most items or most routings: then nothing says which are the newest."""
     if not seen.dated:
         found = "the routings have no entry date: the order of revisions says which is the newest"
-        yield Finding("no entry date", "note", f"{found}, and items are held out by chance")
+        if frames.entered(seen.data.items, seen.newest).isna().all():
+            found += ", and the items to be held out are drawn by a hash of their codes"
+        yield Finding("no entry date", "note", found)
         return
     newest = seen.newest.groupby("ITEM_CD")["INSRT_DT"].max()
     of_items = _commonest_day(frames.entered(seen.data.items, seen.newest))

@@ -61,17 +61,11 @@ def look(data: frames.Dataset) -> Seen:
     """What `check` needs of a dataset."""
     routings = data.routings
     newest = frames.newest_routings(routings)
-    if "INSRT_DT" not in newest:
-        newest["INSRT_DT"] = pd.Series(pd.NaT, newest.index, dtype="M8[us]")
     keys = ["ITEM_CD", *(name for name in ("ALT_NO",) if name in routings), "ROUT_NO"]
-    places = [name for name in ("PROC_SEQ", "PROC_SUB") if name in routings]
-    ordered = routings.sort_values(places, kind="stable")
-    if "INSRT_DT" not in ordered:
-        ordered = ordered.assign(INSRT_DT=pd.Series(pd.NaT, ordered.index, dtype="M8[us]"))
-    ordered["place"] = ordered.groupby(places, dropna=False).ngroup()
+    ordered = routings.sort_values("PROC_SEQ", kind="stable")
     revisions = ordered.groupby(keys, dropna=False, as_index=False).agg(
         operations=("PROC_SEQ", "size"),
-        numbers=("place", "nunique"),
+        numbers=("PROC_SEQ", "nunique"),
         entered=("INSRT_DT", "max"),
         chain=("JOB_CD", tuple),
     )

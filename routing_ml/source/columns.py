@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from routing_ml.errors import SourceError
+
 DEFAULT_FILE = Path(__file__).with_name("columns.toml")
 JOINED_BY = "/"  # the parts of a key that takes several columns
 
@@ -103,6 +105,15 @@ class Columns:
     results: Table | None
     attributes: Attributes
     accept: tuple[str, ...] = ()
+
+    def require_dates(self, as_of: object) -> None:
+        """Raise SourceError where a person gave an `as_of` and no routing says when it was entered:
+        such a source is always read as it is now."""
+        if as_of is not None and self.routings.entered is None:
+            raise SourceError(
+                f"as-of {as_of} cannot be had: [routings] of the columns file has no 'entered', so "
+                "that nothing says what was there at that moment; leave the as-of out"
+            )
 
     @classmethod
     def load(cls, path: Path | None = None) -> "Columns":

@@ -3,26 +3,12 @@ may be shown.
 """
 
 import re
-from pathlib import Path
 
-FILES = (".accdb", ".mdb", ".sqlite", ".db")
-CONNECTION_STRING = re.compile(r"\s*[A-Za-z][\w -]*=")
 KEYWORD = re.compile(r"\s*([A-Za-z][\w -]*?)\s*=\s*(\{(?:[^}]|\}\})*\}|[^;]*)\s*(?:;|$)")
 SECRET = re.compile(
     r"(?i)(\b[^;={}]*(?:pwd|password|token|secret|key)[^;={}]*=)(\{(?:[^}]|\}\})*\}|[^;]*)"
 )
 URL_SECRET = re.compile(r"(://[^:/@]*:)(.*)(?=@)")
-
-
-def is_connection_string(source: str) -> bool:
-    """Whether `source` is an ODBC connection string, and no path.
-
-    >>> is_connection_string("DSN=erp"), is_connection_string("/data/공장 a;b={c}")
-    (True, False)
-    """
-    if source.lower().endswith(FILES) and ";" not in source:
-        return False
-    return CONNECTION_STRING.match(source) is not None and not _is_there(source)
 
 
 def keywords(text: str) -> dict[str, str]:
@@ -53,10 +39,3 @@ def secrets(source: str) -> list[str]:
     found = {match[2] for pattern in (SECRET, URL_SECRET) for match in pattern.finditer(source)}
     found |= {text.strip("{}").replace("}}", "}") for text in found}
     return sorted(filter(None, found), key=len, reverse=True)
-
-
-def _is_there(source: str) -> bool:
-    try:
-        return Path(source).exists()
-    except OSError:  # longer than a path may be
-        return False

@@ -3,6 +3,7 @@ moment, into typed Parquet files: a dataset.
 """
 
 import json
+import logging
 import os
 import shutil
 import time
@@ -12,15 +13,16 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 from routing_ml import files
 from routing_ml.errors import InputError, SourceError
-from routing_ml.settings import DEFAULT_ZONE
+from routing_ml.settings import Origin
 from routing_ml.source.columns import Columns
-from routing_ml.source.opening import GIVEN_BY, open_source, read_settled
+from routing_ml.source.opening import open_source, read_settled
 from routing_ml.source.reading import Progress, TableReader
 from routing_ml.source.spool import Spool
+
+log = logging.getLogger(__name__)
 
 DEFAULT_LIMIT = 100_000
 FORMAT = 2
@@ -39,35 +41,33 @@ class Extract:
 
 
 def extract(
-    source: str,
+    source: str | Origin,
     out: Path,
     *,
     columns: Columns,
     as_of: datetime,
     limit: int = DEFAULT_LIMIT,
     progress: Progress = lambda table, rows: None,
-    zone: ZoneInfo | None = None,
-    given_by: str = GIVEN_BY,
 ) -> Extract:
     """Write the dataset of `source` as it was at `as_of` into the folder `out`.
 
     At most `limit` routing rows: the revisions entered last, each whole. Rows entered after
-    `as_of` (naive, the ERP's local time, in `zone`) are left out; rows without an entry date count
+    `as_of` (naive, the ERP's local time) are left out; rows without an entry date count
     as the oldest. Equal rows give equal bytes, whatever the source and the order they came in.
-    `progress` is called with a table's role and the rows read so far; `given_by` is the setting
-    that an error about a missing file names.
+    `progress` is called with a table's role and the rows read so far.
 
     Raises InputError for a source that cannot be read whole, and leaves `out` as it was.
     """
     if limit < 1:
         raise InputError(f"limit is {limit}, and at least 1 routing row is needed; raise it")
+    origin = Origin(source) if isinstance(source, str) else source
     started = time.monotonic()
     name = f"training_dataset_{as_of.year:04}{as_of.month:02}"  # %Y does not fill up with zeros
 
     def read() -> dict:
         with (
             _workspace(out) as work,
-            open_source(source, work, zone or ZoneInfo(DEFAULT_ZONE), given_by) as opened,
+            open_source(origin, work) as opened,
             # Arrow sorts and compresses one table without the interpreter's lock while the next
             # is read.
             ThreadPoolExecutor(max_workers=1) as background,
@@ -100,19 +100,22 @@ def extract(
             return _publish(work, out, name, facts, tables)
 
     try:
-        manifest = read_settled(source, read)
+        manifest = read_settled(origin.source, read)
     except MemoryError as error:
         raise SourceError(f"{out}: there is too little memory to read the source") from error
+    left_out = {
+        f"{role}.{column}": why
+        for role, table in manifest["tables"].items()
+        for column, why in table["left_out"].items()
+    }
+    for column, why in left_out.items():
+        log.warning("column %s is left out: %s", column, why)
     return Extract(
         path=out / f"{name}.json",
         rows={role: table["rows"] for role, table in manifest["tables"].items()},
         bytes=sum(table["bytes"] for table in manifest["tables"].values()),
         seconds=time.monotonic() - started,
-        left_out={
-            f"{role}.{column}": why
-            for role, table in manifest["tables"].items()
-            for column, why in table["left_out"].items()
-        },
+        left_out=left_out,
     )
 
 

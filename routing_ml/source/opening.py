@@ -3,35 +3,35 @@
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
-from zoneinfo import ZoneInfo
 
 from routing_ml.errors import InputError, SourceError
-from routing_ml.source.connection import is_connection_string, keywords, label
+from routing_ml.settings import BASE, Origin, is_connection_string
+from routing_ml.source.connection import keywords, label
 from routing_ml.source.relation import Source
 
 SETTLED_S = 0.5
 """A file is read when nothing was written to it for so long: a copy in progress writes steadily."""
 WAIT_S = 30.0
 TRIES = 3
-GIVEN_BY = "ROUTING_ML_SOURCE or --source"
 
 Found = TypeVar("Found")
 State = tuple[int, ...]
 
 
-def open_source(source: str, scratch: Path, zone: ZoneInfo, given_by: str = GIVEN_BY) -> Source:
-    """The open source that `source` names: an Access or SQLite file by its path, or any by ODBC.
+def open_source(origin: Origin, scratch: Path) -> Source:
+    """The open source that `origin` names: an Access or SQLite file by its path, or any by ODBC.
 
-    `scratch` is a folder for what queries on an Access file need, `zone` that of moments without
-    one, `given_by` the setting that an error about a missing file names. Raises InputError.
+    `scratch` is a folder for what queries on an Access file need. Raises InputError.
     """
+    source = origin.source
     from routing_ml.source.sqlite import SIGNATURE, Sqlite
 
     path = file_of(source)
     if path is not None:
-        if _begins_with(path, SIGNATURE, given_by):
+        if _begins_with(path, SIGNATURE, origin.given_by):
             return Sqlite(path, label(source))
         from routing_ml.source.tables import AccessSource
 
@@ -43,12 +43,12 @@ def open_source(source: str, scratch: Path, zone: ZoneInfo, given_by: str = GIVE
         )
     from routing_ml.source.odbc import Odbc
 
-    opened = Odbc(source, zone)
+    opened = Odbc(source, origin.zone)
     # A data source name may stand for a file.
     if opened.driver in ("sqlite", "mdbtools"):
         database = opened.database
         opened.close()
-        return open_source(database, scratch, zone, given_by)
+        return open_source(replace(origin, source=database), scratch)
     return opened
 
 
@@ -59,12 +59,12 @@ def file_of(source: str) -> Path | None:
     them: they read too many values wrong. Microsoft's own Access driver is used as it is.
     """
     if not is_connection_string(source):
-        return None if "://" in source else Path(source).expanduser().absolute()
+        return None if "://" in source else BASE / Path(source).expanduser()
     given = keywords(source)
     driver = given.get("driver", "").lower()
     if "sqlite" in driver or "mdbtools" in driver:
         name = given.get("dbq") or given.get("database")
-        return Path(name).expanduser().absolute() if name else None
+        return BASE / Path(name).expanduser() if name else None
     return None
 
 

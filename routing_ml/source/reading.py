@@ -5,7 +5,6 @@ count at the as-of, and what their times mean.
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -172,20 +171,29 @@ class TableReader:
                 arrays[name] = self._joined(values, parts)
             else:
                 arrays[name] = self._told(values, name, self._converter(name))
-        times = self.table.times
-        per = arrays.get("_PER", times.per_quantity)
-        for name, unit, pieces in (
-            ("RUN_TIME", arrays.get("_RUN_UNIT", times.run_unit), per),
-            ("SETUP_TIME", arrays.get("_SETUP_UNIT", times.setup_unit), 1.0),
-        ):
-            if name in arrays and (unit, pieces) != (1.0, 1.0):
-                meant = partial(self._minutes, arrays[name], unit, pieces)
-                arrays[name] = self._told(values, name, meant)
-        return arrays
+        return self._in_minutes(arrays, values)
 
-    @staticmethod
-    def _minutes(times: pa.Array, unit: Any, pieces: Any, _: Values) -> pa.Array:
-        return time_units.minutes(times, unit, pieces)
+    def _in_minutes(
+        self, arrays: dict[str, pa.Array], values: Mapping[str, Values]
+    ) -> dict[str, pa.Array]:
+        """The batch with its times in minutes for one piece."""
+        times = self.table.times
+        factors = {
+            name: self._told(values, name, lambda given: time_units.factors(_texts(given)))
+            for name in UNITS
+            if name in self.parts
+        }
+        pieces: Any = times.per_quantity
+        if "_PER" in self.parts:
+            as_numbers = self._converter("_PER")
+            pieces = self._told(values, "_PER", lambda given: time_units.pieces(as_numbers(given)))
+        for name, factor, per in (
+            ("RUN_TIME", factors.get("_RUN_UNIT", times.run_unit), pieces),
+            ("SETUP_TIME", factors.get("_SETUP_UNIT", times.setup_unit), 1.0),
+        ):
+            if name in arrays:
+                arrays[name] = time_units.minutes(arrays[name], factor, per)
+        return arrays
 
     def _converter(self, name: str) -> Callable[[Values], pa.Array]:
         kind, column = self.kinds[name], self.found[self.parts[name][0]]
@@ -290,6 +298,10 @@ def _drop(keep: np.ndarray, wrong: np.ndarray, dropped: Counter[str], reason: st
 
 def _moments(moments: pa.Array) -> np.ndarray:
     return np.frombuffer(moments.buffers()[1], np.int64, len(moments), moments.offset * 8)
+
+
+def _texts(values: Values) -> pa.Array:
+    return typed.array(_listed(values), "code")
 
 
 def _listed(values: Values) -> Sequence[Any]:

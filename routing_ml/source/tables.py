@@ -32,16 +32,16 @@ class AccessSource:
     def __init__(self, path: Path, scratch: Path) -> None:
         self.label = str(path)
         self._file = AccessFile(path)
-        self._copy = scratch / "queried.sqlite"
-        self._queried: Sqlite | None = None
+        self._scratch = scratch
+        self._queried: list[Sqlite] = []
 
     def __enter__(self) -> "AccessSource":
         self._file.__enter__()
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._queried:
-            self._queried.close()
+        for queried in self._queried:
+            queried.close()
         self._file.__exit__(*error)
 
     def relation(self, table: Table) -> Relation:
@@ -67,7 +67,8 @@ class AccessSource:
 
     def _query(self, table: Table) -> Relation:
         """What SQLite makes of a query, over copies of the tables that it asks for."""
-        with closing(sqlite3.connect(self._copy)) as copy:
+        path = self._scratch / f"{table.role}.sqlite"
+        with closing(sqlite3.connect(path)) as copy:
             copied: set[str] = set()
             name = '"' + self._table(table.name).replace('"', '""') + '"' if table.name else ""
             asked = table.query or f"SELECT * FROM {name}"
@@ -85,10 +86,8 @@ class AccessSource:
                         ) from error
                     copied.add(missing[1])
                     self._copied(missing[1], copy)
-        if self._queried:
-            self._queried.close()
-        self._queried = Sqlite(self._copy, self.label)
-        return self._queried.relation(table)
+        self._queried.append(Sqlite(path, self.label))
+        return self._queried[-1].relation(table)
 
     def _copied(self, name: str, copy: sqlite3.Connection) -> None:
         found = self._table(name)

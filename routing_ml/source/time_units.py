@@ -18,37 +18,31 @@ MINUTES_PER: Mapping[str, float] = {
 """A unit as ERPs write it -> minutes in one."""
 
 
-def minutes(times: pa.Array, unit: float | pa.Array, quantity: float | pa.Array = 1.0) -> pa.Array:
-    """`times` (n,) float64 in `unit` for `quantity` pieces, as minutes for one; nulls stay.
-
-    `unit` is minutes in one unit or an array of the units' names (missing: minutes). A missing
-    quantity counts as one. Raises ConversionError at a unit that is unknown and at a quantity that
-    is not above 0, where there is a time.
-    """
-    values = np.frombuffer(times.buffers()[1], np.float64, len(times), times.offset * 8)
-    known = typed.valid(times)
-    factor = unit if isinstance(unit, float) else _factors(unit, known)
-    pieces = quantity if isinstance(quantity, float) else _pieces(quantity, known)
-    with np.errstate(over="ignore"):
-        return typed.numbers(values * factor / pieces, known)
-
-
-def _factors(units: pa.Array, known: np.ndarray) -> np.ndarray:
-    factors = np.ones(len(units))
+def factors(units: pa.Array) -> np.ndarray:
+    """(n,) minutes in one of each unit; a missing one is the minute. ConversionError at an unknown
+    one."""
+    found = np.ones(len(units))
     for row, unit in enumerate(units.to_pylist()):
         written = (unit or "").strip().upper().rstrip(".")
-        if written and known[row]:
+        if written:
             if written not in MINUTES_PER:
                 raise typed.ConversionError(row, unit, "unit of time (such as MIN or H)")
-            factors[row] = MINUTES_PER[written]
-    return factors
+            found[row] = MINUTES_PER[written]
+    return found
 
 
-def _pieces(quantities: pa.Array, known: np.ndarray) -> np.ndarray:
-    given = typed.valid(quantities)
-    pieces = np.frombuffer(quantities.buffers()[1], np.float64, len(given), quantities.offset * 8)
-    wrong = known & given & ~(pieces > 0)
-    if wrong.any():
-        row = int(wrong.argmax())
-        raise typed.ConversionError(row, float(pieces[row]), "quantity above 0")
-    return np.where(given, pieces, 1.0)
+def pieces(quantities: pa.Array) -> np.ndarray:
+    """(n,) quantities; a missing one is 1. ConversionError at one that is not above 0."""
+    known = typed.valid(quantities)
+    found = np.where(known, typed.floats(quantities), 1.0)
+    if not (found > 0).all():
+        row = int((~(found > 0)).argmax())
+        raise typed.ConversionError(row, float(found[row]), "quantity above 0")
+    return found
+
+
+def minutes(times: pa.Array, factor: float | np.ndarray, per: float | np.ndarray) -> pa.Array:
+    """`times` (n,) float64, each in units of `factor` minutes and for `per` pieces, as minutes for
+    one piece; nulls stay."""
+    with np.errstate(over="ignore"):
+        return typed.numbers(typed.floats(times) * factor / per, typed.valid(times))

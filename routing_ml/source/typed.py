@@ -93,8 +93,7 @@ def converted(values: pa.Array, kind: str) -> pa.Array:
             return values.cast(pa.float64(), safe=False)
         return array(values.to_pylist(), kind)
     if kind == "number":
-        data = np.frombuffer(values.buffers()[1], np.float64, len(values), values.offset * 8)
-        return numbers(data, valid(values))
+        return numbers(floats(values), valid(values))
     return _tidied(values) if kind in ("code", "text") else values
 
 
@@ -135,6 +134,11 @@ def without_empty(texts: pa.Array) -> pa.Array:
     bits = None if filled.all() else pa.py_buffer(np.packbits(filled, bitorder="little"))
     buffers = [bits, pa.py_buffer(offsets.copy()), texts.buffers()[2]]
     return pa.Array.from_buffers(pa.string(), len(texts), buffers)
+
+
+def floats(values: pa.Array) -> np.ndarray:
+    """(n,) what a float64 Arrow array holds, anything where it is null."""
+    return np.frombuffer(values.buffers()[1], np.float64, len(values), values.offset * 8)
 
 
 def valid(values: pa.Array) -> np.ndarray:

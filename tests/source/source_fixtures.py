@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
+from routing_ml.settings import Origin
 from routing_ml.source.columns import Table
 from routing_ml.source.opening import open_source
 from routing_ml.source.relation import Relation, Source
@@ -18,7 +19,10 @@ SEOUL = ZoneInfo("Asia/Seoul")
 
 @contextmanager
 def opened(source: str, zone: ZoneInfo = SEOUL) -> Iterator[Source]:
-    with tempfile.TemporaryDirectory() as scratch, open_source(source, Path(scratch), zone) as it:
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        open_source(Origin(source, zone=zone), Path(scratch)) as it,
+    ):
         yield it
 
 

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from routing_ml.source.connection import is_connection_string, label
+from routing_ml.settings import BASE, is_connection_string
+from routing_ml.source.connection import label
 from routing_ml.source.opening import file_of
 
 
@@ -23,9 +24,9 @@ def test_a_label_shows_no_secret(source: str, shown: str) -> None:
 
 
 def test_what_is_a_file_is_read_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert file_of("erp.accdb") == tmp_path / "erp.accdb"
-    assert file_of("a=b.accdb") == tmp_path / "a=b.accdb"
+    monkeypatch.chdir(tmp_path)  # a relative path means the same from every folder
+    assert file_of("erp.accdb") == BASE / "erp.accdb"
+    assert file_of("a=b.accdb") == BASE / "a=b.accdb"
     assert file_of("DRIVER={MDBTools};DBQ=/x/공장 a.accdb") == Path("/x/공장 a.accdb")
     assert file_of("Driver=MDBTools;DBQ={/x/a;b}}c.mdb};") == Path("/x/a;b}c.mdb")
     assert file_of("DRIVER={SQLite3};Database=/x/erp.db;Timeout=1") == Path("/x/erp.db")
@@ -38,10 +39,8 @@ def test_what_is_a_file_is_read_as_one(tmp_path: Path, monkeypatch: pytest.Monke
         assert file_of(server) is None
 
 
-def test_a_file_that_is_there_is_no_connection_string(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_a_file_by_its_ending_is_no_connection_string() -> None:
     assert is_connection_string("DSN=erp")
-    Path("DSN=erp").touch()
-    assert not is_connection_string("DSN=erp")
+    assert is_connection_string("DRIVER={X};DBQ=erp.accdb")
+    assert not is_connection_string("A=B.accdb")
+    assert not is_connection_string("/data/공장 a;b={c}")

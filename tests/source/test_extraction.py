@@ -439,7 +439,7 @@ def test_a_number_in_a_column_of_dates_is_named(tmp_path: Path, small_columns: C
     rows = [(r[0], r[1], r[2], 46000, *r[4:]) for r in factory["routings"].rows]
     columns = {**factory["routings"].columns, "INSRT_DT": "INTEGER"}
     factory["routings"] = Rows(columns, rows)
-    with pytest.raises(InputError, match="INSRT_DT is 46000 .*a date is due"):
+    with pytest.raises(InputError, match=r"INSRT_DT is 46000 .*a date is due"):
         take(sqlite_path(tmp_path, factory), tmp_path / "out", small_columns)
 
 

@@ -131,7 +131,7 @@ def test_a_table_outside_the_search_path_is_told_with_its_schema(postgresql: Pos
         ):
             it.relation(table("Größe 가"))
         assert rows(it.relation(table("erp.größe 가"))) == [(1,)]
-        with pytest.raises(SourceError, match="has no table 'other.Größe 가'"):
+        with pytest.raises(SourceError, match=r"has no table 'other\.Größe 가'"):
             it.relation(table("other.Größe 가"))
 
 

@@ -81,9 +81,11 @@ def guids(data: np.ndarray, start: np.ndarray, length: np.ndarray) -> np.ndarray
     """The GUIDs that begin at `start` of uint8 `data`, as text, uint8 of shape (n, 38)."""
     raw = _cells(GUID, data, start, length)[:, GUID_ORDER]
     digits = np.frombuffer(b"0123456789ABCDEF", np.uint8)
-    text = np.tile(np.frombuffer(GUID_PATTERN, np.uint8), (len(raw), 1))
-    places = np.flatnonzero(text[:1] == ord("0"))
-    text[:, places] = np.stack([digits[raw >> 4], digits[raw & 15]], axis=2).reshape(-1, 32)
+    pattern = np.frombuffer(GUID_PATTERN, np.uint8)
+    text = np.tile(pattern, (len(raw), 1))
+    text[:, pattern == ord("0")] = np.stack([digits[raw >> 4], digits[raw & 15]], axis=2).reshape(
+        -1, 32
+    )
     return text
 
 
