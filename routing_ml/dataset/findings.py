@@ -54,17 +54,16 @@ def findings(seen: Seen, times: dict[str, time_unit.Times]) -> list[Finding]:
     accept = set(seen.data.manifest.get("accept", ()))
     found = list(_items(seen))
     if seen.items:
-        keys = list(_operations_each(seen))
+        keys = [*_operations_each(seen), *_ties(seen)]
         found += [
             *keys,
-            *_ties(seen),
             *_times(seen, times),
             *_operations(seen),
             *_repeated(seen),
             *_dates(seen),
             *_unused(seen),
         ]
-        if not keys:  # else these only repeat it
+        if all(finding.level != "error" for finding in keys):  # else these only repeat it
             found += [*_alternatives(seen), *_results(seen)]
     found = [
         Finding(f.name, f.level, f.found, f.level == "warning" and f.name in accept) for f in found
@@ -79,7 +78,7 @@ def _items(seen: Seen) -> Iterator[Finding]:
     have = f"{count:,} items have a routing and are in the item table"
     if count < LEAST_ITEMS:
         found = f"{have}, at least {LEAST_ITEMS} are needed to fit anything: "
-        found += "read more (--limit, a later --as-of), or see that `item` is the same code in both tables"
+        found += "read more (--limit, --as-of), or see that `item` is the same code in both tables"
         yield Finding("few items", "error", found)
     else:
         found = f"{have}; from {WANTED_ITEMS} on, figures mean something: read more if there are"

@@ -103,6 +103,7 @@ def audit(path: Path, *, null_level: Level = "warning") -> Audit:
     if routings.empty:
         return Audit((_enough(items, routings),), null_ratios, outliers)
     attributes = manifest["attributes"]
+    units = attributes["units"]
     found: list[tuple[Check, Rows]] = [
         (_enough(items, routings), []),
         *_nulls(tables, null_ratios, null_level),
@@ -110,9 +111,9 @@ def audit(path: Path, *, null_level: Level = "warning") -> Audit:
         *_pairs(items, routings),
         *_times(routings),
         *_warnings(suspects.infinite(tables)),
-        *_units(items, attributes["units"]),
-        *_warnings(suspects.far_off(tables, attributes["units"])),
-        *_warnings(suspects.spelled_otherwise(tables, attributes["text"])),
+        *_units(items, units),
+        *_warnings(suspects.far_off(tables, units)),
+        *_warnings(suspects.spelled_otherwise(tables, [*attributes["text"], *units.values()])),
         *_warnings(suspects.out_of_step(tables, attributes["text"])),
     ]
     return Audit(
@@ -161,10 +162,11 @@ def _duplicates(tables: dict[str, pd.DataFrame]) -> Iterator[tuple[Check, Rows]]
     keys = {"items": ["ITEM_CD"], "routings": ["ITEM_CD", "ROUT_NO", "PROC_SEQ"]}
     for role, names in keys.items():
         table = tables[role]
-        cleaned = table[names].apply(
+        more = [name for name in ("ALT_NO", "PROC_SUB") if name in table]
+        cleaned = table[[*names, *more]].apply(
             lambda column: _folded(column) if column.name != "PROC_SEQ" else column
         )
-        rows = cleaned.index[cleaned.notna().all(axis=1)]
+        rows = cleaned.index[cleaned[names].notna().all(axis=1)]
         rows = rows[cleaned.loc[rows].duplicated()]
         if len(rows):
             of = ", ".join(names)

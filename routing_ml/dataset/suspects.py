@@ -73,7 +73,7 @@ def _far(role: str, table: pd.DataFrame, name: str, units: Mapping[str, str]) ->
 def spelled_otherwise(
     tables: Mapping[str, pd.DataFrame], free: Sequence[str]
 ) -> Iterator[Suspects]:
-    """Texts that differ from a commoner one by case or spaces alone."""
+    """Texts that differ from a commoner one by case or spaces alone; not in the columns `free`."""
     parts, counted = [], {}
     for role, table in tables.items():
         for name in _texts(role, table, free):
