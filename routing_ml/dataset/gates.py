@@ -133,7 +133,7 @@ def _enough(items: pd.DataFrame, routings: pd.DataFrame) -> Check:
     """Items with a routing, for these are learned from: twelve of them may have 4,800 rows."""
     usable = routings[["ITEM_CD", "PROC_SEQ", "JOB_CD"]].dropna()
     count = len(set(_folded(usable["ITEM_CD"]).dropna()) & set(_folded(items["ITEM_CD"]).dropna()))
-    found = f"{count:,} items have a routing"
+    found = f"{count:,} {'item has' if count == 1 else 'items have'} a routing"
     if count < LEAST_ITEMS:
         return Check("items", "error", f"{found}, at least {LEAST_ITEMS} are needed")
     if count < WANTED_ITEMS:
