@@ -77,7 +77,7 @@ def _items(seen: Seen) -> Iterator[Finding]:
         return
     have = f"{count:,} {'item has' if count == 1 else 'items have'} a routing"
     if count < LEAST_ITEMS:
-        found = f"{have} and a row in the item table, at least {LEAST_ITEMS} are needed to fit anything: "
+        found = f"{have}, at least {LEAST_ITEMS} are needed: "
         found += "read more (--limit, --as-of), or see that `item` is the same code in both tables"
         yield Finding("few items", "error", found)
     else:

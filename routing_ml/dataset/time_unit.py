@@ -18,7 +18,8 @@ the shipped factory are .95 of what is reported, at the median, and between .4 a
 NEAR = 2.0  # how near to a factor of units the ratio must be to be taken for it
 HOURS_BELOW = {"SETUP_TIME": 1.0, "RUN_TIME": 0.5}  # medians of minutes that look like hours
 SECONDS_ABOVE = 8 * 60.0  # a median operation of a shift and more looks like seconds
-LEAST, MOST = 0.001, 7 * 24 * 60.0  # medians outside of which no factory works
+LEAST = {"SETUP_TIME": 0.02, "RUN_TIME": 0.001}  # a second; a fast press needs .1 s apiece
+MOST = 7 * 24 * 60.0  # and no factory has medians beyond these
 UNITS = {60.0: "seconds", 1 / 60: "hours", 1 / 1440: "days"}
 """Time as mapped / time as reported -> the unit that the times then are in."""
 REPORTED = {1 / 60: "minutes", 1 / 3600: "seconds", 24.0: "days"}
@@ -168,8 +169,9 @@ def _doubt(of: Times) -> tuple[str, str, str] | None:
 
 def _doubt_by_range(of: Times, what: str, key: str) -> tuple[str, str, str] | None:
     seen = f"the median of the {what} is {of.median:,.3g} minutes, "
-    if not LEAST <= of.median <= MOST:
-        found = f"outside of any factory's range ({LEAST:g} to {MOST:,.0f})"
+    least = LEAST[of.column]
+    if not least <= of.median <= MOST:
+        found = f"outside of any factory's range ({least:g} to {MOST:,.0f})"
         return "unit of time", "error", f"{seen}{found}: correct the columns file ({key})"
     if of.guess == "minutes":
         return None

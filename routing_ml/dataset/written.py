@@ -72,8 +72,8 @@ def _rows(tables: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         yield from (f"  {name} is left out: {why}" for name, why in rows["left_out"].items())
         if rows["unused"]:
             lines = textwrap.wrap(", ".join(rows["unused"]), WIDTH, break_on_hyphens=False)
-            yield f"  its columns that are not used: {lines[0]}"
-            yield from (f"    {line}" for line in lines[1:])
+            yield "  its columns that are not used:"
+            yield from (f"    {line}" for line in lines)
 
 
 def _counts(facts: Mapping[str, Any]) -> Iterator[str]:

@@ -108,6 +108,17 @@ def test_check_shows_what_would_be_learned_and_touches_no_state(run: Run, tmp_pa
     assert sorted(home.rglob("*")) == before
 
 
+def test_the_readme_shows_what_check_prints_of_the_sample(run: Run) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    command = "routing-ml check --as-of 2026-11-01"
+    shown = readme.partition(f"$ {command}\n")[2].partition("```")[0].splitlines()
+    printed = run(*command.split()[1:])[1].splitlines()
+    assert printed[0].endswith(shown[0])
+    left_out = [line for line in shown[1:] if line not in printed]
+    assert {line.strip() for line in left_out} == {"..."}
+    assert len(shown) > 80
+
+
 def test_check_ends_with_1_where_the_columns_cannot_be_right(run: Run, tmp_path: Path) -> None:
     columns = DEFAULT_FILE.read_text(encoding="utf-8")
     wrong = columns.replace('sequence = "PROC_SEQ"', 'sequence = "MFG_LT"', 1)
