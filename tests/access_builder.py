@@ -191,7 +191,7 @@ class Builder:
         dummies = 0
         while (fixed + len(jumps) + dummies - 1) // 256 > len(jumps) + dummies:
             dummies += 1
-        table = bytes(at & 255 for at in reversed(offsets)) + b"\xff" * dummies
+        table = bytes(at & 255 for at in reversed(offsets)) + bytes(dummies)
         return body + table + bytes(reversed(jumps)) + bytes([len(variable)]) + bytes(mask)
 
     def memo(self, text: bytes, *, most: int = 0) -> bytes:

@@ -4,10 +4,12 @@ import atexit
 import os
 import shutil
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import programs
 import pytest
 from postgresql import PostgreSQL, running
 
@@ -28,6 +30,21 @@ os.environ |= {
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "OMP_NUM_THREADS": "1",
 }
+sys.addaudithook(programs.refuse_others)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """CI asks for this: what a person's machine may lack, CI's may not."""
+    parser.addoption("--no-skips", action="store_true", help="a skipped test is a failed one")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Turns a skip into a failure where `--no-skips` is given."""
+    report: pytest.TestReport = yield
+    if report.skipped and item.config.getoption("--no-skips") and not hasattr(report, "wasxfail"):
+        report.outcome, report.longrepr = "failed", f"skipped, and may not be: {report.longrepr}"
+    return report
 
 
 @pytest.fixture(scope="session")

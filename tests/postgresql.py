@@ -14,6 +14,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 PASSWORD = "s3cret+word"
 
 
@@ -45,12 +47,12 @@ class PostgreSQL:
     def signal_all(self, number: int) -> None:
         """Send a signal to the server and all its processes: SIGSTOP makes it silent."""
         main = int((self.data / "postmaster.pid").read_text().split()[0])
-        children = subprocess.run(
-            ["ps", "-o", "pid=", "--ppid", str(main)], capture_output=True, text=True, check=False
-        )
-        for process in [main, *map(int, children.stdout.split())]:
-            with suppress(ProcessLookupError):
-                os.kill(process, number)
+        with suppress(psutil.NoSuchProcess):
+            server = psutil.Process(main)
+            server.send_signal(number)  # stopped, it starts no further process
+            for process in server.children():
+                with suppress(psutil.NoSuchProcess):
+                    process.send_signal(number)
 
     def execute(self, statement: str) -> list[tuple[Any, ...]]:
         """Run one statement and return its rows."""

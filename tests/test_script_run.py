@@ -3,6 +3,7 @@
 import ctypes
 import json
 import os
+import shutil
 import signal
 import socket
 import sqlite3
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import programs
 import psutil
 import pytest
 from conftest import ROOT, free_port
@@ -23,7 +25,7 @@ import install
 import processes
 
 PR_SET_CHILD_SUBREAPER = 36
-START_SECONDS = 240
+START_SECONDS, PATIENCE_SECONDS = 240, 60
 
 
 @dataclass
@@ -47,7 +49,7 @@ class Started:
 
     def end(self, number: signal.Signals) -> int:
         self.process.send_signal(number)
-        return self.process.wait(30)
+        return self.process.wait(PATIENCE_SECONDS)
 
 
 @pytest.fixture
@@ -161,7 +163,7 @@ def test_a_busy_port_is_named_with_the_option_that_chooses_another(start):
         port = taken.getsockname()[1]
         for option in ("--airflow-port", "--exporter-port"):
             refused = start("--once", option, str(port))
-            assert refused.process.wait(30) == 1
+            assert refused.process.wait(PATIENCE_SECONDS) == 1
             [line] = refused.printed().splitlines()
             assert f"port {port}" in line
             assert option in line
@@ -178,7 +180,7 @@ def test_a_busy_port_is_named_with_the_option_that_chooses_another(start):
 )
 def test_what_cannot_be_is_refused_before_anything_starts(start, options, named):
     refused = start("--once", *options)
-    assert refused.process.wait(30) != 0
+    assert refused.process.wait(PATIENCE_SECONDS) != 0
     assert named in refused.printed().splitlines()[-1]
     assert not refused.home.exists()
 
@@ -186,7 +188,7 @@ def test_what_cannot_be_is_refused_before_anything_starts(start, options, named)
 def test_a_state_folder_that_cannot_be_written_is_named(start, tmp_path):
     (tmp_path / "file").touch()
     refused = start("--once", home=tmp_path / "file")
-    assert refused.process.wait(30) == 1
+    assert refused.process.wait(PATIENCE_SECONDS) == 1
     [line] = (tmp_path / "printed.txt").read_text().splitlines()
     assert f"state folder {tmp_path / 'file'} cannot be written" in line
 
@@ -212,6 +214,30 @@ def test_who_may_not_install_is_told_the_command(monkeypatch, tmp_path):
     assert "\n" not in str(refused.value)
 
 
+def test_every_program_that_a_test_starts_is_installed():
+    brought = {*install.RUN_PACKAGES, *install.TEST_PACKAGES}
+    assert set(programs.INSTALLED.values()) <= brought
+    for name in (*programs.ESSENTIAL, *programs.INSTALLED):
+        assert shutil.which(name), name
+    with pytest.raises(AssertionError, match="starts ps, which"):
+        subprocess.run(["ps"])
+
+
+@pytest.mark.parametrize(("options", "code"), [([], 0), (["--no-skips"], 1)])
+def test_a_skip_is_a_failure_where_ci_asks_for_it(options, code, tmp_path):
+    assert "--no-skips" in (ROOT / ".ci" / "run").read_text()
+    (tmp_path / "test_it.py").write_text("import pytest\ndef test_it(): pytest.skip('a reason')")
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "conftest", "-rsf", *options, str(tmp_path)],
+        env=os.environ | {"PYTHONPATH": str(ROOT / "tests")},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == code
+    assert "a reason" in ran.stdout
+
+
 def test_uv_looks_where_pip_was_told_to():
     told = install.uv_settings(
         "global.extra-index-url='https://a.example/simple https://b.example/simple'\n"
@@ -229,7 +255,7 @@ def test_stop_kills_what_ignores_the_request(tmp_path):
         "all = processes.Processes(pathlib.Path(sys.argv[2]))\n"
         "deaf = \"trap '' TERM; (setsid sleep 60 &); while :; do sleep 1; done\"\n"
         "all.start('deaf', ['bash', '-c', deaf], os.environ)\n"
-        "time.sleep(0.5); assert len(processes._descendants()) >= 3\n"
+        "while len(processes._descendants()) < 3: time.sleep(0.05)\n"
         "all.stop(); print(processes._descendants())"
     )
     ended = subprocess.run(

@@ -171,7 +171,9 @@ def test_interpolation_is_the_specification_s() -> None:
 
 
 @pytest.mark.timeout(420)
-def test_all_services_but_grafana_start_and_find_each_other(tmp_path: Path) -> None:
+def test_all_services_but_grafana_start_and_find_each_other(
+    tmp_path: Path, sandboxes: None
+) -> None:
     (tmp_path / ".env").write_text(filled(EXAMPLE))
     hosts = tmp_path / "hosts"
     addresses = [f"127.0.1.{number} {name}" for number, name in enumerate(SERVICES, 1)]
@@ -190,25 +192,62 @@ def test_all_services_but_grafana_start_and_find_each_other(tmp_path: Path) -> N
         pytest.fail(run.stdout + run.stderr, pytrace=False)
 
 
+# The sandbox
+
+# One of each kind that the services are kept apart by.
+NAMESPACES = ("--unshare-user", "--unshare-net", "--unshare-pid", "--unshare-ipc", "--unshare-uts")
+
+
+@pytest.fixture(scope="session")
+def sandboxes() -> None:
+    """Skips the test, with the reason, on a machine that lets nobody make a sandbox."""
+    refusal = refused("bwrap")
+    if refusal:
+        pytest.skip(
+            f"this machine lets nobody make a sandbox ({refusal}): allow user namespaces (sysctl "
+            "kernel.unprivileged_userns_clone=1, in a container --security-opt seccomp=unconfined; "
+            "the kernel has none in a chroot)"
+        )
+
+
+def refused(bwrap: str) -> str:
+    """Why bubblewrap may not make the plainest sandbox, with another inside; empty where it may.
+
+    That asks for a right and nothing else: whatever fails later, in a sandbox with the project's
+    files, is a fault, and so is a program that is missing or does not run.
+    """
+    subprocess.run([bwrap, "--version"], check=True, capture_output=True)
+    plain = [bwrap, *NAMESPACES, "--ro-bind", "/", "/", "--dev", "/dev"]
+    outer, inner = [*plain, "--proc", "/proc"], [bwrap, "--unshare-user", "--bind", "/", "/"]
+    probe = subprocess.run([*outer, *inner, "true"], capture_output=True, text=True, check=False)
+    if probe.returncode not in (0, 1):  # 1 is bubblewrap's own
+        pytest.fail(f"{bwrap} ended with code {probe.returncode}: {probe.stderr}", pytrace=False)
+    return probe.stderr.strip() if probe.returncode else ""
+
+
+def test_a_sandbox_that_is_not_allowed_is_told_apart_from_a_fault(tmp_path: Path) -> None:
+    def program(does: str) -> str:
+        path = tmp_path / "bwrap"
+        path.write_text(f'#!/bin/sh\n[ "$1" = --version ] && exit\n{does}\n')
+        path.chmod(0o755)
+        return str(path)
+
+    assert refused(program("exit 0")) == ""
+    assert refused(program("echo it may not >&2; exit 1")) == "it may not"
+    for fault in ("exit 127", "kill -SEGV $$"):
+        with pytest.raises(pytest.fail.Exception):
+            refused(program(fault))
+    with pytest.raises(FileNotFoundError):
+        refused(str(tmp_path / "none"))
+
+
 def confinement(state: Path, hosts: Path) -> list[str]:
     """A sandbox with a network of its own, which writes to `state` alone and ends with the test."""
-    command = ["bwrap", "--die-with-parent", "--unshare-user", "--uid", "1000", "--gid", "1000"]
-    command += ["--unshare-net", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
+    command = ["bwrap", "--die-with-parent", *NAMESPACES, "--uid", "1000", "--gid", "1000"]
     command += ["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp"]
     command += ["--ro-bind", str(ROOT), str(ROOT)]  # it may lie in /tmp
     command += ["--bind", str(state), str(state), "--ro-bind", str(hosts), "/etc/hosts"]
-    command += ["--chdir", str(ROOT), "--"]
-    try:
-        probe = subprocess.run([*command, "true"], capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        pytest.fail("bwrap is missing: apt-get install bubblewrap")
-    if probe.returncode:
-        pytest.fail(
-            f"this machine lets nobody make a sandbox ({probe.stderr.strip()}): allow user "
-            "namespaces (sysctl kernel.unprivileged_userns_clone=1, and in a container "
-            "--security-opt seccomp=unconfined)"
-        )
-    return command
+    return [*command, "--chdir", str(ROOT), "--"]
 
 
 def every_variable(node: Any, name: str = "") -> Iterator[tuple[str, str]]:

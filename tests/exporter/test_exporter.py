@@ -1,11 +1,14 @@
 """The exporter as a real process: what it answers, and what cannot take it down.
 
-How soon it answers while all of that goes on is measured in benchmarks/exporter.py.
+How soon it answers while all of that goes on, and how much memory it takes, is measured in
+benchmarks/exporter.py and benchmarks/scrape.py: here a limit in seconds is patience only.
 """
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
+import contextlib
 import json
 import re
 import shutil
@@ -22,17 +25,19 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
-from exporter_process import ROOT, Exporter, command, environment, serving
+from exporter_process import ROOT, Exporter, command, environment, memory_mib, serving
 from postgresql import PostgreSQL, running
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as prometheus
 
+from exporter.app import BODY_BYTES_MOST, App
+from exporter.link import Link
 from routing_ml.drift.detector import Baseline
 from routing_ml.drift.watch import evaluate
 from routing_ml.settings import default_url
 from routing_ml.store.store import Store
 
-QUICK_SECONDS = 0.25
+PATIENCE_SECONDS = 60
 FIRST_VERSION = (
     "routing_ml_uptime_seconds",
     "routing_ml_requests_total",
@@ -229,34 +234,25 @@ def test_without_a_configured_token_nothing_can_be_changed(tmp_path: Path) -> No
 # The store in trouble -----------------------------------------------------------------------------
 
 
-def scrape(exporter: Exporter) -> float | None:
-    """`routing_ml_up` by a scrape that must be answered within 250 ms; asked again where it was
-    not, since a machine that runs other tests too may be late itself."""
-    for _ in range(4):
-        time.sleep(0.12)  # past the memory of the last scrape
-        reply = exporter.ask("/metrics")
-        assert reply.status == 200
-        if reply.seconds < QUICK_SECONDS:
-            break
-    else:
-        raise AssertionError(f"a scrape took {reply.seconds:.2f} s")
-    return float(reply.text.split("\nrouting_ml_up ")[1].split("\n")[0])
+def up(exporter: Exporter, value: int) -> None:
+    """Scrape until `routing_ml_up` has this value; every scrape on the way must be answered."""
+    exporter.wait_for("routing_ml_up", value)
 
 
 def test_a_store_that_is_missing_comes_and_goes_without_a_restart(tmp_path: Path) -> None:
     with serving(tmp_path) as exporter:
-        assert scrape(exporter) == 0
+        up(exporter, 0)
         assert json.loads(exporter.ask("/api/drift/status").text)["buffer_size"] == 0
         assert json.loads(exporter.ask("/api/drift/summary?days=5").text)["period_days"] == 5
         assert not (tmp_path / "store.db").exists()
         fill(default_url(tmp_path))
-        assert scrape(exporter) == 1
+        up(exporter, 1)
         for file in tmp_path.glob("store.db*"):
             file.unlink()
-        assert scrape(exporter) == 0
+        up(exporter, 0)
         assert exporter.value("routing_ml_predictions_total") is None
         fill(default_url(tmp_path))
-        assert scrape(exporter) == 1
+        up(exporter, 1)
 
 
 def test_a_corrupt_store_is_told_and_recovers(tmp_path: Path) -> None:
@@ -264,15 +260,15 @@ def test_a_corrupt_store_is_told_and_recovers(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     good = path.read_bytes()
     with serving(tmp_path) as exporter:
-        assert scrape(exporter) == 1
+        up(exporter, 1)
         for damaged in (b"", b"x" * len(good), good[:1000], good[:4096] + b"\xff" * 20_000):
             path.write_bytes(damaged)
-            assert scrape(exporter) == 0
+            up(exporter, 0)
             assert exporter.ask("/api/health").status == 200
         path.write_bytes(good)
         for leftover in tmp_path.glob("store.db-*"):
             leftover.unlink()
-        assert scrape(exporter) == 1
+        up(exporter, 1)
 
 
 def test_a_locked_store_is_told_and_a_busy_one_is_read(tmp_path: Path) -> None:
@@ -281,26 +277,26 @@ def test_a_locked_store_is_told_and_a_busy_one_is_read(tmp_path: Path) -> None:
         writer = sqlite3.connect(tmp_path / "store.db", isolation_level=None)
         writer.execute("BEGIN IMMEDIATE")
         writer.execute("INSERT INTO counters VALUES ('predictions', 'x', 1)")
-        assert scrape(exporter) == 1
+        up(exporter, 1)
         writer.close()
         writer = sqlite3.connect(tmp_path / "store.db", isolation_level=None)
         writer.execute("PRAGMA locking_mode = EXCLUSIVE")
         writer.execute("INSERT INTO counters VALUES ('predictions', 'x', 1)")
-        assert scrape(exporter) == 0
+        up(exporter, 0)
         assert "another process holds it" in exporter.ask("/api/drift/status").text
         writer.close()
-        assert scrape(exporter) == 1
+        up(exporter, 1)
 
 
 def test_a_full_disk_does_not_keep_the_store_from_being_read(tmp_path: Path) -> None:
     fill(default_url(tmp_path))
     with serving(tmp_path, limit_files=True, ROUTING_ML_API_TOKEN="t") as exporter:
-        assert scrape(exporter) == 1
+        up(exporter, 1)
         reply = exporter.ask(
             "/api/drift/reset", method="POST", headers={"Authorization": "Bearer t"}
         )
         assert reply.status == 503
-        assert scrape(exporter) == 1
+        up(exporter, 1)
 
 
 @pytest.fixture(scope="module")
@@ -333,14 +329,14 @@ def test_a_postgresql_that_is_down_or_silent_is_told_and_recovers(
         own_postgresql.signal_all(signal.SIGSTOP)
         try:
             for _ in range(4):
-                assert scrape(exporter) == 0
-                assert exporter.ask("/api/health").seconds < QUICK_SECONDS
+                up(exporter, 0)
+                assert exporter.ask("/api/health").status == 200
             assert exporter.ask("/api/drift/status").status == 503
         finally:
             own_postgresql.signal_all(signal.SIGCONT)
         exporter.wait_for("routing_ml_up", 1)
         own_postgresql.stop()
-        assert scrape(exporter) == 0
+        up(exporter, 0)
         shown = exporter.ask("/api/drift/status").text
         own_postgresql.start()
         exporter.wait_for("routing_ml_up", 1)
@@ -362,38 +358,45 @@ def half_open(exporter: Exporter, n: int, sent: bytes = b"GET /metrics HTTP/1.1\
 
 def test_half_open_clients_hold_up_nobody_and_are_dropped(full: Exporter) -> None:
     clients = half_open(full, 150) + half_open(full, 150, b"")
-    seconds = [full.ask("/api/health").seconds for _ in range(60)]
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda _: full.ask("/metrics").status, range(200)))
-        seconds += [full.ask("/api/health").seconds for _ in range(60)]
-    assert sorted(seconds)[int(len(seconds) * 0.99) - 1] < QUICK_SECONDS
-    end = time.monotonic() + 9
+        asked = [*["/api/health"] * 60, *["/metrics"] * 200, *["/api/health"] * 60]
+        assert set(pool.map(lambda path: full.ask(path).status, asked)) == {200}
     for client in clients:
-        client.settimeout(max(end - time.monotonic(), 0.01))
-        try:
+        client.settimeout(PATIENCE_SECONDS)
+        with contextlib.suppress(ConnectionError):
             while client.recv(4096):
                 pass
-        except ConnectionError:
-            pass
         client.close()
-    assert full.memory_mib() < 60
 
 
-def test_a_large_body_is_neither_kept_nor_waited_for(full: Exporter) -> None:
-    before = full.memory_mib()
-    for path, length in (("/api/drift/reset", 10_000_000), ("/api/health", 10_000_000)):
-        with socket.create_connection((full.host, full.port), timeout=10) as client:
+def test_a_large_body_is_answered_before_it_has_come(full: Exporter) -> None:
+    before, length = full.memory_mib(), 10_000_000
+    for path in ("/api/drift/reset", "/api/health") * 4:
+        with socket.create_connection((full.host, full.port), timeout=PATIENCE_SECONDS) as client:
             head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n"
             client.sendall(head.encode() + b"x" * 200_000)
-            client.settimeout(3)
-            assert client.recv(100).startswith(b"HTTP/1.1 40")  # before the rest has come
-            try:
+            assert client.recv(100).startswith(b"HTTP/1.1 40")
+            with contextlib.suppress(OSError):  # it was told enough
                 for _ in range(98):
                     client.sendall(b"x" * 100_000)
-            except OSError:
-                pass  # it was told enough
-        assert full.ask("/api/health").seconds < QUICK_SECONDS
-    assert full.memory_mib() < before + 10
+        assert full.ask("/api/health").status == 200
+    assert full.memory_mib() - before < 8 * length / 2**20 / 2  # half of what was sent
+
+
+def test_no_more_of_a_large_body_is_taken_than_of_a_small_one() -> None:
+    taken, told = [], []
+
+    async def receive() -> dict[str, object]:
+        taken.append(16 * 1024)
+        return {"type": "http.request", "body": b"x" * taken[-1], "more_body": True}
+
+    async def send(event: dict[str, object]) -> None:
+        told.append(event.get("status"))
+
+    scope = {"type": "http", "method": "POST", "path": "/api/health", "query_string": b""}
+    app = App(Link("sqlite:///none"), api_token=None)
+    asyncio.run(app({**scope, "headers": [(b"content-length", b"10000000")]}, receive, send))
+    assert told[0] == 405 and sum(taken) <= BODY_BYTES_MOST + taken[-1]
 
 
 def test_nonsense_is_answered_and_outlived(full: Exporter) -> None:
@@ -421,11 +424,16 @@ def test_it_starts_without_what_it_does_not_need() -> None:
     assert done.stdout.strip() == "set()"
 
 
-def test_it_is_small(tmp_path: Path) -> None:
+def test_it_takes_little_more_memory_than_its_libraries(tmp_path: Path) -> None:
+    code = (
+        "import hypercorn.asyncio, prometheus_client, sqlite3, ssl; "
+        "print(open('/proc/self/status').read())"
+    )
+    libraries = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     fill(default_url(tmp_path))
     with serving(tmp_path) as exporter:
         exporter.ask("/metrics")
-        assert exporter.memory_mib() <= 40
+        assert exporter.memory_mib() < 1.3 * memory_mib(libraries.stdout)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -433,10 +441,7 @@ def test_a_signal_ends_it_cleanly_whoever_is_connected(tmp_path: Path, number: i
     with serving(tmp_path) as exporter:
         clients = half_open(exporter, 20)
         exporter.ask("/metrics")
-        start = time.monotonic()
-        code, errors = exporter.stop(number)
-        assert (code, errors) == (0, "")
-        assert time.monotonic() - start < 4
+        assert exporter.stop(number) == (0, "")
         for client in clients:
             client.close()
 

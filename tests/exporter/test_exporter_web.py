@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import ipaddress
+import os
 import socket
 import ssl
 import subprocess
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,6 +25,7 @@ from exporter_process import ROOT, Exporter, command, environment, serving
 from exporter.webconfig import WebConfig
 from routing_ml.errors import SettingError
 
+PATIENCE_SECONDS = 60
 HASH = bcrypt.hashpw(b"pass word", bcrypt.gensalt(4)).decode()
 
 
@@ -129,21 +131,22 @@ def test_a_silent_tls_client_holds_up_nobody_and_is_dropped(
 ) -> None:
     silent = [socket.create_connection((exporter.host, exporter.port)) for _ in range(50)]
     good = basic("prometheus", "pass word")
-    exporter.ask("/api/health", headers=good, tls=trust)
-    seconds = [exporter.ask("/api/health", headers=good, tls=trust).seconds for _ in range(20)]
-    assert max(seconds) < 0.25  # a handshake each
-    end = time.monotonic() + 9
+    for _ in range(20):  # a handshake each
+        assert exporter.ask("/api/health", headers=good, tls=trust).status == 200
     for client in silent:
-        client.settimeout(max(end - time.monotonic(), 0.01))
+        client.settimeout(PATIENCE_SECONDS)
         assert client.recv(100) == b""
         client.close()
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1")
-def test_old_tls_and_plain_text_are_refused(exporter: Exporter, trust: ssl.SSLContext) -> None:
-    trust.minimum_version = trust.maximum_version = ssl.TLSVersion.TLSv1_1
-    with pytest.raises(OSError, match=r"(?i)ssl|reset|protocol"):
-        exporter.ask("/api/health", tls=trust)
+def test_old_tls_and_plain_text_are_refused(
+    folder: Path, exporter: Exporter, trust: ssl.SSLContext
+) -> None:
+    old = ssl.create_default_context(cafile=str(folder / "cert.pem"))
+    old.set_ciphers("ALL:@SECLEVEL=0")  # or the client itself would refuse
+    old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
+    assert_refused(exporter, old, otherwise=trust)
     with socket.create_connection((exporter.host, exporter.port), timeout=9) as client:
         client.sendall(b"GET /api/health HTTP/1.1\r\nHost: x\r\n\r\n")
         with contextlib.suppress(ConnectionResetError):
@@ -165,22 +168,34 @@ def test_a_client_certificate_can_be_required(folder: Path, tmp_path: Path) -> N
         " client_auth_type: RequireAndVerifyClientCert, min_version: TLS13}\n"
     )
     with serving(tmp_path, "--web.config.file", str(file)) as exporter:
-        without = ssl.create_default_context(cafile=str(folder / "cert.pem"))
-        with pytest.raises(OSError, match=r"(?i)certificate required|reset|EOF|closed"):
-            exporter.ask("/api/health", tls=without)
         bearing = ssl.create_default_context(cafile=str(folder / "cert.pem"))
         bearing.load_cert_chain(folder / "cert.pem", folder / "key.pem")
-        assert exporter.ask("/api/health", tls=bearing).status == 200
-        bearing.maximum_version = ssl.TLSVersion.TLSv1_2
-        with pytest.raises(OSError, match=r"(?i)protocol|reset"):
-            exporter.ask("/api/health", tls=bearing)
+        without = ssl.create_default_context(cafile=str(folder / "cert.pem"))
+        assert_refused(exporter, without, otherwise=bearing)
+        old = ssl.create_default_context(cafile=str(folder / "cert.pem"))
+        old.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+        old.maximum_version = ssl.TLSVersion.TLSv1_2
+        assert_refused(exporter, old, otherwise=bearing)
+
+
+def assert_refused(exporter: Exporter, tls: ssl.SSLContext, *, otherwise: ssl.SSLContext) -> None:
+    """No answer of any kind comes with `tls`, though one comes with `otherwise`, before and after.
+
+    How the refusal reads is the library's: Python 3.11.2 words it otherwise than 3.11.7.
+    """
+    assert exporter.ask("/nothing", tls=otherwise).status in (401, 404)
+    with pytest.raises(OSError) as refused:
+        exporter.ask("/nothing", tls=tls)
+    cause = getattr(refused.value, "reason", refused.value)
+    assert not isinstance(cause, TimeoutError), "it was ignored, not refused"
+    assert exporter.ask("/nothing", tls=otherwise).status in (401, 404)
 
 
 @pytest.mark.parametrize(
     ("text", "says"),
     [
         ("tls_server_config: {cert_file: cert.pem}", "cert_file and key_file are both needed"),
-        ("tls_server_config: {cert_file: no.pem, key_file: key.pem}", "No such file"),
+        ("tls_server_config: {cert_file: no.pem, key_file: key.pem}", os.strerror(errno.ENOENT)),
         ("tls_server_config: {cert_file: key.pem, key_file: cert.pem}", "PEM"),
         ("tls_server_config: {cert_file: cert.pem, key_file: key.pem, min_version: TLS9}", "TLS9"),
         ("tls_server_config: {curve_preferences: [X]}", "has the key 'curve_preferences'"),

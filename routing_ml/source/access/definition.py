@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from routing_ml.source.access.pages import DEFINITION_PAGE, JET3, USAGE_PAGE, Damaged, Pages
+from routing_ml.source.access.header import JET3
+from routing_ml.source.access.pages import DEFINITION_PAGE, USAGE_PAGE, Damaged, Pages
 
 FIXED, HYPERLINK, CALCULATED = 0x01, 0x80, 0xC0
 CALCULATED_AT = 16  # of a column, from Access 2010 on
@@ -91,7 +92,7 @@ def read_definition(pages: Pages, page: int) -> Definition:
         length = _number(data, names_at, layout.width)
         raw = data[names_at + layout.width :][:length]
         try:
-            name = raw.decode(codec(pages))
+            name = raw.decode(pages.header.codec)
         except UnicodeDecodeError as error:
             raise Damaged("the name of a column cannot be read") from error
         names_at += layout.width + length
@@ -107,11 +108,6 @@ def read_definition(pages: Pages, page: int) -> Definition:
         has_variable=variable > 0,
         map_pointer=_number(data, layout.map_at, 4),
     )
-
-
-def codec(pages: Pages) -> str:
-    """Python's name of how texts are written in the file."""
-    return "utf-16-le" if pages.layout is not JET3 else f"cp{pages.code_page}"
 
 
 def own_pages(pages: Pages, definition: Definition) -> np.ndarray:

@@ -11,35 +11,26 @@ import pyarrow as pa
 
 from routing_ml.errors import InputError
 from routing_ml.source.access import long, values
+from routing_ml.source.access.arrays import ARROW, array
 from routing_ml.source.access.definition import (
-    GUID,
     MEMO,
     TEXT,
-    YES_NO,
     Column,
     Definition,
     Field,
-    codec,
     own_pages,
     read_definition,
 )
 from routing_ml.source.access.pages import Damaged, Pages
 from routing_ml.source.access.rows import Rows, read_rows
-from routing_ml.source.access.text import utf8
 
 CATALOG, CATALOG_PAGE = "MSysObjects, which lists its tables,", 2
 CATALOG_COLUMNS = {"Id": 4, "Name": TEXT, "Type": 3, "Flags": 4}  # and their types
 OBJECTS = {1: "table", 4: "linked table", 5: "query", 6: "linked table"}
+INTERNAL = ("~sq_", "~TMP", "MSys")  # of forms and reports, and what is deleted
 SYSTEM_FLAGS = 0x8000_0002
 PAGE_OF_ID = 0x00FF_FFFF
 LONG_TEXTS_AT_ONCE = 2 << 20  # bytes: of one batch, unless a single one has more
-ARROW = {
-    "number": pa.float64(),
-    "whole number": pa.int64(),
-    "date": pa.timestamp("us"),
-    "text": pa.string(),
-}
-GUID_LENGTH = len(values.GUID_PATTERN)
 AGAIN = "run again, or restore the file from a copy"
 
 
@@ -52,16 +43,7 @@ class AccessFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._pages = Pages(path)
-        self.format_name = self._pages.format_name
-        try:
-            self._codec = codec(self._pages)
-            "".encode(self._codec)
-        except LookupError as error:
-            self._pages.close()
-            raise InputError(
-                f"{path} is written in code page {self._pages.code_page}, which Python does not "
-                "know; save a copy of it in Access as .accdb and point to that copy"
-            ) from error
+        self.format_name = self._pages.header.format_name
 
     def __enter__(self) -> "AccessFile":
         return self
@@ -133,7 +115,7 @@ class AccessFile:
         for field in fields:
             has = np.flatnonzero(rows.present(field))
             try:
-                arrays.append(self._array(rows, field, has))
+                arrays.append(array(self._pages, rows, field, has))
             except values.OutOfRange as error:
                 who = self._who(rows, int(has[error.row]), fields)
                 raise InputError(
@@ -145,33 +127,6 @@ class AccessFile:
         )
         return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
-    def _array(self, rows: Rows, field: Field, has: np.ndarray) -> pa.Array:
-        """One column; `has` are the numbers of the rows that have a value. Raises OutOfRange."""
-        kind = field.column.kind or ""
-        if field.code == YES_NO:
-            return _fixed(rows.present(field).astype(np.int64), None, kind)
-        valid = np.zeros(len(rows), bool)
-        valid[has] = True
-        data = rows.data
-        start, length = rows.spans(field, has)
-        if kind != "text":
-            found = values.decode(field.code, field.scale, data, start, length)
-            column = np.zeros(len(rows), found.dtype)
-            column[has] = found
-            return _fixed(column, valid, kind)
-        if field.code == GUID:
-            text = values.guids(data, start, length).reshape(-1)
-            length = np.full(len(has), GUID_LENGTH)
-        else:
-            if field.code == MEMO:
-                data, start, length = long.fetch(self._pages, data, start, length)
-            text, length = utf8(self._codec, data, start, length)
-        offsets = np.zeros(len(rows) + 1, np.int32)
-        offsets[has + 1] = length
-        np.cumsum(offsets, out=offsets)
-        buffers = [_bits(valid), pa.py_buffer(offsets), pa.py_buffer(text)]
-        return pa.Array.from_buffers(pa.string(), len(rows), buffers)
-
     def _who(self, rows: Rows, row: int, fields: Sequence[Field]) -> str:
         """The row as a person finds it: by the first text that it has."""
         one = rows.part(row, row + 1)
@@ -179,7 +134,8 @@ class AccessFile:
             has = np.flatnonzero(one.present(field))
             if field.code == TEXT and len(has):
                 with suppress(values.OutOfRange):
-                    return f"{field.column.name} {self._array(one, field, has)[0].as_py()!r}"
+                    text = array(self._pages, one, field, has)[0].as_py()
+                    return f"{field.column.name} {text!r}"
         return "a row without a text"
 
     @cached_property
@@ -195,7 +151,7 @@ class AccessFile:
         wanted = [fields[name] for name in CATALOG_COLUMNS]
         for batch in self._batches(CATALOG, definition, wanted):
             for number, name, kind, flags in zip(*(c.to_pylist() for c in batch), strict=True):
-                plain = name and not name.startswith(("~", "MSys")) and kind in OBJECTS
+                plain = name and not name.startswith(INTERNAL) and kind in OBJECTS
                 if plain and not (flags or 0) & SYSTEM_FLAGS:
                     found[name] = (OBJECTS[kind], (number or 0) & PAGE_OF_ID)
         return found
@@ -218,12 +174,3 @@ class AccessFile:
                 f"{self.path}: table {table} cannot be read: {error}; the file is damaged or was "
                 f"changed while it was read: {AGAIN}"
             ) from error
-
-
-def _fixed(column: np.ndarray, valid: np.ndarray | None, kind: str) -> pa.Array:
-    bits = None if valid is None else _bits(valid)
-    return pa.Array.from_buffers(ARROW[kind], len(column), [bits, pa.py_buffer(column)])
-
-
-def _bits(valid: np.ndarray) -> pa.Buffer | None:
-    return None if valid.all() else pa.py_buffer(np.packbits(valid, bitorder="little"))

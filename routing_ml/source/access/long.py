@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from routing_ml.source.access.pages import Damaged, Pages, ragged, row_spans, uint
+from routing_ml.source.access.gather import ragged, uint
+from routing_ml.source.access.pages import Damaged, Pages, row_spans
 from routing_ml.source.access.rows import PAGES_AT_ONCE
 
 HEADER_BYTES = 12  # length and kind, a pointer, four unknown bytes
@@ -28,7 +29,7 @@ def fetch(
         raise Damaged("a long text's header is too short")
     start = np.where(size > 0, start, 0)
     length = lengths(data, start, size)
-    if (length > pages.count * pages.layout.page).any():
+    if (length > pages.header.pages * pages.layout.page).any():
         raise Damaged("a long text is longer than the file")
     kind = np.where(length > 0, uint(data, start, 4) >> 30, IN_ROW)
     if (kind > IN_ROW).any() or (length > size - HEADER_BYTES)[(kind == IN_ROW) & (size > 0)].any():
@@ -37,7 +38,6 @@ def fetch(
     pool, begin = [data], start + HEADER_BYTES
     used = len(data)
     single = np.flatnonzero(kind == ONE_PAGE)
-    single = single[np.argsort(pointer[single], kind="stable")]
     for some in (single[i : i + PAGES_AT_ONCE] for i in range(0, len(single), PAGES_AT_ONCE)):
         pool.append(_from_pages(pages, pointer[some], length[some]))
         begin[some] = used + np.cumsum(length[some]) - length[some]

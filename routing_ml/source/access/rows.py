@@ -10,14 +10,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from routing_ml.source.access.definition import Definition, Field
-from routing_ml.source.access.pages import (
-    DATA_PAGE,
-    Damaged,
-    Pages,
-    ragged,
-    row_spans,
-    uint,
-)
+from routing_ml.source.access.gather import ragged, uint
+from routing_ml.source.access.pages import DATA_PAGE, Damaged, Pages, row_spans
 
 PAGES_AT_ONCE = 512  # 2 MiB
 ROWS_AT_ONCE = 8_192
@@ -181,6 +175,8 @@ def _moved(
         start, end, flags = row_spans(pages, buffer, page, pointers & 0xFF)
         again = flags & MOVED != 0
         if not again.any():
+            if (flags & DELETED == 0).any():
+                raise Damaged("a row has moved to the place of another")
             return ragged(data, start, end - start), end - start
         pointers = np.where(again, _pointers(data, start, end), pointers)
     raise Damaged("a row has moved in a circle")

@@ -1,10 +1,11 @@
 """Texts of rows and of long values into UTF-8, in bulk. No character is ever replaced."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
-from routing_ml.source.access.pages import overlapping, ragged
+from routing_ml.source.access.gather import overlapping, ragged
 from routing_ml.source.access.values import OutOfRange
 
 # Since Access 2000, a text that begins with this has one byte a character until a zero byte, then
@@ -21,13 +22,14 @@ def utf8(codec: str, data: np.ndarray, start: np.ndarray, length: np.ndarray) ->
     Raises OutOfRange for one that is not valid.
     """
     if codec != WIDE:
-        return _mixed(data, start, length, np.ones(len(start), bool), _by_codec(codec))
+        narrow = np.ones(len(start), bool)
+        return _mixed(data, start, length, narrow, lambda value: value.decode(codec).encode())
     at = np.where(length >= 2, start, 0)
     compressed = (length >= 2) & (data[at] == COMPRESSED[0]) & (data[at + 1] == COMPRESSED[1])
     if not compressed.any():
         return _wide(data, start, length)
     rest = 2 * compressed
-    return _mixed(data, start + rest, length - rest, compressed, _decompressed)
+    return _mixed(data, start + rest, length - rest, compressed)
 
 
 def _mixed(
@@ -35,40 +37,65 @@ def _mixed(
     start: np.ndarray,
     length: np.ndarray,
     narrow: np.ndarray,
-    decode: Callable[[bytes], bytes],
+    decode: Callable[[bytes], bytes] | None = None,
 ) -> Texts:
-    """Texts of which the `narrow` ones are ASCII as they stand, or go through `decode` one by one,
-    and the others are wide.
+    """Texts of a byte a character, where they are `narrow`, and wide ones.
+
+    ASCII stays as it is. Other narrow ones go through `decode`; without that they are Latin-1,
+    which is the first 256 characters of Unicode, and decompressed where they have zero bytes.
     """
     raw = ragged(data, start[narrow], length[narrow])
-    special = np.cumsum((raw == 0) | (raw >= 0x80))
-    if narrow.all() and not special[-1:].any():
+    last = np.cumsum(length[narrow])
+    zero, high = (_any(flags, last - length[narrow], last) for flags in (raw == 0, raw >= 0x80))
+    if narrow.all() and not (zero | high).any():
         return raw, length
-    ends = np.cumsum(length[narrow])
-    special = np.concatenate([[0], special])
-    odd = np.flatnonzero(narrow)[special[ends] != special[ends - length[narrow]]]
-    pool, start, length = [data], start.copy(), length.copy()
-    size = len(data)
+    rows = np.flatnonzero(narrow)
+    single = high if decode else zero
+    groups: list[tuple[np.ndarray, Callable[..., Texts]]] = [
+        (rows[single], partial(_one_by_one, decode or _decompressed)),
+        (rows[high & ~single], _latin),
+        (np.flatnonzero(~narrow), _wide),
+    ]
+    pool, first, size = [data], start.copy(), length.copy()
+    used = len(data)
+    for some, read in groups:
+        try:
+            text, size[some] = read(data, start[some], length[some])
+        except OutOfRange as error:
+            raise OutOfRange(int(some[error.row]), str(error)) from error
+        first[some] = used + np.cumsum(size[some]) - size[some]
+        pool.append(text)
+        used += len(text)
+    return ragged(np.concatenate(pool), first, size), size
+
+
+def _any(flags: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """Whether any of the flags from each `first` up to each `last` is set."""
+    before = np.concatenate([[0], np.cumsum(flags)])
+    return before[last] > before[first]
+
+
+def _one_by_one(
+    decode: Callable[[bytes], bytes], data: np.ndarray, start: np.ndarray, length: np.ndarray
+) -> Texts:
+    """Texts through `decode`, each different one once."""
     known: dict[bytes, bytes] = {}
-    for i in odd.tolist():
-        value = data[start[i] : start[i] + length[i]].tobytes()
+    found = []
+    whole = data.tobytes()
+    for row, (first, size) in enumerate(zip(start.tolist(), length.tolist(), strict=True)):
+        value = whole[first : first + size]
         if value not in known:
             try:
                 known[value] = decode(value)
             except UnicodeError as error:
-                raise OutOfRange(i, f"is no valid text ({value[:20]!r})") from error
-        pool.append(np.frombuffer(known[value], np.uint8))
-        start[i], length[i] = size, len(known[value])
-        size += len(known[value])
-    others = np.flatnonzero(~narrow)
-    try:
-        text, lengths = _wide(data, start[others], length[others])
-    except OutOfRange as error:
-        raise OutOfRange(int(others[error.row]), str(error)) from error
-    pool.append(text)
-    start[others] = size + np.cumsum(lengths) - lengths
-    length[others] = lengths
-    return ragged(np.concatenate(pool), start, length), length
+                raise OutOfRange(row, f"is no valid text ({value[:20]!r})") from error
+        found.append(known[value])
+    text = np.frombuffer(b"".join(found), np.uint8)
+    return text, np.fromiter(map(len, found), np.int64, len(found))
+
+
+def _latin(data: np.ndarray, start: np.ndarray, length: np.ndarray) -> Texts:
+    return _encoded(ragged(data, start, length).astype("<u2"), length)
 
 
 def _wide(data: np.ndarray, start: np.ndarray, length: np.ndarray) -> Texts:
@@ -76,7 +103,11 @@ def _wide(data: np.ndarray, start: np.ndarray, length: np.ndarray) -> Texts:
     if (length & 1).any():
         raise OutOfRange(int(np.argmax(length & 1)), "is a text cut within a character")
     length = length // 2
-    units = ragged(overlapping(data, "<u2"), start, length, step=2)
+    return _encoded(ragged(overlapping(data, "<u2"), start, length, step=2), length)
+
+
+def _encoded(units: np.ndarray, length: np.ndarray) -> Texts:
+    """Texts whose 16-bit `units` stand one behind the other."""
     wider = units >= 0x80
     if not wider.any():
         return units.astype(np.uint8), length
@@ -104,20 +135,14 @@ def _check_surrogates(units: np.ndarray, length: np.ndarray) -> None:
         raise OutOfRange(int(owner[np.argmax(lone)]), "is no valid text (half of a character)")
 
 
-def _by_codec(codec: str) -> Callable[[bytes], bytes]:
-    return lambda value: value.decode(codec).encode()
-
-
 def _decompressed(value: bytes) -> bytes:
-    """A compressed text without its first two bytes."""
-    wide, narrow, i = bytearray(), True, 0
-    while i < len(value):
-        if value[i] == 0:
-            narrow, i = not narrow, i + 1
-        elif narrow:
-            wide += bytes((value[i], 0))
-            i += 1
-        else:
-            wide += value[i : i + 2]
-            i += 2
-    return wide.decode(WIDE).encode()
+    """A compressed text without its first two bytes: narrow, wide, narrow, ..., zeros between."""
+    parts, narrow, at = [], True, 0
+    while at < len(value):
+        step = 1 if narrow else 2
+        zero = value[at::step].find(0)
+        end = at + step * zero if zero >= 0 else len(value)
+        part = value[at:end]
+        parts.append(part.decode("latin-1").encode(WIDE) if narrow else part)
+        narrow, at = not narrow, end + 1
+    return b"".join(parts).decode(WIDE).encode()

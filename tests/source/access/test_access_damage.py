@@ -68,10 +68,10 @@ def moved(builder: Builder, page: int, pointers: list[bytes]) -> None:
     builder.raw_table(COLUMNS, [(MOVED, pointer) for pointer in pointers], page=page)
 
 
-def a_row(builder: Builder, owner: int) -> bytes:
+def a_row(builder: Builder, owner: int, flags: int = DELETED) -> bytes:
     """A row that lies where only a pointer leads: the pointer."""
     row = builder.row(COLUMNS, (struct.pack("<i", 7), b""))
-    return struct.pack("<I", builder.new_page(builder.data_page(owner, [(DELETED, row)])) << 8)
+    return struct.pack("<I", builder.new_page(builder.data_page(owner, [(flags, row)])) << 8)
 
 
 def test_a_pointer_leads_to_a_row_that_has_moved_twice(tmp_path: Path) -> None:
@@ -99,6 +99,7 @@ def test_a_row_that_has_moved_in_a_circle_is_refused(tmp_path: Path) -> None:
         (lambda b, page: [a_row(b, page)] * 2, "two rows have moved to one place"),
         (lambda b, page: [a_row(b, 77)], "to a page of another table"),
         (lambda b, page: [a_row(b, page)[:3]], "a pointer to a row is too short"),
+        (lambda b, page: [a_row(b, page, flags=0)], "a row has moved to the place of another"),
         (lambda b, page: [b"\5" + a_row(b, page)[1:]], "a pointer leads to no row"),
         (lambda b, page: [b"\0\0\0\1"], "it points to page 65536 of a file of 8 pages"),
     ],
@@ -135,6 +136,7 @@ def test_fewer_or_more_rows_than_the_header_says_are_refused(tmp_path: Path, cou
         (struct.pack("<II4x", 0x0000_1000, 3 << 8), "a pointer leads to no row"),
         (struct.pack("<II4x", 0x4000_1000, 4 << 8), "a long text ends too early"),
         (struct.pack("<II4x", 0x0000_1000, 4 << 8), "a long text is not where it should be"),
+        (struct.pack("<II4x", 0x0000_0002, 5 << 8), "a long text is not where it should be"),
         (struct.pack("<II4x", 0x0000_1000, 4 << 8 | 1), "leads to a deleted row"),
         (struct.pack("<II4x", 0x0000_1000, 4 << 8 | 2), "a pointer leads to no row"),
     ],
@@ -146,6 +148,7 @@ def test_a_long_text_that_is_not_there_is_refused(
     builder.new_page()
     circle = struct.pack("<I", 4 << 8) + b"text"
     builder.new_page(builder.data_page(b"LVAL", [(0, circle), (DELETED, circle)]))
+    builder.new_page(builder.data_page(7, [(0, circle)]))
     builder.table("t", [Column("M", MEMO)], [(header,)])
     assert words in refusal(tmp_path, builder)
 
@@ -177,6 +180,18 @@ def test_a_definition_that_contradicts_itself_is_refused(
     definition = builder.pages[page]
     builder.pages[page] = definition[:at] + value + definition[at + len(value) :]
     assert words in refusal(tmp_path, builder)
+
+
+def test_a_list_of_tables_with_other_columns_is_refused(tmp_path: Path) -> None:
+    def change(builder: Builder) -> None:
+        definition = bytearray(builder.pages[2])
+        definition[63 + 2 * 25] = 9  # of the column Type
+        builder.pages[2] = bytes(definition)
+
+    path = tmp_path / "erp.mdb"
+    path.write_bytes(Builder().build(change))
+    with pytest.raises(InputError, match=r"table MSysObjects.*it has other columns"):
+        everything(path)
 
 
 def test_a_table_whose_definition_is_on_page_0_is_refused(tmp_path: Path) -> None:

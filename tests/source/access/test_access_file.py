@@ -125,23 +125,34 @@ def test_a_definition_may_span_pages_and_a_map_may_too(
     assert [list(row.values()) for row in found] == [right] * 60
 
 
+def test_a_map_is_read_past_its_first_part(tmp_path: Path) -> None:
+    builder = Builder(3)
+    builder.pages += [bytes(2048)] * 16_400  # of 16,352 pages of Access 97 there is one part
+    values = [(long(i),) for i in range(300)]
+    builder.table("t", [Column("N", LONG)], values, reference_map=True)
+    assert [row["N"] for row in rows(saved(tmp_path, builder), "t")] == list(range(300))
+
+
 @pytest.mark.parametrize(("code_page", "word"), [(949, "밸브"), (932, "バルブ"), (1252, "Größe")])
 def test_access_97_is_read_in_the_code_page_of_its_header(
     tmp_path: Path, code_page: int, word: str
 ) -> None:
     builder = Builder(3, code_page=code_page)
     texts = [(word + " ")[: i % 7] * i + "x" for i in range(120)]
-    columns = [Column("T", TEXT), Column(word, TEXT), Column("M", MEMO), Column("C", TEXT)]
-    values = [
-        (text[:99].encode(builder.codec), None, builder.memo(text.encode(builder.codec)), b"c")
-        for text in texts
-    ]
+    columns = [Column("T", TEXT), Column(word, TEXT), Column("M", MEMO), Column("U", TEXT)]
+    columns += [Column(f"C{i}", TEXT) for i in range(3)]
+    values = []
+    for i, text in enumerate(texts):
+        part, whole = text[:120].encode(builder.codec), text.encode(builder.codec)
+        values.append((part, None, builder.memo(whole), part, b"c" * i, b"d" * (250 - i), b"e"))
     builder.table(word, columns, values)
     with AccessFile(path := saved(tmp_path, builder)) as file:
         assert (file.format_name, list(file.objects())) == ("Access 97", [word])
     found = rows(path, word)
-    right = [{"T": text[:99], word: None, "M": text, "C": "c"} for text in texts]
-    assert found == right
+    assert [list(row.values()) for row in found] == [
+        [text[:120], None, text, text[:120], "c" * i, "d" * (250 - i), "e"]
+        for i, text in enumerate(texts)
+    ]
 
 
 def test_a_row_older_than_a_column_has_no_value_in_it(tmp_path: Path) -> None:
@@ -149,14 +160,28 @@ def test_a_row_older_than_a_column_has_no_value_in_it(tmp_path: Path) -> None:
     page = builder.new_page()
     builder.objects.append((page, "t", 1, 0))
     columns = [Column("A", LONG), Column("B", TEXT)]
-    added = [*columns, Column("C", LONG), Column("D", TEXT), Column("Y", YES_NO)]
+    added = [*columns, *(Column(f"C{i}", (LONG, TEXT, YES_NO)[i % 3]) for i in range(12))]
     old = builder.row(columns, (long(1), wide("b")))
-    new = builder.row(added, (long(2), None, long(3), wide("d"), True))
+    new = builder.row(added, (long(2), None, *(long(3), wide("d"), True) * 4))
     builder.raw_table(added, [(0, old), (0, new)], page=page)
-    assert rows(saved(tmp_path, builder), "t") == [
-        {"A": 1, "B": "b", "C": None, "D": None, "Y": 0},
-        {"A": 2, "B": None, "C": 3, "D": "d", "Y": 1},
+    found = rows(saved(tmp_path, builder), "t")
+    assert [list(row.values()) for row in found] == [
+        [1, "b", *[None, None, 0] * 4],
+        [2, None, *[3, "d", 1] * 4],
     ]
+
+
+def test_a_map_that_names_pages_of_others_adds_no_rows(tmp_path: Path) -> None:
+    builder = Builder()
+    columns = [Column("M", MEMO)]
+    values = [(builder.memo(wide("long" * 100)),)]
+    builder.table("one", columns, values)
+    page = builder.new_page()
+    builder.objects.append((page, "other", 1, 0))
+    own = builder.data_pages(page, [(0, builder.row(columns, values[0]))])
+    builder.definition(page, columns, 1, builder.usage_map([*range(1, page), *own]))
+    right = [{"M": "long" * 100}]
+    assert everything(saved(tmp_path, builder)) == {"one": right, "other": right}
 
 
 def test_a_text_may_be_of_fixed_length_and_a_decimal_too(tmp_path: Path) -> None:
@@ -205,6 +230,15 @@ def test_a_value_that_cannot_be_held_names_table_column_and_row(tmp_path: Path) 
     assert refused(TEXT, b"\xff\xfea\0\x3d\xd8").startswith(f"{where}is no valid text")
 
 
+def test_a_text_that_is_not_valid_is_named_among_compressed_ones(tmp_path: Path) -> None:
+    builder = Builder()
+    texts = [b"\xff\xfeplain", b"\xff\xfegr\xfc\xdf", wide("한글"), b"\x00\xd8", wide("x")]
+    values = [(wide(f"A{i}"), text) for i, text in enumerate(texts)]
+    builder.table("t", [Column("ITEM_CD", TEXT), Column("V", TEXT)], values)
+    with pytest.raises(InputError, match=r"table t, ITEM_CD 'A3': V is no valid text"):
+        rows(saved(tmp_path, builder), "t")
+
+
 def test_two_halves_of_a_character_in_two_rows_are_not_one(tmp_path: Path) -> None:
     builder = Builder()
     halves = [(text.encode("utf-16-le", "surrogatepass"),) for text in ("\ud83d", "\ude00")]
@@ -222,7 +256,7 @@ def test_a_file_with_a_password_but_plain_pages_is_read(tmp_path: Path) -> None:
 
 def test_an_encrypted_file_is_told_as_such(tmp_path: Path) -> None:
     builder = Builder()
-    builder.key = b"\1\2\3\4"
+    builder.key = b"\0\0\1\0"
     with pytest.raises(InputError, match=r"is encrypted; remove the password in Access .*copy$"):
         AccessFile(saved(tmp_path, builder))
 
