@@ -89,6 +89,7 @@ def routing_ml_retrain() -> None:
                 source=params["source"],
                 limit=params["limit"],
                 as_of=settings.moment(runs.moment(context)),
+                asked=params["as_of"],
             )
 
     @task

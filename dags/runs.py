@@ -8,7 +8,7 @@ from typing import Any
 from airflow.sdk import Asset, Context, Param, get_current_context
 from airflow.sdk.exceptions import AirflowFailException
 
-from routing_ml.errors import AuditError, RoutingError, SettingError
+from routing_ml.errors import AuditError, RoutingError, SettingError, SourceError
 from routing_ml.settings import DEFAULT_SOURCE, Settings
 
 DRIFT = Asset(name="routing_ml_drift", uri="x-routing-ml://drift", group="routing_ml")
@@ -54,7 +54,7 @@ def told() -> Iterator[None]:
         yield
     except RoutingError as error:
         get_current_context()["ti"].xcom_push(key="error", value=str(error))
-        if isinstance(error, (AuditError, SettingError)):
+        if isinstance(error, (AuditError, SettingError, SourceError)):
             raise AirflowFailException(str(error)) from error
         raise
 

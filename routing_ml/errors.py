@@ -13,6 +13,10 @@ class InputError(RoutingError):
     """A source, dataset, columns file or items file that cannot be read as what it should be."""
 
 
+class SourceError(InputError):
+    """A source that no retry mends: not there, no database, or not what the columns file says."""
+
+
 class AuditError(RoutingError):
     """A dataset that fails a data-quality gate."""
 

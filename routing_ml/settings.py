@@ -1,6 +1,7 @@
 """Reads the environment once, at the edge, into one frozen object that is passed down."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,7 +14,23 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from routing_ml.errors import SettingError
 
 DEFAULT_SOURCE = "default"
-SAMPLE = Path(__file__).resolve().parent.parent / "sample" / "factory_sample.accdb"
+DEFAULT_ZONE = "Asia/Seoul"
+CHECKOUT = Path(__file__).resolve().parent.parent
+SAMPLE = CHECKOUT / "sample" / "factory_sample.accdb"
+BASE = CHECKOUT if (CHECKOUT / "pyproject.toml").is_file() else Path.home() / "routing-ml"
+"""What a relative path of the environment is relative to, whatever folder a command is run in."""
+CONNECTION_STRING = re.compile(r"\s*[A-Za-z][\w -]*=")
+FILES = (".accdb", ".mdb", ".sqlite", ".db")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A source: its path or connection string, the setting that gave it, and the time zone of the
+    moments in it that have one of their own."""
+
+    source: str
+    given_by: str = "ROUTING_ML_SOURCE or --source"
+    zone: ZoneInfo = field(default_factory=lambda: ZoneInfo(DEFAULT_ZONE))
 
 
 @dataclass(frozen=True)
@@ -24,7 +41,7 @@ class Settings:
     store_url: str
     sources: Mapping[str, str]
     columns: Mapping[str, Path] = field(default_factory=dict)
-    timezone: ZoneInfo = field(default_factory=lambda: ZoneInfo("Asia/Seoul"))
+    timezone: ZoneInfo = field(default_factory=lambda: ZoneInfo(DEFAULT_ZONE))
     null_gate: Literal["warning", "error"] = "warning"
     slack_webhook_url: str | None = None
     ui_url: str | None = None
@@ -41,7 +58,7 @@ class Settings:
         """
         env = os.environ if env is None else env
         given = {key: value.strip() for key, value in env.items() if value.strip()}
-        zone = given.get("ROUTING_ML_TIMEZONE", "Asia/Seoul")
+        zone = given.get("ROUTING_ML_TIMEZONE", DEFAULT_ZONE)
         try:
             timezone = ZoneInfo(zone)
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:
@@ -53,12 +70,14 @@ class Settings:
         if gate not in ("warning", "error"):
             raise SettingError(f"ROUTING_ML_NULL_GATE is {gate!r}; set it to warning or error")
         columns = _named(given, "ROUTING_ML_COLUMNS")
-        home = Path(given.get("ROUTING_ML_HOME", "var")).absolute()
+        home = _path(given.get("ROUTING_ML_HOME", "var"))
+        sources = _named(given, "ROUTING_ML_SOURCE")
         return cls(
             home=home,
-            store_url=checked(given.get("ROUTING_ML_STORE_URL") or default_url(home)),
-            sources={DEFAULT_SOURCE: str(SAMPLE)} | _named(given, "ROUTING_ML_SOURCE"),
-            columns={name: Path(path) for name, path in columns.items()},
+            store_url=_store_url(given.get("ROUTING_ML_STORE_URL") or default_url(home)),
+            sources={DEFAULT_SOURCE: str(SAMPLE)}
+            | {name: _source(source) for name, source in sources.items()},
+            columns={name: _path(path) for name, path in columns.items()},
             timezone=timezone,
             null_gate="error" if gate == "error" else "warning",
             slack_webhook_url=given.get("SLACK_WEBHOOK_URL"),
@@ -76,6 +95,17 @@ class Settings:
                 f"set ROUTING_ML_SOURCE_{name.upper()} to a path or an ODBC connection string"
             )
         return self.sources[name]
+
+    def origin(self, name: str = DEFAULT_SOURCE) -> Origin:
+        """A configured source, with the setting that an error about it is to name.
+
+        >>> Settings.from_env({"ROUTING_ML_SOURCE_PLANT2": "DSN=p2"}).origin("plant2").given_by
+        'ROUTING_ML_SOURCE_PLANT2'
+        """
+        source = self.source(name)
+        if name == DEFAULT_SOURCE:
+            return Origin(source, zone=self.timezone)
+        return Origin(source, f"ROUTING_ML_SOURCE_{name.upper()}", self.timezone)
 
     def moment(self, text: str | datetime | None) -> datetime:
         """A naive moment in the factory's time zone; now when `text` is None.
@@ -99,6 +129,32 @@ class Settings:
         if text.tzinfo is None:
             return text
         return text.astimezone(self.timezone).replace(tzinfo=None)
+
+
+def is_connection_string(source: str) -> bool:
+    """Whether `source` is an ODBC connection string, and no path.
+
+    >>> is_connection_string("DSN=erp"), is_connection_string("/data/공장 a;b={c}")
+    (True, False)
+    """
+    if source.lower().endswith(FILES) and ";" not in source:
+        return False
+    return CONNECTION_STRING.match(source) is not None
+
+
+def _path(text: str) -> Path:
+    return BASE / Path(text).expanduser()
+
+
+def _source(text: str) -> str:
+    return text if "://" in text or is_connection_string(text) else str(_path(text))
+
+
+def _store_url(url: str) -> str:
+    """The URL, a relative file of it below BASE."""
+    if not checked(url).startswith("sqlite:"):
+        return url
+    return "sqlite:///" + quote(str(_path(sqlite_path(url))))
 
 
 def _named(given: Mapping[str, str], prefix: str) -> dict[str, str]:

@@ -25,11 +25,12 @@ VENV = ROOT / ".venv"
 BASE_PYTHON: str = getattr(sys, "_base_executable", sys.executable)
 UV = "uv==0.13.9"
 
-RUN_PACKAGES = ("unixodbc", "odbc-mdbtools")
+RUN_PACKAGES = ("unixodbc",)
 TEST_PACKAGES = (
     "bubblewrap",
     "libsqliteodbc",
     "mdbtools",
+    "odbc-mdbtools",
     "odbc-postgresql",
     "postgresql",
     "prometheus",
@@ -121,9 +122,6 @@ def _is_installed(package: str) -> bool:
     # Another distribution, other names: see whether what they bring is there.
     if package == "unixodbc":
         return ctypes.util.find_library("odbc") is not None
-    if package == "odbc-mdbtools":
-        drivers = Path("/etc/odbcinst.ini")
-        return drivers.exists() and "[MDBTools]" in drivers.read_text()
     return False
 
 

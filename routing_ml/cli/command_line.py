@@ -14,7 +14,7 @@ import routing_ml
 from routing_ml.cli import data, models, proposals, runs
 from routing_ml.cli import drift as drift_commands
 from routing_ml.cli.shared import Result
-from routing_ml.errors import RoutingError
+from routing_ml.errors import RoutingError, SettingError
 from routing_ml.settings import Settings
 
 if TYPE_CHECKING:
@@ -24,11 +24,17 @@ if TYPE_CHECKING:
 # `extract`, `models` and `--help` need not wait for.
 
 
+WITHOUT_STATE = (data.extract, data.audit)
+BEGINNING = (runs.retrain, models.train)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
     options = _parser().parse_args(arguments)
     try:
-        result, text = options.run(Settings.from_env(), options)
+        settings = Settings.from_env()
+        _state_folder(settings, options)
+        result, text = options.run(settings, options)
     except RoutingError as error:
         print(f"routing-ml: {error}", file=sys.stderr)
         return 1
@@ -41,6 +47,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read it has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 1 if result.get("passed") is False else 0
+
+
+def _state_folder(settings: Settings, options: argparse.Namespace) -> None:
+    """Say which state folder is made where there is none; only what begins one makes it.
+
+    Raises SettingError for a command that needs what an earlier one left there.
+    """
+    if settings.home.is_dir() or options.run in WITHOUT_STATE:
+        return
+    if options.run not in BEGINNING:
+        raise SettingError(
+            f"there is no state folder {settings.home}; set ROUTING_ML_HOME to the one in use, or "
+            "begin one with 'routing-ml retrain'"
+        )
+    print(f"state folder {settings.home} is made (ROUTING_ML_HOME)", file=sys.stderr)
 
 
 def _candidates(text: str) -> list[str]:

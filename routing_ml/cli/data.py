@@ -10,10 +10,12 @@ def extract(settings: Settings, options: argparse.Namespace) -> Result:
     from routing_ml.source import extract
 
     settings, source = chosen_source(settings, options.source)
+    columns = chosen_columns(settings, source, options)
+    columns.require_dates(options.as_of)
     done = extract(
-        settings.source(source),
+        settings.origin(source),
         options.out,
-        columns=chosen_columns(settings, source, options),
+        columns=columns,
         as_of=settings.moment(options.as_of),
         limit=options.limit,
         progress=progress(),
@@ -23,6 +25,7 @@ def extract(settings: Settings, options: argparse.Namespace) -> Result:
         "rows": dict(done.rows),
         "bytes": done.bytes,
         "seconds": round(done.seconds, 3),
+        "left_out": dict(done.left_out),
     }
     return facts, ""
 

@@ -22,7 +22,7 @@ def predict(settings: Settings, options: argparse.Namespace) -> Result:
         items = predict.read_items(options.items, columns) if options.items else None
         if items is None or list(items.columns) == ["ITEM_CD"]:
             codes = [options.item_cd] if items is None else items["ITEM_CD"].tolist()
-            data = predict.read_source(settings.source(source), columns, settings.moment(None))
+            data = predict.read_source(settings.origin(source), columns, settings.moment(None))
             items = predict.listed(data, codes)
         proposals, model = pipeline.propose(settings, items, save_to=out)
         facts = {"model": model, "items": len(items), "operations": len(proposals)}
@@ -45,7 +45,7 @@ def explain(settings: Settings, options: argparse.Namespace) -> Result:
     if options.items:
         items = predict.read_items(options.items, columns)
     else:
-        data = predict.read_source(settings.source(source), columns, settings.moment(None))
+        data = predict.read_source(settings.origin(source), columns, settings.moment(None))
         items = predict.listed(data, [options.item_cd])
     code = options.item_cd if options.items else str(items["ITEM_CD"].iloc[0])
     found = explained(predictor.model, items, code)

@@ -13,6 +13,7 @@ def retrain(settings: Settings, options: argparse.Namespace) -> Result:
     outcome = retrain(
         settings,
         as_of=settings.moment(options.as_of),
+        asked=options.as_of,
         source=source,
         columns=options.columns,
         limit=options.limit,

@@ -12,11 +12,12 @@ import numpy as np
 import pandas as pd
 
 from routing_ml import files
+from routing_ml.dataset.sequences import renumbered
 from routing_ml.errors import InputError
 from routing_ml.source import Attributes
 
 HOLDOUT_SHARE = 0.15
-FORMAT = 1
+FORMATS = (1, 2)  # 1 is of 2.1.0 and before
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def read_manifest(path: Path) -> tuple[Path, dict[str, Any]]:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         tables = manifest["tables"]
-        if manifest["format"] != FORMAT or not {"items", "routings"} <= tables.keys():
+        if manifest["format"] not in FORMATS or not {"items", "routings"} <= tables.keys():
             raise ValueError
     except FileNotFoundError as error:
         raise InputError(f"dataset {path} is not there; {again}") from error
@@ -104,18 +105,20 @@ def data_hash(manifest: dict[str, Any]) -> str:
 def newest_routings(routings: pd.DataFrame) -> pd.DataFrame:
     """The rows of each item's newest revision (latest `INSRT_DT`), by `ITEM_CD`, `PROC_SEQ`.
 
-    A revision is as new as its newest row; of two entered together the one with the higher last
-    number in its `ROUT_NO` counts (`R10` before `R9`), then the one that sorts last.
+    A revision is as new as its newest row; of two entered together, and where none has a date, the
+    one with the higher last number in its `ROUT_NO` counts (`R10` before `R9`), then the one that
+    sorts last. Of several alternatives it is the newest revision of the first one.
     """
-    revisions = routings.groupby(["ITEM_CD", "ROUT_NO"], as_index=False, dropna=False)[
-        ["INSRT_DT"]
-    ].max()
-    revisions["number"] = revisions["ROUT_NO"].str.extract(r"(\d+)\D*$")[0].astype(float)
-    revisions = revisions.sort_values(
-        ["INSRT_DT", "number", "ROUT_NO"], na_position="first", kind="stable"
-    )
-    newest = revisions.drop_duplicates("ITEM_CD", keep="last")[["ITEM_CD", "ROUT_NO"]]
-    rows = routings.merge(newest, on=["ITEM_CD", "ROUT_NO"])
+    keys = [name for name in ("ITEM_CD", "ROUT_NO", "ALT_NO") if name in routings]
+    revisions = routings.groupby(keys, as_index=False, dropna=False)[["INSRT_DT"]].max()
+    order = ["INSRT_DT", *_numbered(revisions, "ROUT_NO")]
+    revisions = revisions.sort_values(order, na_position="first", kind="stable")
+    if "ALT_NO" in revisions:
+        revisions = revisions.sort_values(
+            _numbered(revisions, "ALT_NO"), ascending=False, na_position="last", kind="stable"
+        )
+    newest = revisions.drop_duplicates("ITEM_CD", keep="last")[keys]
+    rows = routings.merge(newest, on=keys)
     return rows.sort_values(["ITEM_CD", "PROC_SEQ"], kind="stable", ignore_index=True)
 
 
@@ -131,12 +134,29 @@ def entered(items: pd.DataFrame, newest: pd.DataFrame) -> pd.Series:
 def split(items: pd.DataFrame, newest: pd.DataFrame) -> tuple[list[str], list[str]]:
     """Item codes to fit on and to hold out, each oldest first.
 
-    The holdout is the newest 15 % of the items with a routing, ties by `ITEM_CD`.
+    The holdout is the newest 15 % of the items with a routing, ties by `ITEM_CD`. Where nothing
+    is dated, nothing is known of what is new: it is drawn by a hash of the item's code, which is
+    the same at every run.
     """
     dates = entered(items, newest).rename("entered").reset_index()
-    order = dates.sort_values(["entered", "ITEM_CD"], na_position="first")["ITEM_CD"].tolist()
+    if dates["entered"].isna().all():
+        order = sorted(dates["ITEM_CD"], key=_drawn)
+    else:
+        dates = dates.sort_values(["entered", "ITEM_CD"], na_position="first")
+        order = dates["ITEM_CD"].tolist()
     held_out = int(HOLDOUT_SHARE * len(order))
     return order[: len(order) - held_out], order[len(order) - held_out :]
+
+
+def _drawn(code: str) -> bytes:
+    return hashlib.sha256(code.encode()).digest()
+
+
+def _numbered(table: pd.DataFrame, name: str) -> list[str]:
+    """The keys that sort codes by their last number, then as text; the number is added."""
+    number = f"{name} number"
+    table[number] = table[name].str.extract(r"(\d+)\D*$")[0].astype(float)
+    return [number, name]
 
 
 def without_routing(items: pd.DataFrame, routings: pd.DataFrame) -> pd.DataFrame:
@@ -152,7 +172,7 @@ def _clean(
         numbers = table.select_dtypes("float64").columns
         table[numbers] = table[numbers].replace([np.inf, -np.inf], np.nan)
         for name in table.columns.intersection(
-            ["ITEM_CD", "ROUT_NO", "JOB_CD", "JOB_NM", "RES_CD"]
+            ["ITEM_CD", "ROUT_NO", "JOB_CD", "JOB_NM", "RES_CD", "ALT_NO"]
         ):
             table[name] = table[name].str.strip().replace("", None)
     for name in ("ITEM_CD", "ROUT_NO", "JOB_CD", "RES_CD"):
@@ -163,6 +183,7 @@ def _clean(
         for table in holders:
             table[name] = table[name].str.casefold().map(spelling).astype("str")
     for name, kind in (
+        ("INSRT_DT", "M8[us]"),
         ("JOB_NM", "str"),
         ("RES_CD", "str"),
         ("SETUP_TIME", float),
@@ -175,8 +196,11 @@ def _clean(
         items = items.sort_values("INSRT_DT", na_position="first", kind="stable")
     items = items.drop_duplicates("ITEM_CD", keep="last").sort_index(ignore_index=True)
     routings = _keyed(routings, ["ITEM_CD", "PROC_SEQ", "JOB_CD"])
-    routings = routings.drop_duplicates(["ITEM_CD", "ROUT_NO", "PROC_SEQ", "JOB_CD"])
+    keys = ["ITEM_CD", "ROUT_NO", "ALT_NO", "PROC_SEQ", "PROC_SUB", "JOB_CD"]
+    routings = routings.drop_duplicates([name for name in keys if name in routings])
     routings = routings.reset_index(drop=True)
+    if "PROC_SUB" in routings:
+        routings, results = renumbered(routings, results)
     if results is not None:
         results = _keyed(results, ["ITEM_CD", "PROC_SEQ"])
         for name in ("MACH_WORKED_HOURS", "SETUP_HOURS", "ORDER_QTY"):

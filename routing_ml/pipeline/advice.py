@@ -88,7 +88,7 @@ def _routed_since(settings: Settings, since: datetime, moment: datetime) -> int:
     """How many items got a routing, or a new revision of it, after `since`, in the source that a
     retraining reads by itself."""
     columns = Columns.load(settings.columns.get(DEFAULT_SOURCE))
-    data = predict.read_source(settings.source(), columns, moment)
+    data = predict.read_source(settings.origin(), columns, moment)
     newest = dataset.newest_routings(data.routings)
     return int(newest.loc[newest["INSRT_DT"] > since, "ITEM_CD"].nunique())
 

@@ -52,7 +52,7 @@ def propose_missing(
     """Propose a routing for every item of a configured source that has none, and write them to
     `path`; returns the file, the model, and how many items and operations. They come oldest first
     where the item table says when each was entered."""
-    where = settings.source(source)
+    where = settings.origin(source)
     with _failures_counted(settings):
         data = predict.read_source(where, columns, as_of)
     items = dataset.without_routing(data.items, data.routings)

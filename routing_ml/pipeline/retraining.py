@@ -28,6 +28,7 @@ def retrain(
     settings: Settings,
     *,
     as_of: datetime,
+    asked: str | None = None,
     source: str = DEFAULT_SOURCE,
     columns: Path | None = None,
     limit: int = DEFAULT_LIMIT,
@@ -38,9 +39,10 @@ def retrain(
 ) -> dict[str, Any]:
     """Run every step of the retraining and return its outcome, as `outcome.json` has it.
 
-    `candidates` None means all. A candidate that cannot be fitted is left out and makes the run
-    fail at its end, after the others were compared. Raises StepError when a step failed; the
-    active model is then the one it was, unless a candidate alone failed.
+    `asked` is the as-of that a person gave. `candidates` None means all. A candidate that
+    cannot be fitted is left out and makes the run fail at its end, after the others were
+    compared. Raises StepError when a step failed; the active model is then the one it was,
+    unless a candidate alone failed.
     """
     run_id = f"command__{datetime.now(UTC):%Y-%m-%dT%H%M%S.%fZ}"
     data = decision = None
@@ -58,6 +60,7 @@ def retrain(
             columns=columns,
             limit=limit,
             as_of=as_of,
+            asked=asked,
             progress=progress,
         )
         step = "audit"

@@ -56,19 +56,23 @@ def extract(
     columns: Path | None = None,
     limit: int = DEFAULT_LIMIT,
     as_of: datetime,
+    asked: str | None = None,
     progress: Progress = lambda table, rows: None,
 ) -> Reference:
     """Extract a configured source into the run's folder, and show it under `datasets/` as well.
 
+    `asked` is the as-of that a person gave, None where it is the run's own.
     Raises InputError where the source or the folder is at fault, SettingError for a source that is
     not configured.
     """
     folder = run_folder(settings, run_id)
     files.remove_leftovers(folder, "*")
+    named = Columns.load(columns or settings.columns.get(source))
+    named.require_dates(asked)
     extracted = extract_dataset(
-        settings.source(source),
+        settings.origin(source),
         folder,
-        columns=Columns.load(columns or settings.columns.get(source)),
+        columns=named,
         as_of=as_of,
         limit=limit,
         progress=progress,

@@ -12,6 +12,7 @@ from routing_ml import dataset, files, models
 from routing_ml.errors import InputError, ModelError
 from routing_ml.models import RoutingModel
 from routing_ml.registry import Registry
+from routing_ml.settings import Origin
 from routing_ml.source import Columns, extract, typed
 
 EVERY_ROW = 1_000_000_000
@@ -41,7 +42,7 @@ class Predictor:
         return self.model.predict(items, similarity=similarity)
 
 
-def read_source(source: str, columns: Columns, as_of: datetime) -> dataset.Dataset:
+def read_source(source: str | Origin, columns: Columns, as_of: datetime) -> dataset.Dataset:
     """All items and routings of a source as they are at `as_of`; nothing is kept on disk."""
     with tempfile.TemporaryDirectory(prefix="routing-ml-") as folder:
         done = extract(

@@ -1,6 +1,5 @@
-"""Turns an ERP into a dataset: one columns file, one ODBC or Access source and one moment go in,
-typed and sorted Parquet with a manifest comes out.
-"""
+"""Turns an ERP into a dataset: one columns file, one source and one moment go in,
+typed and sorted Parquet with a manifest comes out."""
 
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ if TYPE_CHECKING:
     from routing_ml.source.columns import Columns as Columns
     from routing_ml.source.extraction import DEFAULT_LIMIT as DEFAULT_LIMIT
     from routing_ml.source.extraction import Extract as Extract
-    from routing_ml.source.extraction import Progress as Progress
     from routing_ml.source.extraction import extract as extract
+    from routing_ml.source.reading import Progress as Progress
 else:
     __getattr__ = handing_on(__name__, __file__)

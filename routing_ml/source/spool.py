@@ -17,7 +17,7 @@ from routing_ml.source.typed import EPOCH, MICROSECOND, MISSING_INT, array, inte
 CHUNK_ROWS = 32_768
 SAMPLED_EVERY = 64
 UNDATED = MISSING_INT + 1  # before all moments, and not a null itself
-SORT_KEYS = ("ITEM_CD", "ROUT_NO", "PROC_SEQ")
+SORT_KEYS = ("ITEM_CD", "ROUT_NO", "ALT_NO", "PROC_SEQ", "PROC_SUB")
 
 
 class Spool:

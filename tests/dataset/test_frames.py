@@ -183,7 +183,7 @@ def test_work_order_columns_that_the_erp_lacks_are_there_and_empty(tmp_path):
     from routing_ml.source.extraction import extract
 
     columns = Columns.load()
-    kept = {k: v for k, v in columns.results.columns.items() if k != "SETUP_HOURS"}
-    columns = replace(columns, results=replace(columns.results, columns=kept))
+    kept = {k: v for k, v in columns.results.parts.items() if k != "SETUP_HOURS"}
+    columns = replace(columns, results=replace(columns.results, parts=kept))
     done = extract(str(SAMPLE), tmp_path, columns=columns, as_of=datetime(2026, 11, 1))
     assert dataset.load(done.path).results["SETUP_HOURS"].isna().all()
