@@ -93,9 +93,11 @@ class Spool:
         and ties of the keys go by the other columns.
         """
         keys = [name for name in SORT_KEYS if name in self.schema.names]
-        # Nulls first: they are in the first range, wherever that ends.
+        # By number, for Arrow takes a name such as ".1" for a path. Nulls first: they are in the
+        # first range, wherever that ends.
+        numbers = {name: str(number) for number, name in enumerate(self.schema.names)}
         order = [
-            (name, "ascending", "at_start") for name in dict.fromkeys([*keys, *self.schema.names])
+            (numbers[name], "ascending", "at_start") for name in dict.fromkeys([*keys, *numbers])
         ]
         kept = 0
         waiting = pa.Table.from_batches([], self.schema)
@@ -104,7 +106,8 @@ class Spool:
                 parts = [_within(batch, low, high, revisions) for batch in self.batches()]
                 rows = pa.Table.from_batches(parts, self.schema)
                 kept += rows.num_rows
-                rows = rows.take(pc.sort_indices(rows, order))
+                sortable = rows.rename_columns(list(numbers.values()))
+                rows = rows.take(pc.sort_indices(sortable, order))
                 waiting = pa.concat_tables([waiting, rows]).combine_chunks()
                 while waiting.num_rows >= CHUNK_ROWS:
                     writer.write_table(waiting.slice(0, CHUNK_ROWS))

@@ -27,6 +27,7 @@ from routing_ml.source.access.rows import Rows, read_rows
 CATALOG, CATALOG_PAGE = "MSysObjects, which lists its tables,", 2
 CATALOG_COLUMNS = {"Id": 4, "Name": TEXT, "Type": 3, "Flags": 4}  # and their types
 OBJECTS = {1: "table", 4: "linked table", 5: "query", 6: "linked table"}
+INTERNAL = ("~sq_", "~TMP", "MSys")  # of forms and reports, and what is deleted
 SYSTEM_FLAGS = 0x8000_0002
 PAGE_OF_ID = 0x00FF_FFFF
 LONG_TEXTS_AT_ONCE = 2 << 20  # bytes: of one batch, unless a single one has more
@@ -150,7 +151,7 @@ class AccessFile:
         wanted = [fields[name] for name in CATALOG_COLUMNS]
         for batch in self._batches(CATALOG, definition, wanted):
             for number, name, kind, flags in zip(*(c.to_pylist() for c in batch), strict=True):
-                plain = name and not name.startswith(("~", "MSys")) and kind in OBJECTS
+                plain = name and not name.startswith(INTERNAL) and kind in OBJECTS
                 if plain and not (flags or 0) & SYSTEM_FLAGS:
                     found[name] = (OBJECTS[kind], (number or 0) & PAGE_OF_ID)
         return found

@@ -38,7 +38,6 @@ def fetch(
     pool, begin = [data], start + HEADER_BYTES
     used = len(data)
     single = np.flatnonzero(kind == ONE_PAGE)
-    single = single[np.argsort(pointer[single], kind="stable")]
     for some in (single[i : i + PAGES_AT_ONCE] for i in range(0, len(single), PAGES_AT_ONCE)):
         pool.append(_from_pages(pages, pointer[some], length[some]))
         begin[some] = used + np.cumsum(length[some]) - length[some]

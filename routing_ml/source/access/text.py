@@ -50,7 +50,7 @@ def _mixed(
     if narrow.all() and not (zero | high).any():
         return raw, length
     rows = np.flatnonzero(narrow)
-    single = zero | high if decode else zero
+    single = high if decode else zero
     groups: list[tuple[np.ndarray, Callable[..., Texts]]] = [
         (rows[single], partial(_one_by_one, decode or _decompressed)),
         (rows[high & ~single], _latin),

@@ -58,13 +58,13 @@ def decode(
 def shortest(singles: np.ndarray) -> np.ndarray:
     """The float64 of the shortest decimal that gives each float32: .15, not .15000000596.
 
-    Tries 6 to 9 digits, of which the last always serve; past what is exact in a float, by text.
+    Tries 7 to 9 digits, which always serve; past what is exact in a float, by text.
     """
     exact = singles.astype(np.float64)
     result = exact.copy()
     left = (exact != 0) & np.isfinite(exact)
     exponent = np.floor(np.log10(np.abs(exact), where=left, out=np.zeros_like(exact))).astype(int)
-    for digits in range(6, 10):
+    for digits in range(7, 10):
         todo = np.flatnonzero(left & (np.abs(exponent) < len(POWERS) - 9))
         power = digits - 1 - exponent[todo]
         up, down = POWERS[np.maximum(power, 0)], POWERS[np.maximum(-power, 0)]

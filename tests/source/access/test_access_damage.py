@@ -136,6 +136,7 @@ def test_fewer_or_more_rows_than_the_header_says_are_refused(tmp_path: Path, cou
         (struct.pack("<II4x", 0x0000_1000, 3 << 8), "a pointer leads to no row"),
         (struct.pack("<II4x", 0x4000_1000, 4 << 8), "a long text ends too early"),
         (struct.pack("<II4x", 0x0000_1000, 4 << 8), "a long text is not where it should be"),
+        (struct.pack("<II4x", 0x0000_0002, 5 << 8), "a long text is not where it should be"),
         (struct.pack("<II4x", 0x0000_1000, 4 << 8 | 1), "leads to a deleted row"),
         (struct.pack("<II4x", 0x0000_1000, 4 << 8 | 2), "a pointer leads to no row"),
     ],
@@ -147,6 +148,7 @@ def test_a_long_text_that_is_not_there_is_refused(
     builder.new_page()
     circle = struct.pack("<I", 4 << 8) + b"text"
     builder.new_page(builder.data_page(b"LVAL", [(0, circle), (DELETED, circle)]))
+    builder.new_page(builder.data_page(7, [(0, circle)]))
     builder.table("t", [Column("M", MEMO)], [(header,)])
     assert words in refusal(tmp_path, builder)
 
@@ -178,6 +180,18 @@ def test_a_definition_that_contradicts_itself_is_refused(
     definition = builder.pages[page]
     builder.pages[page] = definition[:at] + value + definition[at + len(value) :]
     assert words in refusal(tmp_path, builder)
+
+
+def test_a_list_of_tables_with_other_columns_is_refused(tmp_path: Path) -> None:
+    def change(builder: Builder) -> None:
+        definition = bytearray(builder.pages[2])
+        definition[63 + 2 * 25] = 9  # of the column Type
+        builder.pages[2] = bytes(definition)
+
+    path = tmp_path / "erp.mdb"
+    path.write_bytes(Builder().build(change))
+    with pytest.raises(InputError, match=r"table MSysObjects.*it has other columns"):
+        everything(path)
 
 
 def test_a_table_whose_definition_is_on_page_0_is_refused(tmp_path: Path) -> None:

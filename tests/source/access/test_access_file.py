@@ -125,6 +125,14 @@ def test_a_definition_may_span_pages_and_a_map_may_too(
     assert [list(row.values()) for row in found] == [right] * 60
 
 
+def test_a_map_is_read_past_its_first_part(tmp_path: Path) -> None:
+    builder = Builder(3)
+    builder.pages += [bytes(2048)] * 16_400  # of 16,352 pages of Access 97 there is one part
+    values = [(long(i),) for i in range(300)]
+    builder.table("t", [Column("N", LONG)], values, reference_map=True)
+    assert [row["N"] for row in rows(saved(tmp_path, builder), "t")] == list(range(300))
+
+
 @pytest.mark.parametrize(("code_page", "word"), [(949, "밸브"), (932, "バルブ"), (1252, "Größe")])
 def test_access_97_is_read_in_the_code_page_of_its_header(
     tmp_path: Path, code_page: int, word: str
@@ -220,6 +228,15 @@ def test_a_value_that_cannot_be_held_names_table_column_and_row(tmp_path: Path) 
     assert refused(TEXT, b"a\0b").startswith(f"{where}is a text cut within a character")
     assert refused(TEXT, b"\x81", jet=3).startswith(f"{where}is no valid text")
     assert refused(TEXT, b"\xff\xfea\0\x3d\xd8").startswith(f"{where}is no valid text")
+
+
+def test_a_text_that_is_not_valid_is_named_among_compressed_ones(tmp_path: Path) -> None:
+    builder = Builder()
+    texts = [b"\xff\xfeplain", b"\xff\xfegr\xfc\xdf", wide("한글"), b"\x00\xd8", wide("x")]
+    values = [(wide(f"A{i}"), text) for i, text in enumerate(texts)]
+    builder.table("t", [Column("ITEM_CD", TEXT), Column("V", TEXT)], values)
+    with pytest.raises(InputError, match=r"table t, ITEM_CD 'A3': V is no valid text"):
+        rows(saved(tmp_path, builder), "t")
 
 
 def test_two_halves_of_a_character_in_two_rows_are_not_one(tmp_path: Path) -> None:

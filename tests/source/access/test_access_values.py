@@ -5,15 +5,17 @@ from uuid import UUID
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from routing_ml.source.access import text, values
 from routing_ml.source.access.definition import DATE, DECIMAL, EXTENDED, SINGLE
+from routing_ml.source.access.pages import Damaged
 
 MONEY, LARGE = 5, 19
 BASE = datetime(1899, 12, 30)
 EPOCH = datetime(1970, 1, 1)
+MANY_DIGITS = 9_111_222_333_444_556_875  # rounded twice, as a float and in its division, it differs
 
 
 def decoded(code: int, cells: list[bytes], scale: int = 0) -> list:
@@ -44,6 +46,7 @@ def test_a_single_that_was_entered_with_few_digits_is_that_number(whole: int, pl
 
 
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1))
+@example([MANY_DIGITS])
 def test_money_is_the_float_nearest_to_its_decimal(whole: list[int]) -> None:
     cells = [struct.pack("<q", value) for value in whole]
     assert decoded(MONEY, cells) == [float(Decimal(value) / 10_000) for value in whole]
@@ -51,6 +54,7 @@ def test_money_is_the_float_nearest_to_its_decimal(whole: list[int]) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 10**28), st.booleans()), min_size=1), st.integers(0, 28))
+@example([(MANY_DIGITS, True)], 4)
 def test_a_decimal_is_the_float_nearest_to_it(numbers: list[tuple[int, bool]], scale: int) -> None:
     cells = []
     for whole, negative in numbers:
@@ -87,6 +91,11 @@ def test_an_extended_date_is_read_to_the_microsecond(moment: datetime, tenth: in
     ticks = rest // timedelta(microseconds=1) * 10 + tenth
     found = decoded(EXTENDED, [b"%019d:%019d:7\0" % (days, ticks)])
     assert EPOCH + timedelta(microseconds=found[0]) == moment
+
+
+def test_a_value_that_has_not_the_length_of_its_type_is_refused() -> None:
+    with pytest.raises(Damaged, match="not the length of its type"):
+        decoded(DECIMAL, [bytes(17), bytes(16)])
 
 
 @pytest.mark.parametrize(
