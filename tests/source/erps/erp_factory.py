@@ -21,7 +21,7 @@ TASKS = {
     "CUT": "Cut to length", "TURN": "Drehen, Außen-Ø", "MILL": "밀링", "DRILL": "Drill 4 holes",
     "GRIND": "Grind 'fine'", "WASH": "Wash", "PAINT": "Paint", "PACK": "Pack",
 }  # fmt: skip
-CENTERS = {task: [f"{task[:2]}-{n}" for n in (1, 2)] for task in TASKS}
+CENTERS = {task: [f"{task}-{n}" for n in (1, 2)] for task in TASKS}
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,11 @@ def assert_read(data: dataset.Dataset, steps: Iterable[Step]) -> None:
     """The routings as they were extracted are these, row by row."""
     found = [tuple(row.get(name) for name in COLUMNS) for row in _rows(data, "routings")]
     due = [step.row for step in steps]
-    assert sorted(set(found) ^ set(due), key=repr) == []  # those that differ alone
+    wrong = sorted(set(found) - set(due), key=repr)
+    missing = sorted(set(due) - set(found), key=repr)
+    assert not wrong and not missing, (
+        f"read and not due {wrong[:3]}, due and not read {missing[:3]}"
+    )
     assert len(found) == len(due)
 
 
