@@ -80,6 +80,7 @@ class Odoo:
         self.steps: list[Step] = []
         self.items: dict[str, dict[str, Any]] = {}
         self.own: dict[tuple[int, int], bool] = {}
+        self.uncoded = False
         self.centers = self._centers()
         for name in ("All / Made here / Seals", "All / Made here / Rings"):
             self.add("product_category", complete_name=name)
@@ -170,7 +171,9 @@ class Odoo:
             )  # fmt: skip
             row = self.rows["product_product"][-1]
             if kind == "uncoded":
-                row["default_code"], item = chance.choice((None, "", " ")), f"id {product}"
+                blank = None if self.uncoded else " "  # one alone, and several
+                self.uncoded = True
+                row["default_code"], item = blank, f"id {product}"
             if kind == "repeated" and counts:
                 # Two active products of this company, told apart by case alone.
                 item = f"id {product}"

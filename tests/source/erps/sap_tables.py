@@ -62,7 +62,7 @@ class Sap:
     def add(self, table: str, client: str = "100", **values: Any) -> None:
         """A new row, and what may be beside it: the same in another client."""
         self.rows[table].append({"MANDT": client, **values})
-        if client == "100" and self.chance.yes(0.1):
+        if client == "100" and self.chance.yes(0.5):
             self.rows[table].append({"MANDT": "200", **values})
 
     @property
