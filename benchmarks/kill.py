@@ -42,7 +42,7 @@ from routing_ml.settings import Settings
 ROOT = Path(__file__).resolve().parent.parent
 AS_OF = datetime(2026, 11, 1, 2)
 CANDIDATE = "nearest"
-STEPS = ("extract", "audit", "train", "compare", "promote", "prune", "report")
+STEPS = ("extract", "check", "audit", "train", "compare", "promote", "prune", "report")
 OLD = timedelta(days=200)
 SLACK_SECONDS = 0.1
 # Every step a `fork` away with everything imported, so that its life is spent in the step.
@@ -100,6 +100,8 @@ def do(step: str, settings: Settings, run: str) -> None:
 
     if step == "extract":
         result = pipeline.extract(settings, run, as_of=AS_OF)
+    elif step == "check":
+        result = pipeline.check(settings, run, of("extract"))
     elif step == "audit":
         result = pipeline.audit(settings, run, of("extract"))
     elif step == "train":

@@ -1,12 +1,14 @@
 """# Monthly retraining of Routing ML
 
 ```
-extract ──► audit ──► train × N ──► compare ──► promote │ keep ──► prune ──► report
+extract ──► check ──► audit ──► train × N ──► compare ──► promote │ keep ──► prune ──► report
 ```
 
-Reads the newest routings of a configured source through ODBC, judges their quality, fits every
-candidate, compares them with the model in use on the newest items, which none of them was fitted
-on, puts the winner into use or keeps what is there, removes old versions, and tells people.
+Reads the newest routings of a configured source, stops where its columns cannot have been mapped
+right, judges the quality of the data, fits every candidate, compares them with the model in use on
+the newest items, which none of them was fitted on, puts the winner into use or keeps what is there,
+removes old versions, and tells people. Where `check` found what a person must look at, the winner
+waits.
 
 Runs on the 1st of each month at 02:00 (Asia/Seoul), and whenever the drift watch says that the
 world has moved. To run it by hand: **Trigger**, and change what you need:
@@ -23,6 +25,7 @@ A red run changed nothing in use unless its `promote` is green. Each task may be
 again: it gives the same result. The report is in the run's folder under `ROUTING_ML_HOME/runs`.
 """
 
+import logging
 from datetime import timedelta
 
 import runs
@@ -43,6 +46,7 @@ from routing_ml.settings import Settings
 # Airflow reads this file every 30 seconds: what takes a second to import, the tasks import.
 
 SETTINGS = Settings.from_env()
+log = logging.getLogger(__name__)
 PARAMS = {
     "source": runs.source_param(SETTINGS),
     "limit": Param(100_000, type="integer", minimum=1_000, description="newest routing rows"),
@@ -93,6 +97,16 @@ def routing_ml_retrain() -> None:
             )
 
     @task
+    def check(data: dict) -> dict:
+        """See that the columns were mapped right; an error stops the run here."""
+        from routing_ml import pipeline
+
+        with runs.told():
+            checked = pipeline.check(Settings.from_env(), runs.run_id(), data)
+        log.info("check: %s", checked["found"])
+        return checked
+
+    @task
     def audit(data: dict) -> dict:
         """Judge the extract; an error stops the run here."""
         from routing_ml import pipeline
@@ -127,6 +141,7 @@ def routing_ml_retrain() -> None:
                 results["data"],
                 results["trained"],
                 promotion=context["params"]["promotion"],
+                withheld=runs.withheld(context),
             )
         context["ti"].xcom_push(key="decision", value=decision)
         return "promote" if decision["promote"] else "keep"
@@ -175,6 +190,7 @@ def routing_ml_retrain() -> None:
 
     data = extract()
     audited = audit(data)
+    check(data) >> audited
     trained = train.partial(data=data).expand(candidate=candidates())
     chosen = compare(trained)
     decision = chosen["decision"]

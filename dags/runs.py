@@ -69,6 +69,12 @@ def results(context: Context) -> dict[str, Any]:
     }
 
 
+def withheld(context: Context) -> list[str]:
+    """What the check of this run found that a person must look at before a model goes into use."""
+    checked = _first(context["ti"], "check")
+    return list(checked["withheld"]) if checked else []
+
+
 def failed(context: Context, mapped: Mapping[str, Sequence[str]]) -> dict[str, str]:
     """The tasks of this run that failed, each with its reason.
 

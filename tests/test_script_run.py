@@ -100,7 +100,7 @@ def test_once_retrains_on_the_sample_and_ends_well(start):
 
 
 def test_it_serves_on_loopback_after_a_failed_run_until_ctrl_c(start, tmp_path, monkeypatch):
-    # One routing record is too few, which no retry mends: the run fails at the audit.
+    # One item is too few, which no retry mends: the run fails at the check.
     with sqlite3.connect(tmp_path / "erp.db") as erp:
         erp.executescript(
             "CREATE TABLE item (code TEXT, made TIMESTAMP);"
@@ -119,7 +119,7 @@ def test_it_serves_on_loopback_after_a_failed_run_until_ctrl_c(start, tmp_path, 
     serving = start("--source", f"DRIVER={{SQLite3}};Database={tmp_path / 'erp.db'}")
     serving.wait_for("Ctrl-C ends both")
     outcome = serving.printed().partition("outcome   failed")[2]
-    assert "1 routing record" in outcome, serving.printed()
+    assert "1 item has a routing" in outcome, serving.printed()
 
     everyone = psutil.Process(serving.process.pid).children(recursive=True)
     listening = {

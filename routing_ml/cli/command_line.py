@@ -119,6 +119,8 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(run=run)
         return added
 
+    text = "what would be learned, before anything is; exit code 1 when the columns cannot be right"
+    command("check", data.check, text, reading)
     added = command("extract", data.extract, "copy a source's tables to Parquet", reading)
     added.add_argument("--out", type=Path, required=True, metavar="DIR")
     added = command("audit", data.audit, "judge a dataset; exit code 1 when a gate fails")

@@ -1,9 +1,31 @@
-"""Commands that read a source: `extract`, `audit`."""
+"""Commands that read a source, or what was read of one: `check`, `extract`, `audit`."""
 
 import argparse
+import tempfile
+from pathlib import Path
 
 from routing_ml.cli.shared import Result, chosen_columns, chosen_source, progress
 from routing_ml.settings import Settings
+
+
+def check(settings: Settings, options: argparse.Namespace) -> Result:
+    from routing_ml import dataset
+    from routing_ml.source import extract
+
+    settings, source = chosen_source(settings, options.source)
+    columns = chosen_columns(settings, source, options)
+    columns.require_dates(options.as_of)
+    with tempfile.TemporaryDirectory(prefix="routing-ml-") as folder:
+        done = extract(
+            settings.origin(source),
+            Path(folder),
+            columns=columns,
+            as_of=settings.moment(options.as_of),
+            limit=options.limit,
+            progress=progress(),
+        )
+        found = dataset.check(done.path)
+    return found.as_dict(), dataset.written_out(found)
 
 
 def extract(settings: Settings, options: argparse.Namespace) -> Result:

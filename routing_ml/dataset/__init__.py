@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from routing_ml.lazily import handing_on
 
 if TYPE_CHECKING:
+    from routing_ml.dataset.checking import Checked as Checked
+    from routing_ml.dataset.checking import check as check
     from routing_ml.dataset.frames import Dataset as Dataset
     from routing_ml.dataset.frames import data_hash as data_hash
     from routing_ml.dataset.frames import entered as entered
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from routing_ml.dataset.frames import without_routing as without_routing
     from routing_ml.dataset.gates import Audit as Audit
     from routing_ml.dataset.gates import audit as audit
+    from routing_ml.dataset.offenders import in_words as in_words
     from routing_ml.dataset.units import FACTORS as FACTORS
+    from routing_ml.dataset.written import written_out as written_out
 else:
     __getattr__ = handing_on(__name__, __file__)

@@ -4,7 +4,7 @@ out. A dataset is a manifest, `training_dataset_YYYYMM.json`, beside the Parquet
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from routing_ml.errors import InputError
 from routing_ml.source import Attributes
 
 HOLDOUT_SHARE = 0.15
+NO_KEY, REPEATED = "without a key", "repeated"
 FORMATS = (1, 2)  # 1 is of 2.1.0 and before
 
 
@@ -25,6 +26,7 @@ class Dataset:
     """The frames of one dataset; what they hold is said in docs/architecture.md.
 
     `routings` has every revision; `results` is None where the columns file names no such table.
+    `dropped` says by table and reason how many extracted rows are not in the frames.
     """
 
     path: Path
@@ -33,6 +35,7 @@ class Dataset:
     routings: pd.DataFrame
     results: pd.DataFrame | None
     attributes: Attributes
+    dropped: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @property
     def sha256(self) -> str:
@@ -52,7 +55,10 @@ def load(path: Path) -> Dataset:
         role: pd.read_parquet(manifest_path.parent / table["file"])
         for role, table in manifest["tables"].items()
     }
-    items, routings, results = _clean(frames["items"], frames["routings"], frames.get("results"))
+    dropped: dict[str, dict[str, int]] = {}
+    items, routings, results = _clean(
+        frames["items"], frames["routings"], frames.get("results"), dropped
+    )
     attributes = manifest["attributes"]
     return Dataset(
         path=manifest_path,
@@ -61,6 +67,7 @@ def load(path: Path) -> Dataset:
         routings=routings,
         results=results,
         attributes=Attributes(tuple(attributes["text"]), dict(attributes["units"])),
+        dropped=dropped,
     )
 
 
@@ -165,8 +172,14 @@ def without_routing(items: pd.DataFrame, routings: pd.DataFrame) -> pd.DataFrame
 
 
 def _clean(
-    items: pd.DataFrame, routings: pd.DataFrame, results: pd.DataFrame | None
+    items: pd.DataFrame,
+    routings: pd.DataFrame,
+    results: pd.DataFrame | None,
+    dropped: dict[str, dict[str, int]],
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame | None]:
+    """The tables with one spelling a code and one row a key; `dropped` is filled with the counts
+    of the rows that are left out.
+    """
     tables = [table for table in (items, routings, results) if table is not None]
     for table in tables:
         numbers = table.select_dtypes("float64").columns
@@ -191,18 +204,24 @@ def _clean(
     ):
         if name not in routings:
             routings[name] = pd.Series(None, index=routings.index, dtype=kind)
+    read = {"items": len(items), "routings": len(routings)}
     items = _keyed(items, ["ITEM_CD"])
+    routings = _keyed(routings, ["ITEM_CD", "PROC_SEQ", "JOB_CD"])
+    keyed = {"items": len(items), "routings": len(routings)}
     if "INSRT_DT" in items:
         items = items.sort_values("INSRT_DT", na_position="first", kind="stable")
     items = items.drop_duplicates("ITEM_CD", keep="last").sort_index(ignore_index=True)
-    routings = _keyed(routings, ["ITEM_CD", "PROC_SEQ", "JOB_CD"])
     keys = ["ITEM_CD", "ROUT_NO", "ALT_NO", "PROC_SEQ", "PROC_SUB", "JOB_CD"]
     routings = routings.drop_duplicates([name for name in keys if name in routings])
     routings = routings.reset_index(drop=True)
+    for role, kept in (("items", items), ("routings", routings)):
+        dropped[role] = {NO_KEY: read[role] - keyed[role], REPEATED: keyed[role] - len(kept)}
     if "PROC_SUB" in routings:
         routings, results = renumbered(routings, results)
     if results is not None:
+        before = len(results)
         results = _keyed(results, ["ITEM_CD", "PROC_SEQ"])
+        dropped["results"] = {NO_KEY: before - len(results)}
         for name in ("MACH_WORKED_HOURS", "SETUP_HOURS", "ORDER_QTY"):
             if name not in results:
                 results[name] = float("nan")

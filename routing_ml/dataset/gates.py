@@ -7,16 +7,20 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 
 from routing_ml.dataset import frames as dataset
+from routing_ml.dataset import offenders, suspects
+from routing_ml.dataset.offenders import listed
 from routing_ml.dataset.units import FACTORS
 from routing_ml.errors import AuditError
 
-MIN_RECORDS = 1_000
+LEAST_ITEMS = 30
+"""Items with a routing: the newest 15 % are held out, and a model is fitted on 20 or more."""
+WANTED_ITEMS = 200
+"""From here on figures mean something: of 200 items 30 are held out. With fewer a run still goes on
+and may promote: it is no doubt about the data, and the comparison knows how little it has."""
 MAX_NULL_RATIO = 0.05
-OUTLIER_Z = 3.0
 MAX_MINUTES = 30 * 24 * 60
 MAX_IMPOSSIBLE_RATIO = 0.05
 REQUIRED = {
@@ -26,6 +30,8 @@ REQUIRED = {
 }
 
 Level = Literal["ok", "warning", "error"]
+Rows = list[pd.DataFrame]
+"""What is behind a check: the rows as `offenders.listed` gives them."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +45,13 @@ class Check:
 
 @dataclass(frozen=True)
 class Audit:
-    """All gates of a dataset; `null_ratios` and `outliers` by table and column, fractions and
-    counts."""
+    """All gates of a dataset; `null_ratios` and `outliers` (values more than 3 standard deviations
+    off) by table and column, fractions and counts; the rows behind the gates in `offenders`."""
 
     checks: tuple[Check, ...]
     null_ratios: dict[str, dict[str, float]] = field(default_factory=dict)
     outliers: dict[str, dict[str, int]] = field(default_factory=dict)
+    offenders: pd.DataFrame = field(default_factory=lambda: offenders.together([]))
 
     @property
     def errors(self) -> list[Check]:
@@ -57,8 +64,18 @@ class Audit:
         return [check for check in self.checks if check.level == "warning"]
 
     def as_dict(self) -> dict[str, Any]:
-        """The audit as JSON takes it."""
-        return {"passed": not self.errors} | asdict(self)
+        """The audit as JSON takes it, of the offenders the worst few."""
+        return {
+            "passed": not self.errors,
+            "checks": [asdict(check) for check in self.checks],
+            "null_ratios": self.null_ratios,
+            "outliers": self.outliers,
+            "offenders": offenders.worst(self.offenders),
+        }
+
+    def offenders_csv(self) -> str:
+        """All offenders as a CSV that spreadsheets open."""
+        return offenders.as_csv(self.offenders)
 
     def require(self) -> None:
         """Raise AuditError, every error in one line, unless the dataset may be learned from."""
@@ -81,29 +98,52 @@ def audit(path: Path, *, null_level: Level = "warning") -> Audit:
         role: {str(name): _null_ratio(values) for name, values in table.items()}
         for role, table in tables.items()
     }
-    outliers = {role: _outliers(table) for role, table in tables.items()}
+    outliers = {role: suspects.counts(table) for role, table in tables.items()}
     items, routings = tables["items"], tables["routings"]
     if routings.empty:
-        return Audit((_records(routings),), null_ratios, outliers)
-    checks = [
-        _records(routings),
-        *_nulls(null_ratios, null_level),
+        return Audit((_enough(items, routings),), null_ratios, outliers)
+    attributes = manifest["attributes"]
+    units = attributes["units"]
+    found: list[tuple[Check, Rows]] = [
+        (_enough(items, routings), []),
+        *_nulls(tables, null_ratios, null_level),
         *_duplicates(tables),
         *_pairs(items, routings),
         *_times(routings),
-        *_infinite(tables),
-        *_units(items, manifest["attributes"]["units"]),
-        *_outlier_check(outliers),
+        *_warnings(suspects.infinite(tables)),
+        *_units(items, units),
+        *_warnings(suspects.far_off(tables, units)),
+        *_warnings(suspects.spelled_otherwise(tables, [*attributes["text"], *units.values()])),
+        *_warnings(suspects.out_of_step(tables, attributes["text"])),
     ]
-    return Audit(tuple(checks), null_ratios, outliers)
+    return Audit(
+        tuple(check for check, _ in found),
+        null_ratios,
+        outliers,
+        offenders.together([rows for _, parts in found for rows in parts]),
+    )
 
 
-def _records(routings: pd.DataFrame) -> Check:
-    found = f"{len(routings):,} routing records, at least {MIN_RECORDS:,} are needed"
-    return Check("records", "ok" if len(routings) >= MIN_RECORDS else "error", found)
+def _warnings(found: Iterator[suspects.Suspects]) -> Iterator[tuple[Check, Rows]]:
+    for name, words, rows in found:
+        yield Check(name, "warning", words), rows
 
 
-def _nulls(ratios: dict[str, dict[str, float]], level: Level) -> Iterator[Check]:
+def _enough(items: pd.DataFrame, routings: pd.DataFrame) -> Check:
+    """Items with a routing, for these are learned from: twelve of them may have 4,800 rows."""
+    usable = routings[["ITEM_CD", "PROC_SEQ", "JOB_CD"]].dropna()
+    count = len(set(_folded(usable["ITEM_CD"]).dropna()) & set(_folded(items["ITEM_CD"]).dropna()))
+    found = f"{count:,} {'item has' if count == 1 else 'items have'} a routing"
+    if count < LEAST_ITEMS:
+        return Check("items", "error", f"{found}, at least {LEAST_ITEMS} are needed")
+    if count < WANTED_ITEMS:
+        return Check("items", "warning", f"{found}, from {WANTED_ITEMS} on figures mean something")
+    return Check("items", "ok", f"{found}, at least {LEAST_ITEMS} are needed")
+
+
+def _nulls(
+    tables: dict[str, pd.DataFrame], ratios: dict[str, dict[str, float]], level: Level
+) -> Iterator[tuple[Check, Rows]]:
     for role, names in REQUIRED.items():
         for name in names:
             ratio = ratios.get(role, {}).get(name)
@@ -112,98 +152,83 @@ def _nulls(ratios: dict[str, dict[str, float]], level: Level) -> Iterator[Check]
             key = name not in ("INSRT_DT", "REPORT_DT", "SETUP_TIME", "RUN_TIME")
             empty = key and ratio == 1.0 and role != "results"
             found = f"{role}.{name} is {ratio:.1%} NULL, at most {MAX_NULL_RATIO:.0%} is expected"
-            yield Check("required values", "error" if empty else level, found)
+            table = tables[role]
+            rows = table.index[_is_null(table[name])]
+            part = listed("required values", role, table, rows, name, "it is missing")
+            yield Check("required values", "error" if empty else level, found), [part]
 
 
-def _duplicates(tables: dict[str, pd.DataFrame]) -> Iterator[Check]:
+def _duplicates(tables: dict[str, pd.DataFrame]) -> Iterator[tuple[Check, Rows]]:
     keys = {"items": ["ITEM_CD"], "routings": ["ITEM_CD", "ROUT_NO", "PROC_SEQ"]}
     for role, names in keys.items():
-        cleaned = tables[role][names].apply(
+        table = tables[role]
+        more = [name for name in ("ALT_NO", "PROC_SUB") if name in table]
+        cleaned = table[[*names, *more]].apply(
             lambda column: _folded(column) if column.name != "PROC_SEQ" else column
         )
-        twice = int(cleaned.dropna().duplicated().sum())
-        if twice:
-            yield Check(
-                "duplicates", "warning", f"{twice:,} rows of {role} repeat {', '.join(names)}"
-            )
+        rows = cleaned.index[cleaned[names].notna().all(axis=1)]
+        rows = rows[cleaned.loc[rows].duplicated()]
+        if len(rows):
+            of = ", ".join(names)
+            part = listed("duplicates", role, table, rows, names[-1], f"a row before has its {of}")
+            found = f"{len(rows):,} rows of {role} repeat {of}"
+            yield Check("duplicates", "warning", found), [part]
 
 
-def _pairs(items: pd.DataFrame, routings: pd.DataFrame) -> Iterator[Check]:
+def _pairs(items: pd.DataFrame, routings: pd.DataFrame) -> Iterator[tuple[Check, Rows]]:
     known = set(_folded(items["ITEM_CD"]).dropna())
-    routed = set(_folded(routings["ITEM_CD"]).dropna())
+    codes = _folded(routings["ITEM_CD"])
+    routed = set(codes.dropna())
     without, unknown = len(known - routed), len(routed - known)
-    yield Check(
-        "items without routing",
-        "ok",
-        f"{without:,} of {len(known):,} items have none among these records",
-    )
-    if routed and not routed & known:
+    found = f"{without:,} of {len(known):,} items have none among these records"
+    yield Check("items without routing", "ok", found), []
+    if not unknown:
+        return
+    strangers = codes.index[codes.isin(routed - known)]
+    rows = strangers[~codes[strangers].duplicated()]
+    why = "it is not in the item table"
+    part = listed("routings without item", "routings", routings, rows, "ITEM_CD", why)
+    if not routed & known:
         found = "no item of the routings is in the item table: is `item` the same code in both?"
-        yield Check("routings without item", "error", found)
-    elif unknown:
+        yield Check("routings without item", "error", found), [part]
+    else:
         found = f"{unknown:,} items have a routing and are not in the item table: not learned from"
-        yield Check("routings without item", "warning", found)
+        yield Check("routings without item", "warning", found), [part]
 
 
-def _times(routings: pd.DataFrame) -> Iterator[Check]:
+def _times(routings: pd.DataFrame) -> Iterator[tuple[Check, Rows]]:
     for name in routings.columns.intersection(["SETUP_TIME", "RUN_TIME"]):
-        wrong = routings[name].notna() & ~routings[name].between(0, MAX_MINUTES)
+        times = routings[name]
+        wrong = times.notna() & ~times.between(0, MAX_MINUTES)
         if wrong.any():
-            worst = routings.loc[wrong, name].iloc[0]
             level: Level = "error" if wrong.mean() > MAX_IMPOSSIBLE_RATIO else "warning"
-            found = (
-                f"{int(wrong.sum()):,} values of {name} are negative or over {MAX_MINUTES:,} "
-                f"minutes, such as {worst:g}"
-            )
-            yield Check("impossible times", level, found)
+            rule = f"negative or over {MAX_MINUTES:,} minutes"
+            rows = times[wrong].abs().sort_values(ascending=False, kind="stable").index
+            worst = times[rows[0]]
+            found = f"{len(rows):,} values of {name} are {rule}, such as {worst:g}"
+            part = listed("impossible times", "routings", routings, rows, str(name), rule)
+            yield Check("impossible times", level, found), [part]
 
 
-def _infinite(tables: dict[str, pd.DataFrame]) -> Iterator[Check]:
-    for role, table in tables.items():
-        for name, values in table.select_dtypes("float64").items():
-            count = int(np.isinf(values).sum())
-            if count:
-                found = f"{count:,} values of {role}.{name} are not finite: taken as missing"
-                yield Check("infinite values", "warning", found)
-
-
-def _units(items: pd.DataFrame, units: dict[str, str]) -> Iterator[Check]:
+def _units(items: pd.DataFrame, units: dict[str, str]) -> Iterator[tuple[Check, Rows]]:
     for column in sorted(set(units.values()) & set(items.columns)):
         written = items[column].dropna().astype("str").str.strip()
-        unknown = sorted({unit for unit in written if unit and unit.upper() not in FACTORS})
-        if unknown:
-            found = f"items.{column} has {', '.join(map(repr, unknown[:5]))}: taken as they are"
-            yield Check("unknown units", "warning", found)
-
-
-def _outlier_check(outliers: dict[str, dict[str, int]]) -> Iterator[Check]:
-    counts = {f"{role}.{name}": n for role, of in outliers.items() for name, n in of.items()}
-    if counts:
-        worst = sorted(counts, key=lambda name: -counts[name])
-        listed = ", ".join(f"{name} {counts[name]:,}" for name in worst[:5])
-        found = f"values more than {OUTLIER_Z:g} standard deviations off the mean: {listed}"
-        yield Check("outliers", "warning", found)
-
-
-def _outliers(table: pd.DataFrame) -> dict[str, int]:
-    """Values further than OUTLIER_Z standard deviations from their column's mean."""
-    counts = {}
-    for name in table.select_dtypes("float64").columns:
-        values = table[name].to_numpy()
-        values = values[np.isfinite(values)]
-        values = values / (np.abs(values).max(initial=0.0) or 1.0)  # whose squares overflow no more
-        spread = values.std() if len(values) else 0.0
-        far = int((np.abs(values - values.mean()) > OUTLIER_Z * spread).sum()) if spread > 0 else 0
-        if far:
-            counts[name] = far
-    return counts
+        strange = written[(written != "") & ~written.str.upper().isin(FACTORS)]
+        if len(strange):
+            named = ", ".join(map(repr, sorted(set(strange))[:5]))
+            found = f"items.{column} has {named}: taken as they are"
+            why = "no unit that is known"
+            part = listed("unknown units", "items", items, strange.index, column, why)
+            yield Check("unknown units", "warning", found), [part]
 
 
 def _null_ratio(values: pd.Series) -> float:
     """The fraction that is NULL or, of text, blank; 1 of an empty table."""
-    if pd.api.types.is_string_dtype(values):
-        values = _folded(values)
-    return float(values.isna().mean()) if len(values) else 1.0
+    return float(_is_null(values).mean()) if len(values) else 1.0
+
+
+def _is_null(values: pd.Series) -> pd.Series:
+    return (_folded(values) if pd.api.types.is_string_dtype(values) else values).isna()
 
 
 def _folded(codes: pd.Series) -> pd.Series:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from routing_ml.pipeline.retraining import StepError as StepError
     from routing_ml.pipeline.retraining import retrain as retrain
     from routing_ml.pipeline.steps import audit as audit
+    from routing_ml.pipeline.steps import check as check
     from routing_ml.pipeline.steps import compare as compare
     from routing_ml.pipeline.steps import extract as extract
     from routing_ml.pipeline.steps import predict as predict

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from routing_ml import files, notices
+from routing_ml.dataset import in_words
 from routing_ml.errors import InputError, ModelError
 from routing_ml.pipeline import steps as pipeline
 from routing_ml.settings import Settings
 
+OFFENDERS = "offenders.csv"
+SHOWN_OFFENDERS = 3
 FIGURES = {
     "exact_match": "routing exactly right",
     "operation_f1": "operations, F1",
@@ -55,6 +58,7 @@ def write(
         "data": dict(data) if data else None,
         "cause": cause,
         "failed": dict(failed),
+        "withheld": _withheld(decision),
         "report": str(folder / "report.md"),
     }
     with files.told_as(InputError, f"{folder} cannot be written"):
@@ -78,6 +82,8 @@ def notice(outcome: Mapping[str, Any], link: str | None = None) -> tuple[str, st
         title = "Routing ML: the retraining failed"
     elif outcome["promoted"]:
         title = "Routing ML: a new model is in use"
+    elif outcome["withheld"]:
+        title = "Routing ML: a new model waits until someone has looked"
     else:
         title = "Routing ML: the model in use stays"
     lines = [outcome["reason"], f"In use: {outcome['model'] or 'no model yet'}"]
@@ -93,11 +99,16 @@ def _reason(decision: Mapping[str, Any] | None, failed: Mapping[str, str]) -> st
         return "; ".join(f"{step}: {why}" if why else step for step, why in failed.items())
     if decision is None:
         return "the run ended before a decision"
-    if decision["winner"] and not decision["promote"]:
+    if decision["winner"] and not decision["promote"] and not _withheld(decision):
         return (
             f"{decision['winner']} was not put into use, as the run was told: {decision['reason']}"
         )
     return str(decision["reason"])
+
+
+def _withheld(decision: Mapping[str, Any] | None) -> list[str]:
+    """What `check` found that keeps a winner waiting; nothing where there is no winner."""
+    return list(decision.get("withheld", ())) if decision and decision["winner"] else []
 
 
 def _as_markdown(outcome: Mapping[str, Any], folder: Path) -> str:
@@ -113,11 +124,40 @@ def _as_markdown(outcome: Mapping[str, Any], folder: Path) -> str:
     if outcome["candidates"]:
         lines += ["", *_candidates(outcome["candidates"])]
     lines += _comparison(_read(folder / "decision.json").get("comparison", {}))
-    found = [c for c in _read(folder / "audit.json").get("checks", []) if c["level"] != "ok"]
+    found = _read(folder / "check.json").get("findings", [])
     if found:
-        lines += ["", "## What the audit found", ""]
-        lines += [f"- {check['name']}: {check['found']}" for check in found]
+        lines += ["", "## What check found", ""]
+        lines += [f"- {_level(one)}, {one['name']}: {one['found']}" for one in found]
+    lines += _audited(_read(folder / "audit.json"))
     return "\n".join(lines) + "\n"
+
+
+def _level(finding: Mapping[str, Any]) -> str:
+    return "accepted" if finding["accepted"] else str(finding["level"])
+
+
+def _audited(audit: Mapping[str, Any]) -> list[str]:
+    """The gates that found something, and the worst behind them."""
+    found = [check for check in audit.get("checks", []) if check["level"] != "ok"]
+    if not found:
+        return []
+    lines = ["", "## What the audit found", ""]
+    lines += [f"- {check['name']}: {check['found']}" for check in found]
+    offenders = audit.get("offenders", [])
+    if offenders:
+        lines += ["", f"The worst of each; all are in `{OFFENDERS}` beside this report.", ""]
+        lines += [_row(["found", "column", "how many", "the worst"]), "|---" * 4 + "|"]
+    for of in offenders:
+        named = "; ".join(map(in_words, of["worst"][:SHOWN_OFFENDERS]))
+        why = of["worst"][0]["why"] if of["worst"] else ""
+        cells = [of["gate"], f"{of['table']}.{of['column']}", f"{of['count']:,}"]
+        lines.append(_row([*cells, _cell(f"{named} (the first: {why})")]))
+    return lines
+
+
+def _cell(text: str) -> str:
+    """A text that may stand in a table's cell."""
+    return " ".join(text.split()).replace("|", "\\|")
 
 
 def _candidates(candidates: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -63,6 +63,9 @@ def retrain(
             asked=asked,
             progress=progress,
         )
+        step = "check"
+        checked = pipeline.check(settings, run_id, data)
+        say(f"check    {checked['found']}")
         step = "audit"
         warnings = pipeline.audit(settings, run_id, data)["warnings"]
         say(f"audit    passed, warnings: {warnings}")
@@ -75,7 +78,14 @@ def retrain(
                 failed[f"train {candidate}"] = str(error)
         if trained:
             step = "compare"
-            decision = pipeline.compare(settings, run_id, data, trained, promotion=promotion)
+            decision = pipeline.compare(
+                settings,
+                run_id,
+                data,
+                trained,
+                promotion=promotion,
+                withheld=checked["withheld"],
+            )
             say(f"compare  {decision['reason']}")
             step = "promote"
             if decision["promote"]:

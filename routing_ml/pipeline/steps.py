@@ -19,6 +19,7 @@ from filelock import FileLock
 
 from routing_ml import dataset, files
 from routing_ml.dataset import audit as audit_dataset
+from routing_ml.dataset import check as check_dataset
 from routing_ml.errors import InputError, ModelError
 from routing_ml.pipeline import monitor, training
 from routing_ml.pipeline.proposing import propose_missing
@@ -95,11 +96,29 @@ def extract(
     }
 
 
+def check(settings: Settings, run_id: str, data: Reference) -> Reference:
+    """Check that the columns were mapped right; AuditError when they cannot have been.
+
+    `withheld` names the warnings that keep this run's winner from being promoted until a person has
+    looked; `found` is all that was found, in one line.
+    """
+    path, _ = _open(settings, data)
+    found = check_dataset(path)
+    written = _write(settings, run_folder(settings, run_id) / "check.json", found.as_dict())
+    found.require()
+    return written | {"withheld": found.withheld, "found": found.line}
+
+
 def audit(settings: Settings, run_id: str, data: Reference) -> Reference:
-    """Audit the extract; AuditError when a gate says that nothing may be learned from it."""
+    """Audit the extract; AuditError when a gate says that nothing may be learned from it.
+
+    All offenders are in `offenders.csv` beside `audit.json`, which names the worst.
+    """
     path, _ = _open(settings, data)
     found = audit_dataset(path, null_level=settings.null_gate)
-    written = _write(settings, run_folder(settings, run_id) / "audit.json", found.as_dict())
+    folder = run_folder(settings, run_id)
+    _write_text(folder / "offenders.csv", found.offenders_csv())
+    written = _write(settings, folder / "audit.json", found.as_dict())
     found.require()
     return written | {"warnings": len(found.warnings)}
 
@@ -125,8 +144,13 @@ def compare(
     trained: Sequence[Reference],
     *,
     promotion: str = "automatic",
+    withheld: Sequence[str] = (),
 ) -> Reference:
-    """Decide which model is to be in use, on the newest items, which no twin was fitted on."""
+    """Decide which model is to be in use, on the newest items, which no twin was fitted on.
+
+    `withheld` names what `check` found that a person must look at first: then the winner, if there
+    is one, is named and not put into use.
+    """
     if not trained:
         raise ModelError("no candidate was fitted, so that there is nothing to compare")
     versions = registry(settings)
@@ -137,13 +161,16 @@ def compare(
         return _decision(settings, decided)
     path, _ = _open(settings, data)
     decision = training.decide(versions, dataset.load(path), challengers, active)
-    winner = decision.winner
+    winner, reason = decision.winner, decision.reason
+    if winner and withheld:
+        reason = f"{challengers[winner].name} waits: {_look_first(withheld)}; {reason}"
     facts = {
         "winner": challengers[winner].name if winner else None,
-        "promote": winner is not None and promotion == "automatic",
+        "promote": winner is not None and promotion == "automatic" and not withheld,
         "promotion": promotion,
+        "withheld": list(withheld),
         "champion": active.name if active else None,
-        "reason": decision.reason,
+        "reason": reason,
         "metrics": challengers[winner].manifest["metrics"] if winner else None,
         "challengers": {name: version.name for name, version in challengers.items()},
         "comparison": decision.as_dict(),
@@ -208,19 +235,33 @@ def prune(settings: Settings) -> Reference:
     }
 
 
+def _look_first(withheld: Sequence[str]) -> str:
+    """Why a winner is not put into use by itself, and what a person can do."""
+    names = ", ".join(f'"{name}"' for name in withheld)
+    return (
+        f"check found {names}, look with 'routing-ml check'; when it is right as it is, write "
+        f"accept = [{names}] at the top of the columns file, or promote by hand"
+    )
+
+
 def _decision(settings: Settings, path: Path) -> Reference:
     """What the next tasks need of a decision, and where all of it is."""
     facts = json.loads(path.read_text(encoding="utf-8"))
     keys = ("winner", "promote", "champion", "reason", "metrics", "challengers")
-    return {key: facts[key] for key in keys} | _reference(settings, path)
+    withheld = facts.get("withheld", [])  # a run of 2.1.0 that is repeated has none
+    return {key: facts[key] for key in keys} | {"withheld": withheld} | _reference(settings, path)
 
 
 def _write(settings: Settings, path: Path, facts: dict[str, Any]) -> Reference:
+    _write_text(path, json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+    return _reference(settings, path)
+
+
+def _write_text(path: Path, text: str) -> None:
     with files.told_as(InputError, f"{path} cannot be written"):
         path.parent.mkdir(parents=True, exist_ok=True)
         files.remove_leftovers(path.parent, path.name)
-        files.atomic_write(path, json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
-    return _reference(settings, path)
+        files.atomic_write(path, text)
 
 
 def _reference(settings: Settings, path: Path) -> Reference:

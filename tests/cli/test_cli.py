@@ -13,6 +13,7 @@ from routing_ml.cli import main
 from routing_ml.errors import ModelError
 from routing_ml.registry.registry import Registry
 from routing_ml.settings import default_url
+from routing_ml.source.columns import DEFAULT_FILE
 from routing_ml.store.store import Store
 
 Run = Callable[..., tuple[int, str, str]]
@@ -90,6 +91,59 @@ def test_extract_audit_train_and_evaluate_follow_one_another(run: Run, tmp_path:
         figures
     )
     assert {"edit_similarity", "run_time_mdape", "setup_time_mdape"} <= set(figures)
+
+
+def test_check_shows_what_would_be_learned_and_touches_no_state(run: Run, tmp_path: Path) -> None:
+    home = Path(os.environ["ROUTING_ML_HOME"])
+    before = sorted(home.rglob("*"))
+    code, out, err = run("check", "--as-of", "2026-11-01")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[-1] == "A retraining would learn this."
+    assert "  2,379 items with a routing, 21 without; 27 operation codes" in lines
+    assert "    20  A10-1  CNC선삭 1차  CNC-01    setup  44.50  run  19.52" in lines
+    facts = json.loads(run("check", "--as-of", "2026-11-01", "--json")[1])
+    assert (facts["passed"], facts["findings"], facts["withheld"]) == (True, [], [])
+    assert facts["times"]["RUN_TIME"]["guess"] == "minutes"
+    assert sorted(home.rglob("*")) == before
+
+
+def test_the_readme_shows_what_check_prints_of_the_sample(run: Run) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    command = "routing-ml check --as-of 2026-11-01"
+    shown = readme.partition(f"$ {command}\n")[2].partition("```")[0].splitlines()
+    printed = run(*command.split()[1:])[1].splitlines()
+    assert printed[0].endswith(shown[0])
+    left_out = [line for line in shown[1:] if line not in printed]
+    assert {line.strip() for line in left_out} == {"..."}
+    assert len(shown) > 80
+
+
+def test_check_ends_with_1_where_the_columns_cannot_be_right(run: Run, tmp_path: Path) -> None:
+    columns = DEFAULT_FILE.read_text(encoding="utf-8")
+    wrong = columns.replace('sequence = "PROC_SEQ"', 'sequence = "MFG_LT"', 1)
+    assert wrong != columns
+    (tmp_path / "columns.toml").write_text(wrong, encoding="utf-8")
+    code, out, _ = run("check", "--columns", str(tmp_path / "columns.toml"))
+    assert code == 1
+    assert "error    several operations at one number: in " in out
+    assert out.splitlines()[-1] == "This cannot be right: a retraining would stop here."
+
+
+def test_check_says_what_to_write_where_a_person_must_look(run: Run, tmp_path: Path) -> None:
+    columns = DEFAULT_FILE.read_text(encoding="utf-8")
+    columns = columns[: columns.index("[results]")]
+    wrong = columns.replace("setup_minutes", 'run_time_unit = "seconds"\nsetup_minutes')
+    path = tmp_path / "columns.toml"
+    path.write_text(wrong, encoding="utf-8")
+    code, out, _ = run("check", "--columns", str(path))
+    assert (code, out.splitlines()[-1]) == (
+        0,
+        "A person must look: a retraining would go on, and put no model into use by itself. When "
+        'it is right as it is, write accept = ["unit of time"] at the top of the columns file.',
+    )
+    path.write_text(f'accept = ["unit of time"]\n{wrong}', encoding="utf-8")
+    assert run("check", "--columns", str(path))[1].endswith("A retraining would learn this.\n")
 
 
 def test_evaluate_scores_a_version_only_on_items_its_twin_has_not_seen(

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 import pandas as pd
 import pytest
+from data_fixtures import ITEMS, ROUTINGS, access_rows, sqlite_source
 from slack_fixtures import FakeSlack
 
 from routing_ml.errors import ModelError
@@ -178,7 +179,8 @@ def test_the_page_of_a_dag_and_of_each_task_says_what_it_does(dag_bag, name, tit
 def test_the_tasks_form_the_pipeline_of_the_picture(dag):
     downstream = {task.task_id: sorted(task.downstream_task_ids) for task in dag.tasks}
     assert downstream == {
-        "extract": ["audit", "train"],
+        "extract": ["audit", "check", "train"],
+        "check": ["audit"],
         "audit": ["train"],
         "candidates": ["train"],
         "train": ["compare"],
@@ -282,7 +284,8 @@ def test_a_source_that_cannot_be_read_ends_red_with_its_reason_told_once(
         run = Run(dag, home)
     assert (run.state, run.states["extract"], run.states["report"]) == ("failed",) * 3
     assert (run.tries["extract"], run.tries["report"]) == (3, 1)
-    assert run.states["audit"] == run.states["train"] == run.states["prune"] == "upstream_failed"
+    after = ("check", "audit", "train", "prune")
+    assert {run.states[task] for task in after} == {"upstream_failed"}
     assert not run.outcome["succeeded"]
     assert run.outcome["model"] is None
     assert list(run.outcome["failed"]) == ["extract"]
@@ -292,12 +295,55 @@ def test_a_source_that_cannot_be_read_ends_red_with_its_reason_told_once(
     assert run.outcome["reason"] in slack.texts()[0]
 
 
-def test_data_that_fail_the_audit_are_not_tried_again(dag, home):
-    run = Run(dag, home, limit=1000)
-    assert (run.state, run.states["audit"], run.tries["audit"]) == ("failed", "failed", 1)
-    assert "at least 1,000 are needed" in run.outcome["reason"]
-    assert run.outcome["data"]["rows"]["routings"] < 1000
+@pytest.fixture(scope="module")
+def rows(sample):
+    return access_rows(sample)
+
+
+@pytest.fixture
+def changed(rows, tmp_path, monkeypatch):
+    """Makes the default source a copy of the sample with one column of a table set to a value."""
+
+    def change(table, column, value):
+        at = rows[table].index(column)
+        new = rows[table].changed((*row[:at], value, *row[at + 1 :]) for row in rows[table].rows)
+        monkeypatch.setenv(
+            "ROUTING_ML_SOURCE", sqlite_source(tmp_path / "f.sqlite", rows | {table: new})
+        )
+
+    return change
+
+
+def test_columns_that_cannot_be_right_stop_the_run_and_are_not_tried_again(dag, home, changed):
+    changed(ROUTINGS, "PROC_SEQ", 100)
+    run = Run(dag, home)
+    assert (run.state, run.states["check"], run.tries["check"]) == ("failed", "failed", 1)
+    assert run.states["audit"] == run.states["train"] == "upstream_failed"
+    assert run.outcome["reason"].startswith("check: this cannot be right: ties of sequence: ")
     assert not list((home / "models").glob("model_*"))
+
+
+def test_data_that_fail_the_audit_are_not_tried_again(dag, home, changed):
+    changed(ROUTINGS, "SETUP_TIME", -1.0)
+    run = Run(dag, home)
+    assert (run.state, run.states["audit"], run.tries["audit"]) == ("failed", "failed", 1)
+    assert run.states["check"] == "success"
+    assert "values of SETUP_TIME are negative" in run.outcome["reason"]
+    assert not list((home / "models").glob("model_*"))
+
+
+def test_a_first_model_waits_where_check_found_what_a_person_must_look_at(
+    dag, home, changed, caplog
+):
+    changed(ITEMS, "INSRT_DT", datetime(2026, 1, 1))
+    with caplog.at_level("INFO"):
+        run = Run(dag, home)
+    assert [m for m in caplog.messages if m.startswith("check: warning one entry date: ")]
+    states = (run.state, run.states["check"], run.states["promote"], run.states["keep"])
+    assert states == ("success", "success", "skipped", "success")
+    assert (run.outcome["model"], run.outcome["promoted"]) == (None, False)
+    assert 'waits: check found "one entry date"' in run.outcome["reason"]
+    assert len(list((home / "models").glob("model_*"))) == 1
 
 
 def test_a_candidate_that_fails_leaves_the_others_to_be_compared_and_the_run_red(

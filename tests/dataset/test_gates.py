@@ -94,7 +94,8 @@ SIX_PERCENT, FIVE_PERCENT = slice(60), slice(50)
 @pytest.mark.parametrize(
     ("change", "name", "level", "shown"),
     [
-        (keep("routings", 999), "records", "error", "999 routing records, at least 1,000"),
+        (keep("routings", 4 * 29), "items", "error", "29 items have a routing, at least 30"),
+        (keep("routings", 4 * 199), "items", "warning", "199 items have a routing, from 200 on"),
         (spoil("routings", "RUN_TIME", SIX_PERCENT, None), "required values", "warning",
          "routings.RUN_TIME is 6.0% NULL, at most 5% is expected"),
         (spoil("routings", "JOB_CD", SIX_PERCENT, "  "), "required values", "warning",
@@ -137,7 +138,7 @@ def test_each_gate_finds_what_it_is_for_and_nothing_else_does(
     assert found(report)[name] == level
     assert any(shown in check.found for check in report.checks if check.name == name), report
     others = set(found(report)) - {name}
-    assert others <= {"outliers", "routings without item"}, report
+    assert others <= {"outliers", "routings without item", "items"}, report
     assert bool(report.errors) == (level == "error") or others
     if report.errors:
         with pytest.raises(AuditError, match=r"the dataset fails its audit: .*; correct the ERP"):
@@ -146,11 +147,100 @@ def test_each_gate_finds_what_it_is_for_and_nothing_else_does(
         report.require()
 
 
-def test_exactly_five_percent_missing_and_a_thousand_records_are_enough(tmp_path: Path) -> None:
+def test_exactly_five_percent_missing_and_two_hundred_items_are_enough(tmp_path: Path) -> None:
     tables = healthy()
-    spoil("routings", "RUN_TIME", FIVE_PERCENT, None)(tables)
-    assert len(tables["routings"]) == 1_000
+    keep("routings", 4 * 200)(tables)
+    spoil("routings", "RUN_TIME", slice(40), None)(tables)
     assert found(audited(tmp_path, tables)) == {}
+
+
+def test_many_rows_of_few_items_are_too_few(tmp_path: Path) -> None:
+    tables = healthy()
+    routings = tables["routings"].head(4 * 12)
+    revisions = [routings.assign(ROUT_NO=str(number)) for number in range(100)]
+    tables["routings"] = pd.concat(revisions, ignore_index=True)
+    assert len(tables["routings"]) == 4_800
+    report = audited(tmp_path, tables)
+    assert [check.found for check in report.errors] == [
+        "12 items have a routing, at least 30 are needed"
+    ]
+
+
+def test_the_offenders_are_named_the_worst_first_and_all_of_them_in_a_csv(tmp_path: Path) -> None:
+    tables = healthy()
+    spoil("routings", "RUN_TIME", 41, -1.0)(tables)
+    spoil("routings", "RUN_TIME", 85, 90_000.0)(tables)
+    spoil("items", "UNIT", 3, "FURLONG")(tables)
+    report = audited(tmp_path, tables)
+    told = {one["gate"]: one for one in report.as_dict()["offenders"]}
+    assert [(one["item"], one["value"]) for one in told["impossible times"]["worst"]] == [
+        ("I021", 90_000.0),
+        ("I010", -1.0),
+    ]
+    assert told["unknown units"]["worst"][0]["item"] == "I003"
+    lines = report.offenders_csv().splitlines()
+    assert lines[0] == "\ufeffgate,table,column,item,revision,sequence,value,why"
+    assert len(lines) - 1 == len(report.offenders)
+    rule = "negative or over 43,200 minutes"
+    assert f'impossible times,routings,RUN_TIME,I021,1,20,90000,"{rule}"' in lines
+
+
+@pytest.mark.parametrize(
+    ("change", "gate", "named"),
+    [
+        (spoil("routings", "RUN_TIME", SIX_PERCENT, None), "required values", "I000"),
+        (repeat("items"), "duplicates", " i000 "),
+        (keep("items", 249), "routings without item", "I249"),
+        (spoil("items", "SIZE", 3, np.inf), "infinite values", "I003"),
+        (spoil("items", "SIZE", 3, 99.0), "outliers", "I003"),
+    ],
+)
+def test_every_gate_has_its_items(
+    tmp_path: Path, change: Callable[[Tables], None], gate: str, named: str
+) -> None:
+    tables = healthy()
+    change(tables)
+    listed = audited(tmp_path, tables).offenders
+    assert named in listed.loc[listed["gate"] == gate, "item"].tolist()
+
+
+def test_a_gross_error_does_not_hide_the_others(tmp_path: Path) -> None:
+    tables = healthy()
+    tables["routings"]["RUN_TIME"] = np.random.default_rng(0).lognormal(2.0, 0.3, 1_000)
+    spoil("routings", "RUN_TIME", [4, 8, 12], 300.0)(tables)
+    spoil("routings", "RUN_TIME", 16, 1e9)(tables)
+    report = audited(tmp_path, tables)
+    assert report.outliers["routings"] == {"RUN_TIME": 1}
+    (listed,) = (one for one in report.as_dict()["offenders"] if one["gate"] == "outliers")
+    assert [row["item"] for row in listed["worst"][:4]] == ["I004", "I001", "I002", "I003"]
+
+
+def test_sizes_are_compared_in_one_unit(tmp_path: Path) -> None:
+    tables = healthy()
+    inch = np.arange(250) % 2 == 0
+    tables["items"]["SIZE"] = np.where(inch, 1.0, 25.4) * np.linspace(0.8, 1.2, 250)
+    tables["items"]["UNIT"] = np.where(inch, "INCH", "MM")
+    assert "outliers" not in found(audited(tmp_path, tables))
+    spoil("items", "SIZE", 4, 25.4)(tables)
+    (listed,) = audited(tmp_path, tables).as_dict()["offenders"]
+    assert listed["worst"][0]["item"] == "I004"
+    assert "INCH" in listed["worst"][0]["why"]
+
+
+def test_other_spellings_and_values_out_of_step_are_listed_by_column(tmp_path: Path) -> None:
+    tables = healthy()
+    kinds = np.tile(["RING", "SLEEVE", "GLAND", "NUT", "BOLT"], 50)
+    tables["items"]["KIND"] = kinds
+    tables["items"]["GROUP"] = pd.Series(kinds).str[:2]
+    spoil("items", "KIND", 5, " ring")(tables)
+    spoil("items", "GROUP", 10, "NU")(tables)
+    told = {one["gate"]: one for one in audited(tmp_path, tables).as_dict()["offenders"]}
+    assert (told["spellings"]["column"], told["spellings"]["count"]) == ("KIND", 1)
+    assert told["spellings"]["worst"][0] == {
+        "item": "I005", "revision": None, "sequence": None, "value": " ring",
+        "why": "usually written 'RING'",
+    }  # fmt: skip
+    assert [one["item"] for one in told["dependencies"]["worst"]] == ["I010"]
 
 
 def test_missing_required_values_stop_a_run_where_that_is_wanted(tmp_path: Path) -> None:

@@ -96,6 +96,44 @@ def test_the_report_reads_as_a_table_of_the_candidates(given):
     )
 
 
+def test_the_report_says_what_check_found_and_names_the_worst_offenders(given):
+    folder = pipeline.run_folder(given, "manual__1")
+    folder.mkdir(parents=True)
+    finding = {"name": "one entry date", "level": "warning", "found": "900 of 1,000 items"}
+    findings = [finding | {"accepted": False}, finding | {"accepted": True}]
+    (folder / "check.json").write_text(json.dumps({"findings": findings}))
+    row = {"item": "A|1", "revision": "R2", "sequence": 10, "value": 300.0, "why": "far off"}
+    offenders = [
+        {"gate": "outliers", "table": "routings", "column": "RUN_TIME", "count": 1_414,
+         "worst": [row] * 5}
+    ]  # fmt: skip
+    checks = [{"name": "outliers", "level": "warning", "found": "routings.RUN_TIME 1,414"}]
+    (folder / "audit.json").write_text(json.dumps({"checks": checks, "offenders": offenders}))
+    write(given)
+    text = (folder / "report.md").read_text()
+    assert "## What check found\n\n- warning, one entry date: 900 of 1,000 items\n" in text
+    assert "- accepted, one entry date: 900 of 1,000 items\n" in text
+    worst = "; ".join(["'A\\|1' R2/10: 300"] * 3)
+    assert f"| outliers | routings.RUN_TIME | 1,414 | {worst} (the first: far off) |\n" in text
+    assert "`offenders.csv`" in text
+
+
+def test_a_winner_that_waits_is_told_of_as_such(given):
+    version = register(given)
+    decision = decided(version, promote=False, reason=f"{version.name} waits: look")
+    outcome = write(given, decision=decision | {"withheld": ["few operations"]})
+    assert (outcome["promoted"], outcome["withheld"]) == (False, ["few operations"])
+    assert outcome["reason"] == f"{version.name} waits: look"
+    title, _ = report.notice(outcome)
+    assert title == "Routing ML: a new model waits until someone has looked"
+
+
+def test_nothing_waits_where_nothing_has_won(given):
+    outcome = write(given, decision=decided(None, promote=False) | {"withheld": ["few operations"]})
+    assert outcome["withheld"] == []
+    assert report.notice(outcome)[0] == "Routing ML: the model in use stays"
+
+
 def test_a_winner_that_was_not_wanted_is_named(given):
     version = register(given)
     outcome = write(given, decision=decided(version, promote=False))

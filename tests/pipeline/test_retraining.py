@@ -28,6 +28,7 @@ OUTCOME_KEYS = {
     "data",
     "cause",
     "failed",
+    "withheld",
     "report",
 }
 
@@ -60,7 +61,7 @@ def test_the_outcome_says_what_a_caller_needs_and_is_what_the_file_holds(tmp_pat
     said = []
     with FakeSlack() as slack:
         outcome = quick(settings(tmp_path, SLACK_WEBHOOK_URL=slack.url), say=said.append)
-    assert [line.split()[0] for line in said] == ["extract", "audit", "train", "compare"]
+    assert [line.split()[0] for line in said] == ["extract", "check", "audit", "train", "compare"]
     assert outcome.keys() == OUTCOME_KEYS
     assert outcomes(tmp_path) == [outcome]
     assert outcome["model"] == pipeline.registry(settings(tmp_path)).active().name

@@ -28,6 +28,7 @@ def settings(home, **env):
 def run(given, run_id, *, as_of=NOVEMBER, limit=LIMIT, **options):
     """Every step up to the decision, and the promotion where it says so."""
     data = pipeline.extract(given, run_id, as_of=as_of, limit=limit)
+    pipeline.check(given, run_id, data)
     pipeline.audit(given, run_id, data)
     trained = pipeline.train(given, run_id, data, "nearest")
     decision = pipeline.compare(given, run_id, data, [trained], **options)
@@ -350,10 +351,68 @@ def test_the_folder_of_a_run_lies_among_the_runs_whatever_its_name(tmp_path, nam
 
 def test_data_below_a_gate_raise_and_leave_the_audit_to_the_report(tmp_path):
     given = settings(tmp_path)
-    data = pipeline.extract(given, "few", as_of=NOVEMBER, limit=500)
-    with pytest.raises(AuditError, match="at least 1,000 are needed"):
+    data = pipeline.extract(given, "few", as_of=NOVEMBER, limit=150)
+    with pytest.raises(AuditError, match="at least 30 are needed"):
         pipeline.audit(given, "few", data)
     assert json.loads((tmp_path / "runs/few/audit.json").read_text())["passed"] is False
+
+
+def test_all_offenders_of_the_audit_lie_beside_it(october):
+    given, *_ = october
+    folder = given.home / "runs" / "october"
+    told = json.loads((folder / "audit.json").read_text())["offenders"]
+    text = (folder / "offenders.csv").read_text(encoding="utf-8-sig")
+    assert len(text.splitlines()) - 1 == sum(one["count"] for one in told) > 100
+
+
+def test_what_check_found_is_written_down_and_passed_on_in_one_line(october):
+    given, data, *_ = october
+    checked = pipeline.check(given, "october", data)
+    facts = json.loads((given.home / "runs/october/check.json").read_text())
+    assert (checked["withheld"], facts["withheld"], facts["passed"]) == ([], [], True)
+    assert checked["found"] == "nothing found"
+    assert len(facts["routings_shown"]) == 5
+    assert len(json.dumps(checked)) < 2_000
+
+
+def test_what_cannot_be_right_raises_and_leaves_the_check_to_the_report(tmp_path):
+    given = settings(tmp_path)
+    data = pipeline.extract(given, "few", as_of=NOVEMBER, limit=150)
+    with pytest.raises(AuditError, match=r"^this cannot be right: few items: "):
+        pipeline.check(given, "few", data)
+    assert json.loads((tmp_path / "runs/few/check.json").read_text())["passed"] is False
+
+
+def test_a_winner_waits_while_nobody_has_looked_at_what_check_found(after_october, october):
+    _, data, trained, _ = october
+    (after_october.home / "models" / "active").unlink()
+    found = {"withheld": ["one entry date"]}
+    decision = pipeline.compare(after_october, "october", data, [trained], **found)
+    assert (decision["winner"], decision["promote"]) == (trained["model"], False)
+    assert decision["reason"].startswith(
+        f"{trained['model']} waits: check found \"one entry date\", look with 'routing-ml check'; "
+        'when it is right as it is, write accept = ["one entry date"] at the top of the columns '
+        "file, or promote by hand; no model is in use yet: "
+    )
+    assert pipeline.registry(after_october).active() is None
+
+
+def test_a_model_that_loses_is_not_said_to_wait(after_october):
+    active = pipeline.registry(after_october).active().name
+    given = {"as_of": datetime(2024, 4, 1), "withheld": ["few operations"]}
+    _, _, decision = run(after_october, "april", **given)
+    assert (decision["winner"], decision["champion"]) == (None, active)
+    assert "waits" not in decision["reason"]
+
+
+def test_a_decision_of_an_earlier_release_is_kept_when_its_run_is_repeated(after_october, october):
+    _, data, trained, _ = october
+    path = after_october.home / "runs/october/decision.json"
+    facts = json.loads(path.read_text())
+    del facts["withheld"]
+    path.write_text(json.dumps(facts))
+    again = pipeline.compare(after_october, "october", data, [trained])
+    assert (again["promote"], again["withheld"]) == (True, [])
 
 
 def test_a_source_that_is_not_configured_is_named(tmp_path):

@@ -275,12 +275,12 @@ def test_a_damaged_dataset_is_not_audited(tmp_path: Path, small: Path, damage: s
 def test_audit_ends_with_1_when_a_gate_fails_and_with_0_when_none_does(
     tmp_path: Path, small: Path
 ) -> None:
-    source = sqlite_source(tmp_path / "f.sqlite", small_factory())
+    source = sqlite_source(tmp_path / "f.sqlite", small_factory(items=20))
     command("extract", "--source", source, "--out", tmp_path / "few", "--columns", small)
     few = command("audit", tmp_path / "few")
     assert few.returncode == 1
-    assert "error    records:" in few.stdout
-    assert "at least 1,000 are needed" in few.stdout
+    assert "error    items:" in few.stdout
+    assert "at least 30 are needed" in few.stdout
     command("extract", "--source", SAMPLE, "--out", tmp_path / "many")
     many = command("audit", tmp_path / "many")
     assert many.returncode == 0
@@ -321,9 +321,9 @@ def test_a_retraining_on_bad_input_leaves_the_active_model(
     if kind == "truncated":
         (tmp_path / "factory.accdb").write_bytes(SAMPLE.read_bytes()[: 1_000 * PAGE_BYTES])
     elif kind == "too few":
-        source = sqlite_source(tmp_path / "f.sqlite", small_factory())
+        source = sqlite_source(tmp_path / "f.sqlite", small_factory(items=20))
         arguments = ("--columns", small)
-        shown = "at least 1,000 are needed"
+        shown = "at least 30 are needed"
     elif kind == "a file in the way":
         source = SAMPLE
         (home / "datasets").write_text("in the way")
