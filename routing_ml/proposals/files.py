@@ -32,7 +32,9 @@ def save(proposals: pd.DataFrame, path: Path) -> list[Path]:
     writers: dict[str, Callable[[Path], object]] = {
         ".parquet": lambda to: proposals.to_parquet(to, index=False),
         ".json": lambda to: proposals.to_json(to, orient="records", force_ascii=False, indent=1),
-        ".csv": lambda to: guarded(proposals).to_csv(to, index=False, encoding="utf-8-sig"),
+        ".csv": lambda to: guarded(proposals).to_csv(
+            to, index=False, encoding="utf-8-sig", lineterminator="\r\n"
+        ),
         ".xlsx": lambda to: _excel(proposals, to),
     }
     ending = path.suffix.lower()
@@ -61,9 +63,10 @@ def guarded(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _guarded(value: Any) -> Any:
-    if isinstance(value, str) and value.lstrip("'").startswith(FORMULA_STARTS):
-        return "'" + value
-    return value
+    if not isinstance(value, str):
+        return value
+    value = value.replace("\0", "\ufffd")  # a text with NULs is taken for UTF-16
+    return "'" + value if value.lstrip("'").startswith(FORMULA_STARTS) else value
 
 
 def _excel(table: pd.DataFrame, path: Path) -> None:
