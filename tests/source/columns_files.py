@@ -5,7 +5,6 @@ names, with what is to be read by each.
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
@@ -38,7 +37,13 @@ MOMENTS = [None, datetime(2020, 10, 9), datetime(2026, 10, 31), AS_OF, datetime(
 # What SQLite and TOML take for a name; one that is a unit's word would be taken for that.
 names = st.text(
     st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), min_size=1, max_size=9
-).filter(lambda name: name.strip() and name.strip().casefold() not in WORDS)
+).filter(
+    lambda name: (
+        name.strip()
+        and name.strip().casefold() not in WORDS
+        and not name.casefold().startswith("sqlite")  # its own
+    )
+)
 
 
 @dataclass
@@ -75,7 +80,6 @@ def write(path: Path, tables: Mapping[str, Rows]) -> None:
             rows = [[str(v) if isinstance(v, datetime) else v for v in row] for row in table.rows]
             connection.executemany(f"INSERT INTO {quoted(name)} VALUES ({marks})", rows)
         connection.commit()
-    os.utime(path, (0, 0))  # so that nobody waits for its writer
 
 
 def quoted(name: str) -> str:

@@ -4,30 +4,38 @@ or refused in one line that names the file and the key.
 
 import copy
 from collections import Counter
-from datetime import date
+from collections.abc import Iterator, Mapping
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 from columns_files import File, files, names, toml, write
-from data_fixtures import AS_OF
-from hypothesis import HealthCheck, Phase, given, settings
+from data_fixtures import AS_OF, Rows
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from routing_ml.dataset import frames
-from routing_ml.errors import InputError
+from routing_ml.errors import InputError, SourceError
 from routing_ml.source import Columns, extract
 from routing_ml.source.columns import MORE, STANDARD
 
 A_HUNDRED = settings(
     max_examples=100,
     deadline=None,
-    phases=(Phase.generate,),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 CODES = {key for columns in STANDARD.values() for key, (_, kind, _) in columns.items()
          if kind == "code"}  # fmt: skip
+
+
+@pytest.fixture(autouse=True, scope="module")
+def settled() -> Iterator[None]:
+    """Nobody else writes these files: they need not be waited for."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("routing_ml.source.opening.SETTLED_S", 0)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +57,7 @@ def read(folder: Path, file: File, given_: dict[str, Any]) -> dict[str, list[dic
     _, manifest = frames.read_manifest(taken.path)
     found = {}
     for role, table in manifest["tables"].items():
-        print(role, table["left_out"], table["dropped"]); frame = pd.read_parquet(taken.path.parent / table["file"])
+        frame = pd.read_parquet(taken.path.parent / table["file"])
         keys = {name: key for key, (name, _, _) in STANDARD[role].items()}
         frame = frame.drop(columns="PROC_SUB", errors="ignore").rename(columns=keys)
         found[role] = frame.to_dict(orient="records")
@@ -164,16 +172,14 @@ def unknown(draw: st.DrawFn, given_: dict[str, Any]) -> list[str]:
 
 
 def twice(draw: st.DrawFn, given_: dict[str, Any]) -> list[str]:
-    """One column for two keys, or twice in one; perhaps in another case."""
+    """One column for two keys, or twice in one."""
     role = draw(st.sampled_from(["items", "routings"]))
     name = draw(names)
-    other = draw(st.sampled_from([name, name.swapcase(), name.upper()]))
-    other = other if other.casefold() == name.casefold() else name
     if draw(st.booleans()):
-        given_[role]["item"] = [name, other]
+        given_[role]["item"] = [name, name]
         return [f"[{role}] item names a column twice"]
     key = "entered" if role == "items" else draw(st.sampled_from(["revision", "sequence"]))
-    given_[role] |= {"item": name, key: other}
+    given_[role] |= {"item": name, key: name}
     return [f"[{role}] uses column ", f"as 'item' and as {key!r}"]
 
 
@@ -248,6 +254,83 @@ anything = st.recursive(
     lambda of: st.lists(of, max_size=3) | st.dictionaries(st.text(max_size=9), of, max_size=3),
     max_leaves=6,
 ).filter(lambda value: value is not None)  # fmt: skip
+
+
+SMALL = """
+[items]
+table = "I"
+item = "part"
+{items}
+[routings]
+table = "S"
+item = "p"
+revision = "r"
+sequence = "n"
+operation = {operation}
+{routings}
+"""
+TABLES = {
+    "I": Rows({"part": "TEXT", "size": "REAL", "mm": "TEXT"}, [("A", 1.0, "MM")]),
+    "S": Rows({"p": "TEXT", "r": "TEXT", "n": "INTEGER", "j": "TEXT"}, [("A", "1", 10, "J")]),
+}
+
+
+def extracted(folder: Path, text: str, tables: Mapping[str, Rows]) -> pd.DataFrame:
+    """The items of a dataset."""
+    (folder / "c.toml").write_text(text, encoding="utf-8")
+    write(folder / "f.sqlite", tables)
+    columns = Columns.load(folder / "c.toml")
+    path = extract(str(folder / "f.sqlite"), folder / "out", columns=columns, as_of=AS_OF).path
+    return pd.read_parquet(path.with_name(f"{path.stem}_items.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("given_", "shown"),
+    [
+        ({"operation": '"R"'}, "[routings] of the columns file uses column 'r' as ROUT_NO and as"),
+        (
+            {"operation": '["j", "J"]'},
+            "[routings] of the columns file joins column 'j' with itself",
+        ),
+        (
+            {"items": 'entered = "PART"'},
+            "[items] of the columns file uses column 'part' as ITEM_CD",
+        ),
+        ({"items": 'ignore = ["PART"]'}, "[items] of the columns file ignores column 'part' and"),
+        (
+            {"items": 'text = ["mm"]\nignore = ["MM"]'},
+            "ignores column 'mm' and uses it; take it out",
+        ),
+        ({"items": 'ignore = ["Mm"]\nunits.size = "mm"'}, "ignores column 'mm' and uses it; take"),
+    ],
+)
+def test_a_column_that_is_two_things_in_two_cases_is_refused(
+    tmp_path: Path, given_: dict[str, str], shown: str
+) -> None:
+    with pytest.raises(SourceError) as refused:
+        extracted(
+            tmp_path,
+            SMALL.format(**{"items": "", "routings": "", "operation": '"j"', **given_}),
+            TABLES,
+        )
+    assert shown in str(refused.value)
+
+
+KNOWN = sorted(
+    {name for columns in STANDARD.values() for name, _, _ in columns.values()} - {"ITEM_CD"}
+)
+
+
+@pytest.mark.parametrize("kind", ["TEXT", "REAL", "DATE"])
+@pytest.mark.parametrize("name", [*KNOWN, "PROC_SUB", "_RUN_UNIT", "_SETUP_UNIT", "_PER", "_size"])
+def test_an_attribute_may_be_called_as_what_the_product_calls_its_own(
+    tmp_path: Path, name: str, kind: str
+) -> None:
+    value = {"TEXT": "abc", "REAL": 2.5, "DATE": datetime(2030, 1, 1)}[kind]
+    items = Rows({"part": "TEXT", name: kind}, [("A", value)])
+    text = SMALL.format(items="", routings="", operation='"j"')
+    found = extracted(tmp_path, text, TABLES | {"I": items})
+    assert found.to_dict(orient="records") == [{"ITEM_CD": "A", name: value}]
 
 
 @A_HUNDRED
