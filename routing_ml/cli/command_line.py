@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # `extract`, `models` and `--help` need not wait for.
 
 
-WITHOUT_STATE = (data.extract, data.audit)
+WITHOUT_STATE = (data.check, data.extract, data.audit)
 BEGINNING = (runs.retrain, models.train)
 
 
