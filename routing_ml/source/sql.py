@@ -71,8 +71,9 @@ class SqlSource(ABC):
     def relation(self, table: Table) -> "SqlRelation":
         """The table or query of the columns file, narrowed by its `where`."""
         if table.query:
+            # A comment may end a query or a condition: the parenthesis is on a line of its own.
             return SqlRelation(
-                self, f"the query of [{table.role}]", f"({table.query})", table.where
+                self, f"the query of [{table.role}]", f"({table.query}\n)", table.where
             )
         tables = self.tables()
         schema, _, plain = table.name.rpartition(".")
@@ -97,7 +98,7 @@ class SqlRelation:
 
     def __init__(self, source: SqlSource, what: str, name: str, where: str) -> None:
         self.source, self.what, self.name = source, what, name
-        self._conditions = [f"({where})"] if where else []
+        self._conditions = [f"({where}\n)"] if where else []
         self._columns: dict[str, Column] | None = None
 
     def from_(self, condition: str = "") -> str:

@@ -72,10 +72,10 @@ class AccessSource:
             copied: set[str] = set()
             name = '"' + self._table(table.name).replace('"', '""') + '"' if table.name else ""
             asked = table.query or f"SELECT * FROM {name}"
-            where = f" WHERE ({table.where})" if table.where else ""
+            where = f" WHERE ({table.where}\n)" if table.where else ""
             while True:
                 try:
-                    copy.execute(f"EXPLAIN SELECT * FROM ({asked}) AS q{where}")
+                    copy.execute(f"EXPLAIN SELECT * FROM ({asked}\n) AS q{where}")
                     break
                 except sqlite3.Error as error:
                     missing = NO_TABLE.search(str(error))
