@@ -100,6 +100,7 @@ class SqlRelation:
         self.source, self.what, self.name = source, what, name
         self._conditions = [f"({where}\n)"] if where else []
         self._columns: dict[str, Column] | None = None
+        self.unread: Sequence[Column] = ()  # of a table whose copy this is: what was not copied
 
     def from_(self, condition: str = "") -> str:
         """FROM and WHERE, with one more condition."""
@@ -111,7 +112,7 @@ class SqlRelation:
         """Its columns, in their order."""
         if self._columns is None:
             self._columns = {column.name: column for column in self.source.describe(self)}
-        return list(self._columns.values())
+        return [*self._columns.values(), *self.unread]
 
     def quoted(self, name: str) -> str:
         """A column's name in the source's SQL."""

@@ -87,7 +87,11 @@ class AccessSource:
                     copied.add(missing[1])
                     self._copied(missing[1], copy)
         self._queried.append(Sqlite(path, self.label))
-        return self._queried[-1].relation(table)
+        relation = self._queried[-1].relation(table)
+        if table.name:
+            columns = AccessTable(self._file, self._table(table.name)).columns()
+            relation.unread = [column for column in columns if column.kind is None]
+        return relation
 
     def _copied(self, name: str, copy: sqlite3.Connection) -> None:
         found = self._table(name)
