@@ -17,7 +17,12 @@ from routing_ml.source.relation import Column, Relation, Values, no_table, spell
 from routing_ml.source.sqlite import Sqlite
 
 NO_TABLE = re.compile(r"no such table: (?:main\.)?(.+)")
-SQLITE_TYPES = {"number": "REAL", "whole number": "INTEGER", "text": "TEXT", "date": "TIMESTAMP"}
+SQLITE_TYPES = {
+    "number": "REAL",
+    "whole number": "INTEGER",
+    "text": "TEXT COLLATE NOCASE",  # as Access compares texts
+    "date": "TIMESTAMP",
+}
 KINDS = {
     "linked table": "is a linked table, whose rows are in another database: point "
     "ROUTING_ML_SOURCE to that one, or make it a local table in Access",

@@ -269,6 +269,16 @@ def test_a_narrowed_access_table_names_what_it_leaves_out(tmp_path: Path) -> Non
     assert taken.rows["items"] == 29
 
 
+def test_a_condition_on_access_compares_texts_in_any_case(tmp_path: Path) -> None:
+    (tmp_path / "f.accdb").write_bytes(twins(30)[0])
+    where = """where = "ITEM_CD = 'it-00007'" """
+    text = write_columns(tmp_path).read_text()
+    (tmp_path / "c.toml").write_text(text.replace('table = "items"', f'table = "items"\n{where}'))
+    columns = Columns.load(tmp_path / "c.toml")
+    taken = extract(str(tmp_path / "f.accdb"), tmp_path, columns=columns, as_of=AS_OF)
+    assert taken.rows["items"] == 1
+
+
 def test_a_query_that_access_cannot_be_asked_is_told(tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text(QUERY.replace("r.PROC_SEQ > 0", "r.NIX > 0"))
     with pytest.raises(
