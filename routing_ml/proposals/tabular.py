@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import pandas as pd
 from routing_ml.errors import InputError
 
 SEPARATORS = ",;\t|"
+NAMED_SEPARATOR = re.compile(r"sep=([,;\t|])\r?\n", re.IGNORECASE)  # Excel's own first line
 OLD_EXCEL = b"\xd0\xcf\x11\xe0"  # of .xls, and of an .xlsx with a password
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 """What Excel takes for a formula where a cell of CSV begins with it (OWASP, CSV injection)."""
@@ -114,15 +116,19 @@ def _excel(path: Path) -> list[tuple[int, Sequence[Any]]]:
 
 def _text(path: Path) -> list[tuple[int, Sequence[Any]]]:
     text = _decoded(path)
-    separator = max(SEPARATORS, key=lambda one: len(next(_parsed(text, one), [])))
+    named = NAMED_SEPARATOR.match(text)
+    first = [named[1]] if named else SEPARATORS
+    separator = max(first, key=lambda one: len(next(_parsed(text, one), [])))
     return [
         (number, [_unguarded(value) for value in row])
-        for number, row in enumerate(_parsed(text, separator), 1)
+        for number, row in enumerate(_parsed(text, separator, strict=True), 1)
+        if number > 1 or not named
     ]
 
 
-def _parsed(text: str, separator: str) -> Any:
-    return csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+def _parsed(text: str, separator: str, *, strict: bool = False) -> Any:
+    """The rows; `strict` refuses a quote that is not closed, which swallows all that follows."""
+    return csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=strict)
 
 
 def _decoded(path: Path) -> str:

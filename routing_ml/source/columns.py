@@ -191,7 +191,7 @@ class _Reader:
             kinds={name: kind for name, kind, _ in standard.values()},
             required=tuple(name for name, _, must in standard.values() if must),
             query=given.get("query", "").strip().rstrip(";"),
-            where=given.get("where", ""),
+            where=given.get("where", "").strip().rstrip(";"),
             ignore=ignore,
             active=active,
             times=times or Times(),
