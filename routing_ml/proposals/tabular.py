@@ -17,6 +17,8 @@ NAMED_SEPARATOR = re.compile(r"sep=([,;\t|])\r?\n", re.IGNORECASE)  # Excel's ow
 OLD_EXCEL = b"\xd0\xcf\x11\xe0"  # of .xls, and of an .xlsx with a password
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 """What Excel takes for a formula where a cell of CSV begins with it (OWASP, CSV injection)."""
+# "Größe" in a Western code page is "Gr철횩e" in cp949, which no Korean writes.
+IN_A_WORD = re.compile(r"[a-z][^\x00-\x7f]{1,2}[a-z]")
 csv.field_size_limit(1 << 27)
 
 
@@ -142,9 +144,11 @@ def _decoded(path: Path) -> str:
         encodings = ["utf-8-sig", "cp949"]
     for encoding in encodings:
         try:
-            return data.decode(encoding)
+            text = data.decode(encoding)
         except UnicodeDecodeError:
             continue
+        if encoding != "cp949" or not IN_A_WORD.search(text):
+            return text
     raise InputError(f"{path} is text in none of UTF-8, UTF-16 and cp949; save it as UTF-8")
 
 

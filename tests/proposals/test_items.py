@@ -122,6 +122,8 @@ def test_a_mistake_is_named_with_its_place(
         ("a.xlsx", b"ITEM_CD,SIZE\n", "cannot be read as .xlsx"),
         ("a.csv", b"ITEM_CD\n\xff\x81\xfe", "is text in none of UTF-8, UTF-16 and cp949"),
         ("a.csv", b'ITEM_CD,SIZE\nA,"1\nB,2\n', "cannot be read as .csv: unexpected end of data"),
+        ("a.csv", "ITEM_CD,Größe\nA,1\n".encode("cp1252"), "is text in none of UTF-8, UTF-16"),
+        ("a.csv", "ITEM_CD,Text\nA,Bohrer für Stahl\n".encode("cp1252"), "is text in none of"),
         ("a.parquet", b"no", "cannot be read as .parquet"),
         ("a.json", b"{", "cannot be read as .json"),
         ("a.ods", b"", "is no .xlsx, .csv, .txt, .parquet or .json file"),
