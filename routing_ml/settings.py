@@ -142,8 +142,18 @@ def is_connection_string(source: str) -> bool:
     return CONNECTION_STRING.match(source) is not None
 
 
+def expanded(text: str) -> Path:
+    """`text` as a path, a leading `~` as a home folder; SettingError where that is nobody's."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise SettingError(
+            f"path {text!r} begins with the home folder of no user; write the whole path"
+        ) from error
+
+
 def _path(text: str) -> Path:
-    return BASE / Path(text).expanduser()
+    return BASE / expanded(text)
 
 
 def _source(text: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import routing_ml
+from routing_ml import files
 from routing_ml.cli import data, models, proposals, runs
 from routing_ml.cli import drift as drift_commands
 from routing_ml.cli.shared import Result
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 # `extract`, `models` and `--help` need not wait for.
 
 
-WITHOUT_STATE = (data.extract, data.audit)
+WITHOUT_STATE = (data.check, data.extract, data.audit)
 BEGINNING = (runs.retrain, models.train)
 
 
@@ -54,7 +55,11 @@ def _state_folder(settings: Settings, options: argparse.Namespace) -> None:
 
     Raises SettingError for a command that needs what an earlier one left there.
     """
-    if settings.home.is_dir() or options.run in WITHOUT_STATE:
+    if options.run in WITHOUT_STATE:
+        return
+    with files.told_as(SettingError, f"state folder {settings.home} cannot be looked at"):
+        is_there = settings.home.is_dir()
+    if is_there:
         return
     if options.run not in BEGINNING:
         raise SettingError(

@@ -5,6 +5,7 @@ import json
 from typing import TYPE_CHECKING
 
 from routing_ml.cli.shared import Result, chosen_columns, chosen_source, say
+from routing_ml.errors import InputError
 from routing_ml.settings import Settings
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ def predict(settings: Settings, options: argparse.Namespace) -> Result:
     from routing_ml import pipeline
     from routing_ml.proposals import files, predict
 
+    if options.out and options.items and options.out.absolute() == options.items.absolute():
+        raise InputError(f"--out is {options.out}, the file of items itself; choose another name")
     settings, source = chosen_source(settings, options.source)
     columns = chosen_columns(settings, source, options)
     out = options.out or (None if options.item_cd else files.default_path(settings.home))

@@ -6,10 +6,9 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from routing_ml.settings import DEFAULT_SOURCE, Settings, is_connection_string
+from routing_ml.settings import DEFAULT_SOURCE, Settings, expanded, is_connection_string
 
 if TYPE_CHECKING:
     from routing_ml.source import Columns
@@ -23,7 +22,7 @@ def chosen_source(settings: Settings, given: str | None) -> tuple[Settings, str]
     if given is None or given in settings.sources:
         return settings, given or DEFAULT_SOURCE
     if "://" not in given and not is_connection_string(given):
-        given = str(Path(given).expanduser().absolute())  # as the shell completes it
+        given = str(expanded(given).absolute())  # as the shell completes it
     return replace(settings, sources={**settings.sources, DEFAULT_SOURCE: given}), DEFAULT_SOURCE
 
 

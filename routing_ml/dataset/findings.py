@@ -107,12 +107,15 @@ def _operations_each(seen: Seen) -> Iterator[Finding]:
             "in [routings] of the columns file",
         )
     elif alone > MOST * len(lengths):
+        # With one revision an item nothing was torn apart: it may be a factory that only assembles.
+        torn = per_item.median() > 1
         yield Finding(
             "one operation each",
-            "error",
-            f"{alone:,} of {len(lengths):,} routings have one operation, at most half can be right "
+            "error" if torn else "warning",
+            f"{alone:,} of {len(lengths):,} routings have one operation, where half are many "
             f"(an item has {per_item.median():g} revisions at the median, such as {examples}): "
-            "`revision` must be the same in all rows of a routing; correct it in the columns file",
+            "`revision` must be the same in all rows of a routing; correct it in the columns file"
+            + ("" if torn else ", unless this factory does one thing to an item"),
         )
 
 

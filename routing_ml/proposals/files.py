@@ -79,8 +79,8 @@ def _excel(table: pd.DataFrame, path: Path) -> None:
     sheet = book.create_sheet("proposals")
     sheet.freeze_panes = "A2"
     for place, name in enumerate(table.columns, 1):
-        longest = table[name].astype("str").str.len().max() if len(table) else 0
-        width = max(len(str(name)), 8, min(int(longest or 0), MAX_WIDTH)) + 2
+        longest = max((len(str(value)) for value in table[name].dropna()), default=0)
+        width = max(len(str(name)), 8, min(longest, MAX_WIDTH)) + 2
         sheet.column_dimensions[get_column_letter(place)].width = width
 
     def cell(value: Any, name: str = "") -> Any:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,12 @@ import pandas as pd
 from routing_ml.errors import InputError
 
 SEPARATORS = ",;\t|"
+NAMED_SEPARATOR = re.compile(r"sep=([,;\t|])\r?\n", re.IGNORECASE)  # Excel's own first line
 OLD_EXCEL = b"\xd0\xcf\x11\xe0"  # of .xls, and of an .xlsx with a password
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 """What Excel takes for a formula where a cell of CSV begins with it (OWASP, CSV injection)."""
+# "Größe" in a Western code page is "Gr철횩e" in cp949, which no Korean writes.
+IN_A_WORD = re.compile(r"[a-z][^\x00-\x7f]{1,2}[a-z]")
 csv.field_size_limit(1 << 27)
 
 
@@ -114,15 +118,19 @@ def _excel(path: Path) -> list[tuple[int, Sequence[Any]]]:
 
 def _text(path: Path) -> list[tuple[int, Sequence[Any]]]:
     text = _decoded(path)
-    separator = max(SEPARATORS, key=lambda one: len(next(_parsed(text, one), [])))
+    named = NAMED_SEPARATOR.match(text)
+    first = [named[1]] if named else SEPARATORS
+    separator = max(first, key=lambda one: len(next(_parsed(text, one), [])))
     return [
         (number, [_unguarded(value) for value in row])
-        for number, row in enumerate(_parsed(text, separator), 1)
+        for number, row in enumerate(_parsed(text, separator, strict=True), 1)
+        if number > 1 or not named
     ]
 
 
-def _parsed(text: str, separator: str) -> Any:
-    return csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+def _parsed(text: str, separator: str, *, strict: bool = False) -> Any:
+    """The rows; `strict` refuses a quote that is not closed, which swallows all that follows."""
+    return csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=strict)
 
 
 def _decoded(path: Path) -> str:
@@ -136,9 +144,11 @@ def _decoded(path: Path) -> str:
         encodings = ["utf-8-sig", "cp949"]
     for encoding in encodings:
         try:
-            return data.decode(encoding)
+            text = data.decode(encoding)
         except UnicodeDecodeError:
             continue
+        if encoding != "cp949" or not IN_A_WORD.search(text):
+            return text
     raise InputError(f"{path} is text in none of UTF-8, UTF-16 and cp949; save it as UTF-8")
 
 

@@ -29,7 +29,8 @@ STANDARD: Mapping[str, Standard] = {
     "results": RESULT_COLUMNS,
 }
 ANY_TABLE = ("table", "query", "where")
-UNITS = {"seconds": 1 / 60, "minutes": 1.0, "hours": 60.0, "days": 24 * 60.0}  # minutes in one
+MINUTES = {"second": 1 / 60, "minute": 1.0, "hour": 60.0, "day": 24 * 60.0}  # in one of each
+UNITS = MINUTES | {f"{unit}s": minutes for unit, minutes in MINUTES.items()}
 MORE = {
     "items": ("text", "ignore", "units"),
     "routings": ("active", "run_time_unit", "setup_time_unit", "per_quantity"),
@@ -193,7 +194,7 @@ class _Reader:
             kinds={name: kind for name, kind, _ in standard.values()},
             required=tuple(name for name, _, must in standard.values() if must),
             query=given.get("query", "").strip().rstrip(";"),
-            where=given.get("where", ""),
+            where=given.get("where", "").strip().rstrip(";"),
             ignore=ignore,
             active=active,
             times=times or Times(),

@@ -72,7 +72,7 @@ class Odbc(SqlSource):
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> Cursor:
         """Run a statement; InputError with the driver's reason."""
-        with self._calling("it cannot be read"):
+        with self._calling("it cannot be read", "check what the columns file asks it for"):
             return self._connection.cursor().execute(sql, *parameters)
 
     def fetch(self, cursor: Cursor, what: str) -> list[Any]:

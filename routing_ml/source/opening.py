@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from routing_ml.errors import InputError, SourceError
-from routing_ml.settings import BASE, Origin, is_connection_string
+from routing_ml.settings import BASE, Origin, expanded, is_connection_string
 from routing_ml.source.connection import keywords, label
 from routing_ml.source.relation import Source
 
@@ -59,12 +59,14 @@ def file_of(source: str) -> Path | None:
     them: they read too many values wrong. Microsoft's own Access driver is used as it is.
     """
     if not is_connection_string(source):
-        return None if "://" in source else BASE / Path(source).expanduser()
+        return None if "://" in source else BASE / expanded(source)
     given = keywords(source)
     driver = given.get("driver", "").lower()
     if "sqlite" in driver or "mdbtools" in driver:
         name = given.get("dbq") or given.get("database")
-        return BASE / Path(name).expanduser() if name else None
+        if not name:
+            raise SourceError(f"{label(source)} names no file; write DATABASE=/path/to/the/file")
+        return BASE / expanded(name)
     return None
 
 

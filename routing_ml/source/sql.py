@@ -71,6 +71,7 @@ class SqlSource(ABC):
     def relation(self, table: Table) -> "SqlRelation":
         """The table or query of the columns file, narrowed by its `where`."""
         if table.query:
+            # A comment may end a query or a condition: the parenthesis is on a line of its own.
             return SqlRelation(
                 self, f"the query of [{table.role}]", f"({table.query}\n)", table.where
             )
@@ -97,8 +98,9 @@ class SqlRelation:
 
     def __init__(self, source: SqlSource, what: str, name: str, where: str) -> None:
         self.source, self.what, self.name = source, what, name
-        self._conditions = [f"({where}\n)"] if where else []  # a comment may end it
+        self._conditions = [f"({where}\n)"] if where else []
         self._columns: dict[str, Column] | None = None
+        self.unread: Sequence[Column] = ()  # of a table whose copy this is: what was not copied
 
     def from_(self, condition: str = "") -> str:
         """FROM and WHERE, with one more condition."""
@@ -110,7 +112,7 @@ class SqlRelation:
         """Its columns, in their order."""
         if self._columns is None:
             self._columns = {column.name: column for column in self.source.describe(self)}
-        return list(self._columns.values())
+        return [*self._columns.values(), *self.unread]
 
     def quoted(self, name: str) -> str:
         """A column's name in the source's SQL."""

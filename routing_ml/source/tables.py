@@ -17,7 +17,12 @@ from routing_ml.source.relation import Column, Relation, Values, no_table, spell
 from routing_ml.source.sqlite import Sqlite
 
 NO_TABLE = re.compile(r"no such table: (?:main\.)?(.+)")
-SQLITE_TYPES = {"number": "REAL", "whole number": "INTEGER", "text": "TEXT", "date": "TIMESTAMP"}
+SQLITE_TYPES = {
+    "number": "REAL",
+    "whole number": "INTEGER",
+    "text": "TEXT COLLATE NOCASE",  # as Access compares texts
+    "date": "TIMESTAMP",
+}
 KINDS = {
     "linked table": "is a linked table, whose rows are in another database: point "
     "ROUTING_ML_SOURCE to that one, or make it a local table in Access",
@@ -87,7 +92,11 @@ class AccessSource:
                     copied.add(missing[1])
                     self._copied(missing[1], copy)
         self._queried.append(Sqlite(path, self.label))
-        return self._queried[-1].relation(table)
+        relation = self._queried[-1].relation(table)
+        if table.name:
+            columns = AccessTable(self._file, self._table(table.name)).columns()
+            relation.unread = [column for column in columns if column.kind is None]
+        return relation
 
     def _copied(self, name: str, copy: sqlite3.Connection) -> None:
         found = self._table(name)

@@ -108,6 +108,20 @@ def test_check_shows_what_would_be_learned_and_touches_no_state(run: Run, tmp_pa
     assert sorted(home.rglob("*")) == before
 
 
+def test_check_needs_no_state_folder(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("ROUTING_ML_HOME", str(tmp_path / "none"))
+    assert main(["check", "--as-of", "2026-11-01"]) == 0
+    assert not (tmp_path / "none").exists() and "state folder" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("home", ["~nobody-of-this-name/var", "x" * 300])
+def test_a_state_folder_that_cannot_be_is_one_line(home: str, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("ROUTING_ML_HOME", home)
+    for command in ("models", "retrain"):
+        assert main([command]) == 1
+        assert capsys.readouterr().err.count("\n") == 1
+
+
 def test_the_readme_shows_what_check_prints_of_the_sample(run: Run) -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     command = "routing-ml check --as-of 2026-11-01"

@@ -121,6 +121,9 @@ def test_a_mistake_is_named_with_its_place(
         ("a.xlsx", b"PK\x03\x04 broken", "cannot be read as .xlsx"),
         ("a.xlsx", b"ITEM_CD,SIZE\n", "cannot be read as .xlsx"),
         ("a.csv", b"ITEM_CD\n\xff\x81\xfe", "is text in none of UTF-8, UTF-16 and cp949"),
+        ("a.csv", b'ITEM_CD,SIZE\nA,"1\nB,2\n', "cannot be read as .csv: unexpected end of data"),
+        ("a.csv", "ITEM_CD,Größe\nA,1\n".encode("cp1252"), "is text in none of UTF-8, UTF-16"),
+        ("a.csv", "ITEM_CD,Text\nA,Bohrer für Stahl\n".encode("cp1252"), "is text in none of"),
         ("a.parquet", b"no", "cannot be read as .parquet"),
         ("a.json", b"{", "cannot be read as .json"),
         ("a.ods", b"", "is no .xlsx, .csv, .txt, .parquet or .json file"),
@@ -143,6 +146,15 @@ def test_an_error_of_excel_and_a_folder_are_named(tmp_path: Path, columns: Colum
     (tmp_path / "f.csv").mkdir()
     with pytest.raises(InputError, match="Is a directory"):
         read_items(tmp_path / "f.csv", columns, KNOWN)
+
+
+def test_a_first_line_may_name_the_separator(tmp_path: Path, columns: Columns) -> None:
+    path = tmp_path / "items.csv"
+    path.write_text("sep=;\nITEM_CD;SIZE\nA;12,5\n")
+    assert read_items(path, columns, KNOWN)[0]["SIZE"].tolist() == [12.5]
+    path.write_text("sep=;\nITEM_CD;SIZE\nA;x\n")
+    with pytest.raises(InputError, match="row 3: SIZE is 'x'"):
+        read_items(path, columns, KNOWN)
 
 
 def test_codes_alone_are_enough(tmp_path: Path, columns: Columns) -> None:

@@ -36,6 +36,15 @@ def test_excel_opens_what_was_proposed(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(pd.read_parquet(written[1]), PROPOSALS)
 
 
+def test_a_column_may_be_empty(tmp_path: Path) -> None:
+    for missing in (None, float("nan"), pd.NaT):
+        table = PROPOSALS.assign(JOB_NM=pd.Series([missing] * 4))
+        for one in (table, table.astype({"JOB_NM": "str"}), table[:0]):
+            save(one, tmp_path / "p.xlsx")
+            sheet = openpyxl.load_workbook(tmp_path / "p.xlsx").active
+            assert [cell.value for cell in sheet["C"]] == ["JOB_NM"] + [None] * len(one)
+
+
 def test_csv_begins_with_the_mark_that_tells_excel_its_encoding(tmp_path: Path) -> None:
     save(PROPOSALS, tmp_path / "p.csv")
     assert (tmp_path / "p.csv").read_bytes().startswith(b"\xef\xbb\xbf")

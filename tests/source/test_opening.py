@@ -20,7 +20,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from routing_ml.dataset import frames as dataset
-from routing_ml.errors import InputError, SourceError
+from routing_ml.errors import InputError, RoutingError, SourceError
 from routing_ml.settings import Origin, Settings
 from routing_ml.source import columns as columns_file
 from routing_ml.source import opening
@@ -214,6 +214,16 @@ def test_a_missing_file_is_named_with_the_setting_that_gave_it(tmp_path: Path) -
         extract(origin, tmp_path / "out", columns=Columns.load(), as_of=AS_OF)
     with pytest.raises(SourceError, match="set ROUTING_ML_SOURCE or --source to"):
         extract(str(tmp_path / "gone.accdb"), tmp_path / "out", columns=Columns.load(), as_of=AS_OF)
+
+
+def test_a_path_that_cannot_be_is_told(tmp_path: Path) -> None:
+    for source, line in (
+        ("~nobody-of-this-name/f.accdb", "begins with the home folder of no user; write the whole"),
+        ("DRIVER={SQLite3};Database=", "names no file; write DATABASE="),
+        ("DRIVER={MDBTools}", "names no file; write DATABASE="),
+    ):
+        with pytest.raises(RoutingError, match=line):
+            extract(source, tmp_path / "out", columns=Columns.load(), as_of=AS_OF)
 
 
 def test_a_linked_table_a_query_and_no_table_are_told_apart(tmp_path: Path) -> None:

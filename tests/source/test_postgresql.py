@@ -122,6 +122,16 @@ def test_a_query_has_the_types_of_its_columns(postgresql: PostgreSQL) -> None:
     }
 
 
+def test_what_it_cannot_be_asked_is_a_fault_of_the_columns_file(postgresql: PostgreSQL) -> None:
+    with (
+        opened(odbc(postgresql.url)) as source,
+        pytest.raises(
+            InputError, match=r"syntax error .*; check what the columns file asks it for"
+        ),
+    ):
+        source.relation(table(query="DELETE FROM t")).columns()
+
+
 def test_a_table_outside_the_search_path_is_told_with_its_schema(postgresql: PostgreSQL) -> None:
     url = postgresql.fresh("schemas")
     postgres_tables(url, {"Größe 가": Rows({"a": "INTEGER"}, [(1,)])}, schema="erp")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from access_factories import twins, write_columns
 from conftest import SAMPLE
 from data_fixtures import AS_OF, Rows, access_rows, sqlite_source
 from data_fixtures import ITEMS as ITEMS_TABLE
@@ -253,6 +254,30 @@ def test_a_query_on_access_gives_what_it_gives_on_sqlite(tmp_path: Path) -> None
     place = rows[ITEMS_TABLE].index("OUTDIAMETER")
     sizes = [row[place] for row in rows[ITEMS_TABLE].rows]
     assert taken.rows["items"] == sum(size is None or size > 50 for size in sizes) < 2_400
+
+
+def test_a_narrowed_access_table_names_what_it_leaves_out(tmp_path: Path) -> None:
+    (tmp_path / "f.accdb").write_bytes(twins(30)[1])
+    whole = write_columns(tmp_path).read_text()
+    where = """where = "ITEM_CD <> 'IT-00000' -- a test item" """
+    left_out = []
+    for text in (whole, whole.replace('table = "items"', f'table = "items"\n{where}')):
+        (tmp_path / "c.toml").write_text(text)
+        columns = Columns.load(tmp_path / "c.toml")
+        taken = extract(str(tmp_path / "f.accdb"), tmp_path, columns=columns, as_of=AS_OF)
+        left_out.append(taken.left_out)
+    assert left_out[0] == left_out[1] and left_out[0].keys() == {"items.BYTES", "items.SUM"}
+    assert taken.rows["items"] == 29
+
+
+def test_a_condition_on_access_compares_texts_in_any_case(tmp_path: Path) -> None:
+    (tmp_path / "f.accdb").write_bytes(twins(30)[0])
+    where = """where = "ITEM_CD = 'it-00007'" """
+    text = write_columns(tmp_path).read_text()
+    (tmp_path / "c.toml").write_text(text.replace('table = "items"', f'table = "items"\n{where}'))
+    columns = Columns.load(tmp_path / "c.toml")
+    taken = extract(str(tmp_path / "f.accdb"), tmp_path, columns=columns, as_of=AS_OF)
+    assert taken.rows["items"] == 1
 
 
 def test_a_query_that_access_cannot_be_asked_is_told(tmp_path: Path) -> None:

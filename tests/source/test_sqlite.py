@@ -74,6 +74,8 @@ def test_a_query_and_a_condition_take_a_tables_place(tmp_path: Path) -> None:
         assert rows(it.relation(asked)) == [(10, "x"), (20, "y")]
         narrowed = table("t", where="b = 'y' OR b = 'z'")
         assert rows(it.relation(narrowed)) == [(2, "y")]
+        commented = table(query="SELECT a, b FROM t -- all", where="b = 'y' -- but one")
+        assert rows(it.relation(commented)) == [(2, "y")]
         with pytest.raises(InputError, match="no such column: c"):
             it.relation(table("t", where="c = 1")).columns()
 
