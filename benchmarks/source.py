@@ -1,7 +1,8 @@
 """What a source gives where a reader is easily wrong.
 
 `--part overwritten`: a file that is overwritten in place all the time, read again and again: how
-many datasets are of one state or of the other, refused, or of a state that never was.
+many datasets are of one state or of the other, refused, or of a state that never was; and the same
+without the guard.
 `--part twin`: a factory of 2,600 items whose numbers are Singles and Integers, beside columns of
 awkward types, against the same factory with Doubles and Longs: how many values differ.
 """
@@ -14,6 +15,7 @@ import threading
 from collections import Counter
 from datetime import datetime
 from pathlib import Path
+from unittest.mock import patch
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
@@ -39,6 +41,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         if options.part in (None, "overwritten"):
             found["overwritten"] = overwritten(Path(folder), options.reads)
+            with patch("routing_ml.source.extraction.read_settled", lambda _, read: read()):
+                found["overwritten, not guarded"] = overwritten(Path(folder), options.reads)
         if options.part in (None, "twin"):
             found["twin"] = twin(Path(folder))
     print(json.dumps(found, indent=1))

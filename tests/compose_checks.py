@@ -148,7 +148,6 @@ def test_alertmanager_tells_slack(stack: Stack, slack: FakeSlack) -> None:
     eventually(
         lambda: "OfTheTest" in json.dumps(slack.messages),
         otherwise=lambda: stack.words("alertmanager"),
-        seconds=30,
     )
 
 

@@ -21,7 +21,7 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 COMPOSE = ROOT / "docker-compose.yaml"
 VENV = ROOT / ".venv"
-START_SECONDS = 180
+START_SECONDS = 300
 ASK_AGAIN_SECONDS = 1.0
 
 # What the entrypoint of the PostgreSQL image does, in short.

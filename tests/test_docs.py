@@ -1,4 +1,4 @@
-"""What the README promises is what the code has: commands, settings."""
+"""What the documents promise is what the code has: commands, settings, files, names."""
 
 import re
 from pathlib import Path
@@ -55,3 +55,38 @@ def test_nothing_was_left_to_fill_in() -> None:
     for path in (ROOT / "README.md", *ROOT.glob("docs/*.md")):
         left = re.findall(r"^[A-Z_]{6,}$", path.read_text(encoding="utf-8"), re.MULTILINE)
         assert not left, path.name
+
+
+GUIDES = ("CONTRIBUTING.md", "SECURITY.md")
+WRITTEN = ("*.py", "*.toml", "*.yaml", "*.yml", "*.sh", "*.in", ".env.example")
+
+
+def code() -> str:
+    """Everything that is written in the project but documents and data."""
+    folders = [
+        path for path in ROOT.iterdir() if path.is_dir() and path.name not in (".venv", "var")
+    ]
+    files = [path for kind in WRITTEN for path in ROOT.glob(kind)]
+    files += [path for folder in folders for kind in WRITTEN for path in folder.rglob(kind)]
+    return "\n".join(path.read_text(encoding="utf-8") for path in files if path != Path(__file__))
+
+
+@pytest.mark.parametrize("guide", GUIDES)
+def test_a_guide_names_only_what_is_there(guide: str) -> None:
+    """Each word that is set as code is a file, or stands in the code."""
+    text, written = (ROOT / guide).read_text(encoding="utf-8"), code()
+    words = {word for span in re.findall(r"`([^`]+)`", text) for word in span.split()}
+    files = {word for word in words if re.match(r"[\w.]+/", word) and not word.startswith(".venv")}
+    assert {word for word in files if not (ROOT / word).exists()} == set()
+    others = {word for word in words - files if not (ROOT / word).exists()}
+    assert {word for word in others if word.removeprefix(".venv/bin/") not in written} == set()
+
+
+@pytest.mark.parametrize("guide", GUIDES)
+def test_a_guide_names_no_command_that_is_not_there(guide: str) -> None:
+    text = (ROOT / guide).read_text(encoding="utf-8")
+    assert set(re.findall(r"routing-ml ([a-z]+)", text)) <= set(commands())
+
+
+def test_the_readme_leads_to_the_guides() -> None:
+    assert all(f"]({guide})" in README for guide in GUIDES)

@@ -7,11 +7,11 @@ from routing_ml.lazily import handing_on
 
 if TYPE_CHECKING:
     from routing_ml.source import typed as typed
-    from routing_ml.source.columns import Attributes as Attributes
     from routing_ml.source.columns import Columns as Columns
     from routing_ml.source.extraction import DEFAULT_LIMIT as DEFAULT_LIMIT
     from routing_ml.source.extraction import Extract as Extract
     from routing_ml.source.extraction import extract as extract
+    from routing_ml.source.named import Attributes as Attributes
     from routing_ml.source.reading import Progress as Progress
 else:
     __getattr__ = handing_on(__name__, __file__)

@@ -22,8 +22,6 @@ POSTGRESQL_OPTIONS = (
     f";UseDeclareFetch=1;Fetch={BATCH_ROWS}"
     ";MaxVarcharSize=100000000;MaxLongVarcharSize=100000000;UnknownSizes=2"
 )
-# SQLSTATE classes that may pass by themselves: connection, resources, intervention, timeout.
-PASSING = re.compile(r"08|53|57|HYT0|40")
 SYSTEM_SCHEMAS = ("information_schema", "pg_catalog", "pg_toast", "sys")
 # What drivers nobody has tried here hand over as text though it is a number.
 NUMBER_TYPES = re.compile(r"(?i)bool|decimal|numeric")

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from routing_ml.errors import SourceError
 from routing_ml.source import pushdown, time_units, typed
-from routing_ml.source.columns import JOINED_BY, Attributes, Table
+from routing_ml.source.named import JOINED_BY, Attributes, Table
 from routing_ml.source.relation import Source, Values, spelled
 from routing_ml.source.spool import Spool
 from routing_ml.source.sql import SqlRelation

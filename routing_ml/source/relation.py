@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeAlias
 import pyarrow as pa
 
 from routing_ml.errors import SourceError
-from routing_ml.source.columns import Table
+from routing_ml.source.named import Table
 
 Values: TypeAlias = pa.Array | Sequence[Any]
 """One column of a batch: Arrow in the column's own type, or what the driver gave for each row."""

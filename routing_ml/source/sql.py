@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 from routing_ml.errors import InputError, SourceError
-from routing_ml.source.columns import Table
+from routing_ml.source.named import Table
 from routing_ml.source.relation import Column, Values, no_table, short, spelled
 
 BATCH_ROWS = 4_000

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from routing_ml.errors import SourceError
 from routing_ml.source.access import AccessFile
-from routing_ml.source.columns import Table
+from routing_ml.source.named import Table
 from routing_ml.source.relation import Column, Relation, Values, no_table, spelled
 from routing_ml.source.sqlite import Sqlite
 

@@ -170,7 +170,7 @@ def test_interpolation_is_the_specification_s() -> None:
 # All together
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(720)
 def test_all_services_but_grafana_start_and_find_each_other(
     tmp_path: Path, sandboxes: None
 ) -> None:
@@ -179,7 +179,7 @@ def test_all_services_but_grafana_start_and_find_each_other(
     addresses = [f"127.0.1.{number} {name}" for number, name in enumerate(SERVICES, 1)]
     hosts.write_text("\n".join(["127.0.0.1 localhost", *addresses, ""]))
     inside = [sys.executable, "-m", "pytest", "-c", os.devnull, "--noconftest"]
-    inside += ["-p", "no:cacheprovider", "-q", "-x", "--tb=short", "--durations=0", "--timeout=400"]
+    inside += ["-p", "no:cacheprovider", "-q", "-x", "--tb=short", "--durations=0", "--timeout=700"]
     run = subprocess.run(
         [*confinement(tmp_path, hosts), *inside, str(ROOT / "tests" / "compose_checks.py")],
         env={"PATH": os.environ["PATH"], "COMPOSE_STATE": str(tmp_path), "HOME": str(tmp_path)},

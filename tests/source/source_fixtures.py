@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 
 from routing_ml.settings import Origin
-from routing_ml.source.columns import Table
+from routing_ml.source.named import Table
 from routing_ml.source.opening import open_source
 from routing_ml.source.relation import Relation, Source
 

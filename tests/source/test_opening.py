@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 from routing_ml.dataset import frames as dataset
 from routing_ml.errors import InputError, SourceError
 from routing_ml.settings import Origin, Settings
-from routing_ml.source import columns_file, opening
+from routing_ml.source import columns as columns_file
+from routing_ml.source import opening
 from routing_ml.source.columns import Attributes, Columns
 from routing_ml.source.extraction import extract
 
