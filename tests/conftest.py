@@ -47,6 +47,14 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     return report
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _files_settle_quickly() -> None:
+    """The tests write their files and read them at once, which a person does not."""
+    from routing_ml.source import opening
+
+    opening.SETTLED_S = 0.01
+
+
 @pytest.fixture(scope="session")
 def sample() -> Path:
     """The sample factory's Access file."""

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 from routing_ml.lazily import handing_on
 
 if TYPE_CHECKING:
+    from routing_ml.proposals import files as files
     from routing_ml.proposals import predict as predict
     from routing_ml.proposals.explanation import explain as explain
+    from routing_ml.proposals.items import read_items as read_items
 else:
     __getattr__ = handing_on(__name__, __file__)

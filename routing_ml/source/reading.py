@@ -23,6 +23,8 @@ SHOWN_VALUES = 3
 DAY_US = 24 * 3600 * 1_000_000
 UNITS = ("_RUN_UNIT", "_SETUP_UNIT")
 FILTERS = ("_STATUS", "_VALID_FROM", "_VALID_TO")
+HELPING = (*UNITS, "_PER", *FILTERS)
+"""Columns of routings that choose rows or give others their meaning, and are not kept."""
 
 Progress = Callable[[str, int], None]
 
@@ -53,7 +55,8 @@ class TableReader:
         if table.role == "items":
             self.attributes = self._add_attributes(attributes)
         self.unused = sorted(self.found.keys() - {n for of in self.parts.values() for n in of})
-        kept = {name: kind for name, kind in self.kinds.items() if not name.startswith("_")}
+        helping = HELPING if table.role == "routings" else ()
+        kept = {name: kind for name, kind in self.kinds.items() if name not in helping}
         if self._has_letters():
             kept["PROC_SUB"] = "code"
         self.schema = pa.schema([(n, typed.ARROW_TYPES[kind]) for n, kind in kept.items()])

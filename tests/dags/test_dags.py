@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 import pandas as pd
 import pytest
+from conftest import SAMPLE
 from data_fixtures import ITEMS, ROUTINGS, access_rows, sqlite_source
 from slack_fixtures import FakeSlack
 
@@ -85,10 +86,15 @@ class Run:
 
 @pytest.fixture(scope="module")
 def first(dag_bag, tmp_path_factory):
-    """A first run that succeeds, with nobody to tell; several tests look at it."""
-    home = tmp_path_factory.mktemp("first")
+    """A first run that succeeds, with nobody to tell; several tests look at it. Its paths are such
+    as people have them."""
+    folder = tmp_path_factory.mktemp("first")
+    home, source = folder / "상태 é;{a}'", folder / "공장 데이터;{b} 'x'.accdb"
+    home.mkdir()
+    source.symlink_to(SAMPLE)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ROUTING_ML_HOME", str(home))
+        patch.setenv("ROUTING_ML_SOURCE", str(source))
         return home, Run(dag_bag.dags["routing_ml_retrain"], home)
 
 
@@ -224,6 +230,14 @@ def test_a_parameter_that_cannot_be_is_refused(dag, given):
     with pytest.raises(ParamValidationError):
         params.update(given)
         params.validate()
+
+
+def test_a_missing_file_fails_at_once_and_names_its_setting(dag_bag, tmp_path, monkeypatch):
+    monkeypatch.setenv("ROUTING_ML_HOME", str(tmp_path))
+    monkeypatch.setenv("ROUTING_ML_SOURCE", str(tmp_path / "없음.accdb"))
+    run = Run(dag_bag.dags["routing_ml_retrain"], tmp_path)
+    assert run.tries["extract"] == 1
+    assert "없음.accdb is not there; set ROUTING_ML_SOURCE" in run.outcome["failed"]["extract"]
 
 
 def test_a_first_run_succeeds_and_puts_its_model_into_use(first):

@@ -4,7 +4,7 @@ import pytest
 from data_fixtures import SMALL_COLUMNS
 
 from routing_ml.errors import InputError
-from routing_ml.source.columns import Columns
+from routing_ml.source.columns import STANDARD, Columns
 
 
 def load(folder: Path, text: str | bytes) -> Columns:
@@ -75,3 +75,13 @@ def test_a_mistake_is_named_with_its_place_and_the_next_step(
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(InputError, match="cannot be read as TOML"):
         load(tmp_path, content)
+
+
+def test_the_example_of_the_guide_is_understood(tmp_path: Path) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "columns.md").read_text(encoding="utf-8")
+    columns = load(tmp_path, guide.split("```toml\n")[1].split("```")[0])
+    assert columns.items.parts["ITEM_CD"] == ("Company", "PartNo")
+    assert columns.routings.active == ("RELEASED",)
+    assert columns.routings.times.run_unit == columns.routings.times.setup_unit == "TimeUnit"
+    for tables in STANDARD.values():
+        assert all(f"`{key}`" in guide for key in tables)

@@ -34,11 +34,6 @@ NAMES = st.text(
 ).filter(lambda name: len(name.encode()) < 100 and name.strip(". ") == name)
 
 
-@pytest.fixture(autouse=True)
-def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(opening, "SETTLED_S", 0.02)
-
-
 @settings(max_examples=30, deadline=None)
 @given(NAMES, NAMES)
 @example("공장 데이터", "日本語 é;ü {a} 'b' \"c\"")

@@ -16,7 +16,7 @@ from routing_ml.source.columns import Columns
 from routing_ml.source.extraction import extract
 
 ITEMS = Rows(
-    {"COMPANY": "INTEGER", "PART": "TEXT", "SIZE": "REAL", "CREATED": "TEXT", "PHOTO": "BLOB"},
+    {"COMPANY": "INTEGER", "PART": "TEXT", "_SIZE": "REAL", "CREATED": "TEXT", "PHOTO": "BLOB"},
     [
         (1, "A", 1.5, "2020/10/9", b"\xff\xfe"),
         (2, "A", 2.5, "20201009", None),
@@ -93,6 +93,7 @@ def test_dates_as_erps_write_them_are_dates(tmp_path: Path) -> None:
 def test_what_cannot_be_read_is_left_out_by_name(tmp_path: Path) -> None:
     data = read(tmp_path, [step()])
     assert "PHOTO" not in data.items
+    assert "_SIZE" in data.items
     assert list(facts(data)["tables"]["items"]["left_out"]) == ["PHOTO"]
     with pytest.raises(SourceError, match="column 'PHOTO' of table parts cannot be read"):
         read(tmp_path, [step()], COLUMNS.replace('entered = "CREATED"', 'text = ["PHOTO"]'))
