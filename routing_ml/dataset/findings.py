@@ -213,17 +213,17 @@ def _dates(seen: Seen) -> Iterator[Finding]:
     of_routings = _commonest_day(newest)
     trusted = seen.is_whole or of_routings[1] >= BATCH_ITEMS
     by_routing = "INSRT_DT" not in seen.data.items
-    for what, (day, count), counts in (
-        ("items", of_items, trusted or not by_routing),
-        ("routings", of_routings, trusted),
+    for what, (day, count), counts, lost in (
+        ("items", of_items, trusted or not by_routing, "which are the newest, to be held out"),
+        ("routings", of_routings, trusted, "which revision is the newest, and what an as-of reads"),
     ):
         if counts and count > MOST * len(newest):
             yield Finding(
                 "one entry date",
                 "warning",
-                f"{count:,} of {len(newest):,} {what} {day}, at most half are expected to: which "
-                "are the newest, to be held out and to be used, cannot be told by it; name the "
-                "column of the true date as `entered` in the columns file",
+                f"{count:,} of {len(newest):,} {what} {day}, at most half are expected to: {lost}, "
+                f"cannot be told by it; name the column of the true date as `entered` in [{what}] "
+                "of the columns file",
             )
             return
 
@@ -257,7 +257,8 @@ def _unused(seen: Seen) -> Iterator[Finding]:
             "unused keys",
             "note",
             f"the routing table has {named}, which the columns file does not use: where an item "
-            "has routings of several plants or alternatives, they are taken as one",
+            "has routings of several plants or alternatives and no `where` chooses among them, "
+            "they are taken as one",
         )
 
 
