@@ -100,11 +100,13 @@ class _Reader:
         units = items.get("units", {})
         if not isinstance(units, dict) or not all(map(_is_name, [*units, *units.values()])):
             raise self.error("[items.units] is no table of names", 'write SIZE = "SIZE_UNIT"')
-        both = sorted(set(ignore) & {*text, *units, *units.values()})
+        table = self.table(items, "items", ignore=ignore)
+        keys = {name for of in table.parts.values() for name in of}
+        both = sorted(set(ignore) & {*keys, *text, *units, *units.values()})
         if both:
             raise self.error(f"[items] ignores {both[0]!r} and uses it", "take it out of one")
         return Columns(
-            items=self.table(items, "items", ignore=ignore),
+            items=table,
             routings=self.routings(given["routings"]),
             results=self.table(given["results"], "results") if "results" in given else None,
             attributes=Attributes(text=text, units=units),
@@ -148,9 +150,9 @@ class _Reader:
 
     def unit(self, given: dict[str, Any], key: str, default: float | str) -> float | str:
         """Minutes in one of a unit, or the name of the column that has it."""
-        value = given.get(key, default)
-        if isinstance(value, float):
-            return value
+        if key not in given:
+            return default
+        value = given[key]
         if not _is_name(value):
             raise self.error(
                 f"[routings] {key} is {value!r}, no unit and no column",

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pyarrow as pa
@@ -44,6 +44,8 @@ class TableReader:
             standard: tuple(self._needed(name, standard) for name in names)
             for standard, names in {**table.parts, **_times(table)}.items()
         }
+        self.named = frozenset(self.parts)  # an attribute may be called like any of these
+        self._require_own_columns()
         self.kinds = {
             name: {"_RUN_UNIT": "code", "_SETUP_UNIT": "code", "_PER": "number"}.get(
                 name, table.kinds.get(name, "")
@@ -55,7 +57,7 @@ class TableReader:
         if table.role == "items":
             self.attributes = self._add_attributes(attributes)
         self.unused = sorted(self.found.keys() - {n for of in self.parts.values() for n in of})
-        helping = HELPING if table.role == "routings" else ()
+        helping = self.named & set(HELPING)
         kept = {name: kind for name, kind in self.kinds.items() if name not in helping}
         if self._has_letters():
             kept["PROC_SUB"] = "code"
@@ -100,7 +102,7 @@ class TableReader:
             or self.entered is None
             or len(self.parts["ITEM_CD"]) > 1
             or len(self.parts.get("ROUT_NO", ("",))) > 1
-            or self.parts.keys() & set(FILTERS)
+            or self.named & set(FILTERS)
         ):
             return None
         (entered,) = self.parts[self.entered]
@@ -113,8 +115,27 @@ class TableReader:
 
     def _has_letters(self) -> bool:
         """Whether sequence numbers may have letters behind them: where they are texts."""
-        names = self.parts.get("PROC_SEQ", ())
+        names = self.parts["PROC_SEQ"] if "PROC_SEQ" in self.named else ()
         return any(self.found[name].kind == "text" for name in names)
+
+    def _require_own_columns(self) -> None:
+        """Raise SourceError where one column is two things, which names in two cases may hide."""
+        taken: dict[str, str] = {}
+        for standard in self.table.parts:
+            names = self.parts[standard]
+            if len(set(names)) < len(names):
+                self._refuse(f"joins column {names[0]!r} with itself", "name each once")
+            if len(names) == 1 and taken.setdefault(names[0], standard) != standard:
+                self._refuse(
+                    f"uses column {names[0]!r} as {taken[names[0]]} and as {standard}",
+                    "give each its own column",
+                )
+
+    def _refuse(self, what: str, step: str) -> NoReturn:
+        raise SourceError(
+            f"{self.source.label}: {self.relation.what}: [{self.table.role}] of the columns file "
+            f"{what}; {step}"
+        )
 
     def _add_attributes(self, attributes: Attributes) -> Attributes:
         """Every other column of the item table that can be read; `attributes` as the source spells
@@ -125,7 +146,10 @@ class TableReader:
             self._needed(of, "units"): self._needed(unit, "units")
             for of, unit in attributes.units.items()
         }
-        used = {name for of in self.parts.values() for name in of} | ignored
+        used = {name for of in self.parts.values() for name in of}
+        if both := sorted(ignored & {*used, *text, *units, *units.values()}):
+            self._refuse(f"ignores column {both[0]!r} and uses it", "take it out of one")
+        used |= ignored
         for name, column in self.found.items():
             if name in used:
                 continue
@@ -166,7 +190,7 @@ class TableReader:
         """The standard columns and attributes of a batch, typed; times in minutes for one piece."""
         arrays: dict[str, pa.Array] = {}
         for name, parts in self.parts.items():
-            if name == "PROC_SEQ" and "PROC_SUB" in self.schema.names:
+            if name == "PROC_SEQ" and self._has_letters():
                 arrays["PROC_SEQ"], arrays["PROC_SUB"] = self._told(
                     values, "PROC_SEQ", lambda given: typed.sequence(_listed(given))
                 )
@@ -184,17 +208,17 @@ class TableReader:
         factors = {
             name: self._told(values, name, lambda given: time_units.factors(_texts(given)))
             for name in UNITS
-            if name in self.parts
+            if name in self.named
         }
         pieces: Any = times.per_quantity
-        if "_PER" in self.parts:
+        if "_PER" in self.named:
             as_numbers = self._converter("_PER")
             pieces = self._told(values, "_PER", lambda given: time_units.pieces(as_numbers(given)))
         for name, factor, per in (
             ("RUN_TIME", factors.get("_RUN_UNIT", times.run_unit), pieces),
             ("SETUP_TIME", factors.get("_SETUP_UNIT", times.setup_unit), 1.0),
         ):
-            if name in arrays:
+            if name in self.named:
                 arrays[name] = time_units.minutes(arrays[name], factor, per)
         return arrays
 
@@ -256,7 +280,7 @@ class TableReader:
             [arrays[name] for name in self.schema.names], schema=self.schema
         )
         keep = np.ones(batch.num_rows, bool)
-        if "_STATUS" in arrays:
+        if "_STATUS" in self.named:
             active = {value.strip().casefold() for value in self.table.active}
             status = [(value or "").strip().casefold() for value in arrays["_STATUS"].to_pylist()]
             wrong = np.array([one not in active for one in status], bool)
@@ -267,7 +291,7 @@ class TableReader:
             ("_VALID_TO", "no longer valid at the as-of"),
             (self.entered or "", "entered after the as-of"),
         ):
-            if name in arrays:
+            if name in self.named:
                 moments = _moments(arrays[name])
                 if name == "_VALID_TO":  # a date alone is valid to its end
                     ends = np.where(moments % DAY_US, moments, moments + DAY_US - 1)

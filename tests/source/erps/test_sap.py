@@ -63,6 +63,7 @@ def test_several_plants_are_told_apart_by_a_joined_key(factory: Sap, source: str
         text = text.replace("SELECT m.MATNR,", "SELECT p.WERKS, m.MATNR,")
         joined = "FROM MARA m\nJOIN MARC p ON p.MANDT = m.MANDT AND p.MATNR = m.MATNR"
         text = text.replace("FROM MARA m", joined).replace(" AND WERKS = '1000'", "")
+        text = text.replace("SELECT l.MATNR,", "SELECT l.WERKS, l.MATNR,")
         return text.replace('item = "MATNR"', 'item = ["WERKS", "MATNR"]')
 
     data = read("sap", source, tmp_path, changed=with_plants)
