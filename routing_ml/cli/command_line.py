@@ -130,6 +130,8 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--out", type=Path, required=True, metavar="DIR")
     added = command("audit", data.audit, "judge a dataset; exit code 1 when a gate fails")
     added.add_argument("dataset", type=Path, metavar="DIR")
+    text = "write every row behind the gates there, as CSV"
+    added.add_argument("--offenders", type=Path, metavar="FILE", help=text)
     added = command("train", models.train, "fit and register a model, not yet in use")
     added.add_argument("dataset", type=Path, metavar="DIR")
     added.add_argument("--candidate", type=_candidate, default="boosted", metavar="NAME")

@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 from routing_ml.cli.shared import Result, chosen_columns, chosen_source, progress
+from routing_ml.errors import InputError
 from routing_ml.settings import Settings
 
 
@@ -53,10 +54,17 @@ def extract(settings: Settings, options: argparse.Namespace) -> Result:
 
 
 def audit(settings: Settings, options: argparse.Namespace) -> Result:
-    from routing_ml.dataset import audit
+    from routing_ml import files
+    from routing_ml.dataset import audit, in_words
 
     found = audit(options.dataset, null_level=settings.null_gate)
     lines = [f"{check.level:8} {check.name}: {check.found}" for check in found.checks]
+    for of in found.as_dict()["offenders"]:
+        worst = "; ".join(in_words(one) for one in of["worst"])
+        lines.append(f"         {of['gate']}, {of['table']}.{of['column']}, the worst: {worst}")
+    if options.offenders:
+        with files.told_as(InputError, f"{options.offenders} cannot be written"):
+            files.atomic_write(options.offenders, found.offenders_csv())
     verdict = "failed" if found.errors else "passed"
     lines.append(f"{verdict} with {len(found.warnings)} warning(s)")
     return found.as_dict(), "\n".join(lines)

@@ -23,7 +23,7 @@ TELLING = re.compile(
 class Seen:
     """`newest` holds the rows that a model would learn from. `revisions` has a row per revision:
     `operations` (rows), `numbers` (distinct PROC_SEQ), `entered` (its newest row's date, NaT where
-    the source has none) and `chain` (JOB_CD in order, a tuple).
+    the source has none) and `chain` (JOB_CD and RES_CD in order, a tuple).
     """
 
     data: frames.Dataset
@@ -63,11 +63,12 @@ def look(data: frames.Dataset) -> Seen:
     newest = frames.newest_routings(routings)
     keys = ["ITEM_CD", *(name for name in ("ALT_NO",) if name in routings), "ROUT_NO"]
     ordered = routings.sort_values("PROC_SEQ", kind="stable")
+    ordered["step"] = ordered["JOB_CD"] + "\0" + ordered["RES_CD"].fillna("")
     revisions = ordered.groupby(keys, dropna=False, as_index=False).agg(
         operations=("PROC_SEQ", "size"),
         numbers=("PROC_SEQ", "nunique"),
         entered=("INSRT_DT", "max"),
-        chain=("JOB_CD", tuple),
+        chain=("step", tuple),
     )
     known = newest["ITEM_CD"].isin(data.items["ITEM_CD"])
     return Seen(data, newest[known].reset_index(drop=True), revisions)

@@ -76,9 +76,14 @@ def test_extract_audit_train_and_evaluate_follow_one_another(run: Run, tmp_path:
     assert code == 0
     assert facts["rows"] == {"items": 2400, "routings": 19786, "results": 8340}
     assert facts["bytes"] > 0
-    code, out, _ = run("audit", str(tmp_path / "d"))
+    listed = tmp_path / "offenders.csv"
+    code, out, _ = run("audit", str(tmp_path / "d"), "--offenders", str(listed))
     assert code == 0
     assert out.splitlines()[-1].startswith("passed with")
+    assert "spellings, items.PART_TYPE, the worst: '1B10764NY': 'SLEEVE  '; " in out
+    assert len(listed.read_text(encoding="utf-8-sig").splitlines()) > 1_000
+    code, _, err = run("audit", str(tmp_path / "d"), "--offenders", str(tmp_path / "no" / "x.csv"))
+    assert code == 1 and "x.csv cannot be written: " in err and len(err.splitlines()) == 1
     code, out, _ = run("train", str(tmp_path / "d"), "--candidate", "nearest")
     model = json.loads(out)["model"]
     assert code == 0

@@ -1,6 +1,6 @@
 import numpy as np
 import pandas as pd
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from routing_ml.dataset.consistency import broken, spellings
@@ -21,6 +21,7 @@ def test_of_spellings_that_are_equally_common_the_first_is_the_usual_one() -> No
     assert spellings(texts("b", "B", None, " ")).to_dict() == {0: "B"}
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(st.none(), st.text(" aAbBß0", max_size=4)), max_size=30))
 def test_a_column_written_as_usual_has_no_other_spelling(values: list[str | None]) -> None:
     column = texts(*values)

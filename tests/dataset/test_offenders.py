@@ -2,7 +2,7 @@ import csv
 import io
 
 import pandas as pd
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from routing_ml.dataset.offenders import FORMULA, as_csv, listed, together, worst
@@ -17,6 +17,7 @@ def rows(text: str) -> list[list[str]]:
     return list(csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline="")))
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(), max_size=5))
 def test_no_text_is_a_formula_and_none_is_lost(values: list[str]) -> None:
     found = rows(as_csv(offenders(values)))

@@ -1,6 +1,6 @@
 import numpy as np
 import pandas as pd
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from routing_ml.dataset.outliers import MODIFIED_Z, plain, robust
@@ -16,12 +16,14 @@ def usual(seed: int = 0, size: int = 200) -> np.ndarray:
     return np.random.default_rng(seed).lognormal(2.0, 0.3, size)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 99), st.floats(1e5, 1e300))
 def test_no_gross_error_hides_another(seed: int, gross: float) -> None:
     values = pd.Series([*usual(seed), 300.0, gross])
     assert {200, 201} <= set(far(values))
 
 
+@settings(deadline=None)
 @given(st.lists(positive, min_size=1, max_size=50), st.floats(1e-3, 1e3))
 def test_the_unit_of_sizes_makes_no_difference(sizes: list[float], factor: float) -> None:
     scores = robust(pd.Series(sizes))
@@ -31,6 +33,7 @@ def test_the_unit_of_sizes_makes_no_difference(sizes: list[float], factor: float
     assert near.all() or len(set(sizes)) < len(sizes)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=30))
 def test_any_numbers_have_scores_that_are_no_nan(values: list[float]) -> None:
     series = pd.Series(values, dtype="float64")

@@ -76,10 +76,12 @@ def test_tables_and_columns_of_access_can_have_any_name(tmp_path_factory, name: 
     builder = Builder()
     code = AccessColumn(name, TEXT, length=200)
     number, moment = AccessColumn(name + "1", LONG), AccessColumn(name + "2", DATE)
+    revision, job = (AccessColumn(name + end, TEXT, length=200) for end in "34")
     a, b = ("A".encode("utf-16-le"), "B".encode("utf-16-le"))
     builder.table(name, [code, number], [[a, struct.pack("<i", 1)], [b, struct.pack("<i", 2)]])
-    step = [struct.pack("<i", 10), struct.pack("<d", 46_000.0)]
-    builder.table(name + "_r", [code, number, moment], [[a, *step], [b, *step]])
+    step = [struct.pack("<i", 10), struct.pack("<d", 46_000.0), a, b]
+    steps = [code, number, moment, revision, job]
+    builder.table(name + "_r", steps, [[a, *step], [b, *step]])
     (folder / "f.accdb").write_bytes(builder.build())
     names = {
         "items": {"table": name, "item": name},
@@ -98,7 +100,7 @@ def test_tables_and_columns_of_access_can_have_any_name(tmp_path_factory, name: 
 
 
 def read_given(names: dict[str, dict[str, str]]) -> Columns:
-    """A columns file of these names; one column may be several things here."""
+    """A columns file of these names, which TOML might have to quote."""
     read = columns_file._Reader(Path("columns.toml"))
     tables = {role: read.table({"table": given_["table"]}, role) for role, given_ in names.items()}
     for role, given_ in names.items():
