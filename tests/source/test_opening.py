@@ -88,10 +88,10 @@ def test_tables_and_columns_of_access_can_have_any_name(tmp_path_factory, name: 
         "routings": {
             "table": name + "_r",
             "item": name,
-            "revision": name + "1",
+            "revision": name + "3",
             "entered": name + "2",
             "sequence": name + "1",
-            "operation": name,
+            "operation": name + "4",
         },
     }
     columns = read_given(names)
