@@ -2,26 +2,38 @@
 
 import argparse
 import json
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from routing_ml.cli.shared import Result, chosen_columns, chosen_source
+from routing_ml.cli.shared import Result, chosen_columns, chosen_source, say
 from routing_ml.settings import Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from routing_ml.proposals.predict import Predictor
+    from routing_ml.source import Columns
 
 
 def predict(settings: Settings, options: argparse.Namespace) -> Result:
     from routing_ml import pipeline
-    from routing_ml.proposals import predict
+    from routing_ml.proposals import default_path, predict
+    from routing_ml.registry import Registry
 
     settings, source = chosen_source(settings, options.source)
     columns = chosen_columns(settings, source, options)
-    out = options.out or (None if options.item_cd else predict.default_path(settings.home))
+    out = options.out or (None if options.item_cd else default_path(settings.home))
     if out and not options.items and not options.item_cd:
         facts = pipeline.propose_missing(
             settings, source=source, columns=columns, as_of=settings.moment(None), path=out
         )
     else:
-        items = predict.read_items(options.items, columns) if options.items else None
+        codes, items = [options.item_cd], None
+        if options.items:
+            predictor = predict.Predictor(Registry(settings.home / "models"))
+            items = _of_file(options.items, columns, predictor)
+            codes = items["ITEM_CD"].tolist()
         if items is None or list(items.columns) == ["ITEM_CD"]:
-            codes = [options.item_cd] if items is None else items["ITEM_CD"].tolist()
             data = predict.read_source(settings.origin(source), columns, settings.moment(None))
             items = predict.listed(data, codes)
         proposals, model = pipeline.propose(settings, items, save_to=out)
@@ -43,10 +55,20 @@ def explain(settings: Settings, options: argparse.Namespace) -> Result:
     columns = chosen_columns(settings, source, options)
     predictor = predict.Predictor(Registry(settings.home / "models"))
     if options.items:
-        items = predict.read_items(options.items, columns)
+        items = _of_file(options.items, columns, predictor)
     else:
         data = predict.read_source(settings.origin(source), columns, settings.moment(None))
         items = predict.listed(data, [options.item_cd])
     code = options.item_cd if options.items else str(items["ITEM_CD"].iloc[0])
     found = explained(predictor.model, items, code)
     return {"model": predictor.version} | found.as_dict(), found.as_text()
+
+
+def _of_file(path: Path, columns: "Columns", predictor: "Predictor") -> "pd.DataFrame":
+    """The items of a file; what is to be said of it goes to standard error."""
+    from routing_ml.proposals import read_items
+
+    items = read_items(path, columns, predictor.model)
+    for note in items.notes:
+        say(note)
+    return items.frame

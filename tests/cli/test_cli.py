@@ -150,8 +150,8 @@ def test_predict_takes_items_of_a_file_that_the_erp_does_not_know(run: Run, tmp_
     [
         ("A,B\n1,2\n", "has no column 'ITEM_CD'"),
         ("ITEM_CD,X\nA,1\nA,2\n", "has item 'A' twice"),
-        ("ITEM_CD,X\nA,1\n ,2\n", "row 2: the item code is empty"),
-        ("", "cannot be read as .csv"),
+        ("ITEM_CD,X\nA,1\n ,2\n", "row 3: the item code is empty"),
+        ("", "new.csv is empty"),
     ],
 )
 def test_predict_refuses_a_file_that_holds_no_items(
