@@ -138,9 +138,9 @@ def _parser() -> argparse.ArgumentParser:
         "predict", proposals.predict, "propose routings; by default for every item without one"
     )
     which = added.add_mutually_exclusive_group()
-    which.add_argument("--items", type=Path, metavar="FILE", help="CSV, Parquet or JSON")
+    which.add_argument("--items", type=Path, metavar="FILE", help="Excel, CSV, Parquet or JSON")
     which.add_argument("--item-cd", metavar="CODE", help="one item of the source")
-    added.add_argument("--out", type=Path, metavar="FILE", help=".parquet, .csv or .json")
+    added.add_argument("--out", type=Path, metavar="FILE", help=".xlsx, .csv, .parquet or .json")
     added.add_argument("--source", metavar="S", help="an Access file, an ODBC connection string")
     added = command(
         "explain", proposals.explain, "why this routing: similar items, what decided, what lacks"

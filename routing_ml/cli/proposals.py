@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from routing_ml.cli.shared import Result, chosen_columns, chosen_source, say
+from routing_ml.errors import InputError
 from routing_ml.settings import Settings
 
 if TYPE_CHECKING:
@@ -17,12 +18,18 @@ if TYPE_CHECKING:
 
 def predict(settings: Settings, options: argparse.Namespace) -> Result:
     from routing_ml import pipeline
-    from routing_ml.proposals import default_path, predict
+    from routing_ml.proposals import add_workbook, beside, default_path, predict
     from routing_ml.registry import Registry
 
     settings, source = chosen_source(settings, options.source)
     columns = chosen_columns(settings, source, options)
     out = options.out or (None if options.item_cd else default_path(settings.home))
+    if (
+        out
+        and options.items
+        and options.items.absolute() in (out.absolute(), beside(out.absolute()))
+    ):
+        raise InputError(f"{options.items} would be overwritten; choose another name with --out")
     if out and not options.items and not options.item_cd:
         facts = pipeline.propose_missing(
             settings, source=source, columns=columns, as_of=settings.moment(None), path=out
@@ -42,8 +49,12 @@ def predict(settings: Settings, options: argparse.Namespace) -> Result:
             facts["proposal"] = json.loads(proposals.to_json(orient="records", force_ascii=False))
             return facts, proposals.to_string(index=False)
         facts["out"] = str(out)
-    text = "{items} items, {operations} operations by {model}: {out}"
-    return facts, text.format_map(facts)
+    # asked for a file, planners get that and programs the Parquet; unasked, the other way round
+    also = ("parquet", beside(out)) if options.out else ("xlsx", add_workbook(out))
+    if also[1]:
+        facts[also[0]] = str(also[1])
+    text = "{items} items, {operations} operations by {model}: {out}".format_map(facts)
+    return facts, f"{text} and {also[1]}" if also[1] else text
 
 
 def explain(settings: Settings, options: argparse.Namespace) -> Result:

@@ -7,6 +7,8 @@ from routing_ml.lazily import handing_on
 if TYPE_CHECKING:
     from routing_ml.proposals import predict as predict
     from routing_ml.proposals.explanation import explain as explain
+    from routing_ml.proposals.files import add_workbook as add_workbook
+    from routing_ml.proposals.files import beside as beside
     from routing_ml.proposals.files import default_path as default_path
     from routing_ml.proposals.files import save as save
     from routing_ml.proposals.items import Items as Items

@@ -83,7 +83,8 @@ def _kinds(model: RoutingModel, columns: Columns) -> dict[str, str]:
     """Every known column -> text, number or date: the columns file's, and what was fitted on."""
     encoder, attributes = model.encoder_, columns.attributes
     texts = (*attributes.text, *attributes.units.values())
-    texts += tuple(one.column for one in (*encoder.categories, *encoder.texts))
+    texts += tuple(one.column for one in encoder.categories)
+    texts += tuple(one.column for one in encoder.texts)
     kinds = {"ITEM_CD": "text", "INSRT_DT": "date"}
     kinds |= dict.fromkeys(attributes.units, "number") | dict.fromkeys(texts, "text")
     for one in encoder.numbers:

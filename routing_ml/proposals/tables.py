@@ -183,11 +183,11 @@ def _text(path: Path) -> Table:
 
 def _decoded(path: Path) -> tuple[str, tuple[str, ...]]:
     """The file's text, and a note where its encoding had to be guessed."""
-    data = path.read_bytes()
+    data, notes = path.read_bytes(), tuple[str, ...]()
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return data.decode("utf-16"), ()
     try:
-        text, notes = data.decode("utf-8-sig"), ()
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         try:
             text = data.decode("cp949")
