@@ -12,7 +12,7 @@ from routing_ml.settings import Settings
 if TYPE_CHECKING:
     import pandas as pd
 
-    from routing_ml.proposals.predict import Predictor
+    from routing_ml.models import RoutingModel
     from routing_ml.source import Columns
 
 
@@ -38,7 +38,7 @@ def predict(settings: Settings, options: argparse.Namespace) -> Result:
         codes, items = [options.item_cd], None
         if options.items:
             predictor = predict.Predictor(Registry(settings.home / "models"))
-            items = _of_file(options.items, columns, predictor)
+            items = _of_file(options.items, columns, predictor.model)
             codes = items["ITEM_CD"].tolist()
         if items is None or list(items.columns) == ["ITEM_CD"]:
             data = predict.read_source(settings.origin(source), columns, settings.moment(None))
@@ -66,7 +66,7 @@ def explain(settings: Settings, options: argparse.Namespace) -> Result:
     columns = chosen_columns(settings, source, options)
     predictor = predict.Predictor(Registry(settings.home / "models"))
     if options.items:
-        items = _of_file(options.items, columns, predictor)
+        items = _of_file(options.items, columns, predictor.model)
     else:
         data = predict.read_source(settings.origin(source), columns, settings.moment(None))
         items = predict.listed(data, [options.item_cd])
@@ -75,11 +75,11 @@ def explain(settings: Settings, options: argparse.Namespace) -> Result:
     return {"model": predictor.version} | found.as_dict(), found.as_text()
 
 
-def _of_file(path: Path, columns: "Columns", predictor: "Predictor") -> "pd.DataFrame":
+def _of_file(path: Path, columns: "Columns", model: "RoutingModel") -> "pd.DataFrame":
     """The items of a file; what is to be said of it goes to standard error."""
     from routing_ml.proposals import read_items
 
-    items = read_items(path, columns, predictor.model)
+    items = read_items(path, columns, model)
     for note in items.notes:
         say(note)
     return items.frame

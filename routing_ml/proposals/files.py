@@ -103,7 +103,10 @@ def _write_workbook(proposals: pd.DataFrame, to: Path) -> None:
         cells.append(WriteOnlyCell(sheet))
         cells[-1].number_format = FORMATS.get(name, "General") if number else AS_TEXT
         known = values.notna().tolist()
-        columns.append([v if there else None for v, there in zip(values, known, strict=True)])
+        # an empty text is an empty cell: Excel mends a file that has it as a text of nothing
+        columns.append(
+            [v if there and v != "" else None for v, there in zip(values, known, strict=True)]
+        )
         widest = 0 if number else max((len(v) for v in columns[-1][:SHOWN] if v), default=0)
         width = min(WIDEST, max(widest, len(name)) + 3)
         sheet.column_dimensions[get_column_letter(at)].width = width

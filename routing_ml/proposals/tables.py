@@ -115,7 +115,7 @@ def _rows(sheet: Any) -> Iterator[tuple[int, list[Any]]]:
     for number, cells in enumerate(sheet.iter_rows(), start=1):
         if number > LAST_ROW:
             raise ValueError(f"a row comes after the last of a sheet, {LAST_ROW:,}")
-        values = [_cell(cell) for cell in cells]
+        values = _filled(_cell(cell) for cell in cells)
         if any(value is not None for value in values):
             yield number, values
 
@@ -123,7 +123,7 @@ def _rows(sheet: Any) -> Iterator[tuple[int, list[Any]]]:
 def _cell(cell: Any) -> Any:
     value = cell.value
     if isinstance(value, str):
-        return from_xml(value) if value.strip() else None
+        return from_xml(value)
     if cell.data_type == "n" and isinstance(value, int) and PADDED.fullmatch(cell.number_format):
         return f"{value:0{len(cell.number_format)}}"
     return value
@@ -171,7 +171,7 @@ def _text(path: Path) -> Table:
     number = first = int(bool(declared))
     try:
         for number, cells in enumerate(reader, start=first + 1):
-            values = [from_csv(cell) if cell.strip() else None for cell in cells]
+            values = _filled(from_csv(cell) for cell in cells)
             if any(value is not None for value in values):
                 rows.append((number, values))
     except csv.Error as error:

@@ -1,7 +1,10 @@
 """Files of items as people have them: what each cell becomes, and what is said of the rest."""
 
+import csv
+import io
 import json
 import os
+import zipfile
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ from routing_ml import models
 from routing_ml.errors import InputError
 from routing_ml.models import RoutingModel
 from routing_ml.proposals import Items, read_items
+from routing_ml.proposals.escapes import to_csv
 from routing_ml.source import Columns
 
 COLUMNS_FILE = """
@@ -126,8 +130,6 @@ def test_the_first_sheet_that_is_shown_and_has_rows_is_read_and_named(
 
 
 def test_a_declared_size_of_the_whole_sheet_does_not_matter(read: Any, tmp_path: Path) -> None:
-    import zipfile
-
     write(tmp_path / "small.xlsx", [["PartNo"], ["A"]])
     with (
         zipfile.ZipFile(tmp_path / "small.xlsx") as old,
@@ -170,7 +172,11 @@ def test_a_cell_that_cannot_be_is_named(
         (b"\n \n", "new.csv", "is empty"),
         ([["PartNo"]], "new.xlsx", "has a header and no rows"),
         ([], "new.xlsx", "has no sheet with rows"),
-        ([["PartNo", "Metall", "METALL "], ["A", 1, 2]], "new.xlsx", "two columns 'METALL'"),
+        (
+            [["PartNo", "Werkstoff", "WERKSTOFF "], ["A", 1, 2]],
+            "new.xlsx",
+            "two columns 'WERKSTOFF'",
+        ),
         ([["PartNo", "Foo"], ["A", 1]], "new.xlsx", "no column that is known to the model: 'Foo'"),
         ([["Foo"], ["A"]], "new.xlsx", "has no column 'PartNo' with the item codes"),
         (b"PK\x03\x04 no more", "new.xlsx", "cannot be read as .xlsx"),
@@ -181,10 +187,10 @@ def test_a_cell_that_cannot_be_is_named(
             "has a password",
         ),
         (b"x", "new.docx", "is no .xlsx, .csv"),
-        ('PartNo,Metall\nA,"STAHL\nB,x\n', "new.csv", "row 2 is no CSV"),
-        ("PartNo,Metall\nA,STAHL,1\n", "new.csv", "row 2 has 3 cells and the header 2"),
+        ('PartNo,Werkstoff\nA,"STAHL\nB,x\n', "new.csv", "row 2 is no CSV"),
+        ("PartNo,Werkstoff\nA,STAHL,1\n", "new.csv", "row 2 has 3 cells and the header 2"),
         ('PartNo,Laenge\nA,"1,250"\n', "new.csv", "'1,250' is no number"),
-        (b"PartNo\0,Metall\nA,1", "new.csv", "holds NULs"),
+        (b"PartNo\0,Werkstoff\nA,1", "new.csv", "holds NULs"),
         (b"PartNo\n\xff\xff\n", "new.csv", "neither UTF-8, UTF-16 nor cp949"),
         (b"PAR1 no more", "new.parquet", "cannot be read as .parquet"),
         (b'{"a": 1}', "new.json", "is no list of items"),
@@ -214,12 +220,12 @@ def test_a_file_without_permission_is_refused(read: Any, tmp_path: Path) -> None
 
 
 def test_unknown_columns_are_noted_with_the_nearest_that_the_file_lacks(read: Any) -> None:
-    items = read("PartNo;Metal;Laenge;Lange;;Farbe\nA;STAHL;1,250;2;9;rot\n")
+    items = read("PartNo;Werkstof;Laenge;Lange;;Farbe\nA;STAHL;1,250;2;9;rot\n")
     assert list(items.frame.columns) == ["ITEM_CD", "Laenge"]
     assert items.frame["Laenge"].tolist() == [1.25]
     assert items.notes == (
         "column 5 has no name in the header; its values are not used",
-        "column 'Metal' is not known; nearest: 'Metall'; its values are not used",
+        "column 'Werkstof' is not known; nearest: 'Werkstoff'; its values are not used",
         "not known, so that their values are not used: 'Lange', 'Farbe'",
     )
 
@@ -234,7 +240,7 @@ def test_a_code_of_several_columns_is_joined(
 
 
 def test_excels_own_word_for_the_separator_and_a_guessed_encoding(read: Any) -> None:
-    assert read("sep=;\r\nPartNo;Metall\r\nA;x,y\r\n").frame["Metall"].tolist() == ["x,y"]
+    assert read("sep=;\r\nPartNo;Werkstoff\r\nA;x,y\r\n").frame["Werkstoff"].tolist() == ["x,y"]
     items = read("PartNo,Beschreibung\nA,씰링\n".encode("cp949"))
     assert items.frame["Beschreibung"].tolist() == ["씰링"]
     assert "is read as cp949" in items.notes[0]
@@ -269,11 +275,6 @@ def same(frame: pd.DataFrame, rows: list[tuple[str, str, float | None]]) -> None
 def test_every_csv_encoding_and_separator_is_read_equal(
     read: Any, table: tuple[str, str, list[tuple[str, str, float | None]]]
 ) -> None:
-    import csv
-    import io
-
-    from routing_ml.proposals.escapes import to_csv
-
     encoding, separator, rows = table
     written = io.StringIO()
     writer = csv.writer(written, delimiter=separator)
@@ -290,8 +291,6 @@ def test_every_csv_encoding_and_separator_is_read_equal(
 def test_every_other_format_is_read_equal(
     read: Any, table: tuple[str, str, list[tuple[str, str, float | None]]], ending: str
 ) -> None:
-    import io
-
     rows = table[2]
     frame = pd.DataFrame(rows, columns=["ITEM_CD", "Beschreibung", "Laenge"])
     frame["Laenge"] = frame["Laenge"].astype("float64")
@@ -312,20 +311,41 @@ def test_every_other_format_is_read_equal(
     same(read(content, f"new.{ending}").frame, rows)
 
 
-@settings(deadline=None, max_examples=150)
-@given(st.data())
+@settings(deadline=None, max_examples=200)
+@given(
+    whole=st.booleans(),
+    part=st.integers(0, 99),
+    bytes_at=st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255)), min_size=1, max_size=8),
+    kept=st.just(1.0) | st.floats(0.1, 1),
+)
 def test_a_damaged_workbook_is_read_or_refused(
     tmp_path_factory: pytest.TempPathFactory,
     columns: Columns,
     model: RoutingModel,
-    data: st.DataObject,
+    whole: bool,
+    part: int,
+    bytes_at: list[tuple[float, int]],
+    kept: float,
 ) -> None:
-    path = tmp_path_factory.mktemp("damaged") / "new.xlsx"
+    path = tmp_path_factory.getbasetemp() / "damaged.xlsx"
     write(path, [HEADER, ["A", 1, "MM", datetime(2026, 1, 2), "x"]])
-    held = bytearray(path.read_bytes())
-    for at in data.draw(st.lists(st.integers(0, len(held) - 1), min_size=1, max_size=8)):
-        held[at] = data.draw(st.integers(0, 255))
-    path.write_bytes(held[: data.draw(st.integers(len(held) // 2, len(held)))])
+
+    def damaged(content: bytes) -> bytes:
+        held = bytearray(content)
+        for at, value in bytes_at:
+            held[int(at * len(held))] = value
+        return bytes(held[: int(kept * len(held)) or 1])
+
+    if whole:
+        path.write_bytes(damaged(path.read_bytes()))
+    else:  # the archive is sound, one of its files is not
+        with zipfile.ZipFile(path) as archive:
+            parts = {name: archive.read(name) for name in sorted(archive.namelist())}
+        name = list(parts)[part % len(parts)]
+        parts[name] = damaged(parts[name])
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in parts.items():
+                archive.writestr(name, content)
     try:
         read_items(path, columns, model)
     except InputError as error:
