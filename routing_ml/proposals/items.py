@@ -160,7 +160,7 @@ def _column(table: tables.Table, at: int, kind: str) -> pd.Series:
 
 
 def _texts(table: tables.Table, at: int) -> list[str | None]:
-    return _converted(table, at, _text, "text (Excel made it a date: format the cell as text)")
+    return _converted(table, at, _text, "text")
 
 
 def _converted(table: tables.Table, at: int, one: Callable[[Any], Any], kind: str) -> list[Any]:
@@ -174,7 +174,8 @@ def _converted(table: tables.Table, at: int, one: Callable[[Any], Any], kind: st
             converted.append(None if value is None else one(value))
         except (TypeError, ValueError, OverflowError) as error:
             shown = repr(value) if isinstance(value, str | float | int) else str(value)
-            raise InputError(f"{where}: {shown[:80]} is no {kind}; mend or empty it") from error
+            step = "format the cell as text" if kind == "text" else "mend or empty it"
+            raise InputError(f"{where}: {shown[:80]} is no {kind}; {step}") from error
     return converted
 
 

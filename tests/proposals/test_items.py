@@ -151,7 +151,11 @@ def test_a_declared_size_of_the_whole_sheet_does_not_matter(read: Any, tmp_path:
         (44113, 3, "column 'angelegt': 44113 is no date"),
         ("#N/A", 1, "row 3, column 'LAENGE' is the Excel error #N/A"),
         ("#REF!", 4, "column 'Beschreibung' is the Excel error #REF!"),
-        (datetime(2026, 3, 4), 0, "column 'partno': 2026-03-04 00:00:00 is no text (Excel made"),
+        (
+            datetime(2026, 3, 4),
+            0,
+            "column 'partno': 2026-03-04 00:00:00 is no text; format the cell as text",
+        ),
         (" ", 0, "row 3: the item code is empty"),
         ("A", 0, "has item 'A' twice"),
         ("=1+1", 1, "cell B3 is a formula whose value is not in the file"),
