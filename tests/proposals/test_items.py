@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import tempfile
 import zipfile
 from datetime import datetime
 from pathlib import Path
@@ -215,12 +216,20 @@ def test_a_folder_and_what_is_not_there_are_refused(
             read_items(path, columns, model)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_without_permission_is_refused(read: Any, tmp_path: Path) -> None:
-    write(tmp_path / "new.csv", "PartNo\nA\n")
-    (tmp_path / "new.csv").chmod(0)
-    with pytest.raises(InputError, match="may not be read"):
-        read_items(tmp_path / "new.csv", Columns.load(), None)  # type: ignore[arg-type]
+def test_a_file_without_permission_is_refused(columns: Columns, model: RoutingModel) -> None:
+    user = os.geteuid()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "new.csv")
+        write(path, "PartNo\nA\n")
+        path.chmod(0)
+        Path(folder).chmod(0o755)
+        if user == 0:  # who may read everything
+            os.seteuid(65534)
+        try:
+            with pytest.raises(InputError, match="may not be read by this user"):
+                read_items(path, columns, model)
+        finally:
+            os.seteuid(user)
 
 
 def test_unknown_columns_are_noted_with_the_nearest_that_the_file_lacks(read: Any) -> None:
