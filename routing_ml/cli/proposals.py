@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from routing_ml.cli.shared import Result, chosen_columns, chosen_source, say
@@ -11,26 +12,35 @@ from routing_ml.settings import Settings
 if TYPE_CHECKING:
     import pandas as pd
 
+    from routing_ml.models import RoutingModel
     from routing_ml.source import Columns
 
 
 def predict(settings: Settings, options: argparse.Namespace) -> Result:
     from routing_ml import pipeline
-    from routing_ml.proposals import files, predict
+    from routing_ml.proposals import add_workbook, beside, default_path, predict
+    from routing_ml.registry import Registry
 
-    if options.out and options.items and options.out.absolute() == options.items.absolute():
-        raise InputError(f"--out is {options.out}, the file of items itself; choose another name")
     settings, source = chosen_source(settings, options.source)
     columns = chosen_columns(settings, source, options)
-    out = options.out or (None if options.item_cd else files.default_path(settings.home))
+    out = options.out or (None if options.item_cd else default_path(settings.home))
+    if (
+        out
+        and options.items
+        and options.items.absolute() in (out.absolute(), beside(out.absolute()))
+    ):
+        raise InputError(f"{options.items} would be overwritten; choose another name with --out")
     if out and not options.items and not options.item_cd:
         facts = pipeline.propose_missing(
             settings, source=source, columns=columns, as_of=settings.moment(None), path=out
         )
     else:
-        items = _items(settings, options, columns) if options.items else None
+        codes, items = [options.item_cd], None
+        if options.items:
+            predictor = predict.Predictor(Registry(settings.home / "models"))
+            items = _of_file(options.items, columns, predictor.model)
+            codes = items["ITEM_CD"].tolist()
         if items is None or list(items.columns) == ["ITEM_CD"]:
-            codes = [options.item_cd] if items is None else items["ITEM_CD"].tolist()
             data = predict.read_source(settings.origin(source), columns, settings.moment(None))
             items = predict.listed(data, codes)
         proposals, model = pipeline.propose(settings, items, save_to=out)
@@ -39,8 +49,12 @@ def predict(settings: Settings, options: argparse.Namespace) -> Result:
             facts["proposal"] = json.loads(proposals.to_json(orient="records", force_ascii=False))
             return facts, proposals.to_string(index=False)
         facts["out"] = str(out)
-    text = "{items} items, {operations} operations by {model}: {out}"
-    return facts, text.format_map(facts)
+    # asked for a file, planners get that and programs the Parquet; unasked, the other way round
+    also = ("parquet", beside(out)) if options.out else ("xlsx", add_workbook(out))
+    if also[1]:
+        facts[also[0]] = str(also[1])
+    text = "{items} items, {operations} operations by {model}: {out}".format_map(facts)
+    return facts, f"{text} and {also[1]}" if also[1] else text
 
 
 def explain(settings: Settings, options: argparse.Namespace) -> Result:
@@ -52,7 +66,7 @@ def explain(settings: Settings, options: argparse.Namespace) -> Result:
     columns = chosen_columns(settings, source, options)
     predictor = predict.Predictor(Registry(settings.home / "models"))
     if options.items:
-        items = _items(settings, options, columns)
+        items = _of_file(options.items, columns, predictor.model)
     else:
         data = predict.read_source(settings.origin(source), columns, settings.moment(None))
         items = predict.listed(data, [options.item_cd])
@@ -61,13 +75,11 @@ def explain(settings: Settings, options: argparse.Namespace) -> Result:
     return {"model": predictor.version} | found.as_dict(), found.as_text()
 
 
-def _items(settings: Settings, options: argparse.Namespace, columns: "Columns") -> "pd.DataFrame":
-    """The items of the file that was given; what it has in vain is told."""
-    from routing_ml.proposals import predict, read_items
-    from routing_ml.registry import Registry
+def _of_file(path: Path, columns: "Columns", model: "RoutingModel") -> "pd.DataFrame":
+    """The items of a file; what is to be said of it goes to standard error."""
+    from routing_ml.proposals import read_items
 
-    model = predict.Predictor(Registry(settings.home / "models")).model
-    items, unused = read_items(options.items, columns, model.encoder_.attributes)
-    for line in unused:
-        say(line)
-    return items
+    items = read_items(path, columns, model)
+    for note in items.notes:
+        say(note)
+    return items.frame

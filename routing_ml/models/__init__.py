@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from routing_ml.models.features.attributes import Prepared as Prepared
     from routing_ml.models.features.design import Feature as Feature
     from routing_ml.models.features.design import combine as combine
-    from routing_ml.models.features.text import number_in as number_in
+    from routing_ml.models.features.text import normalise as normalise
+    from routing_ml.models.features.text import number as number
     from routing_ml.models.parts.operations import Operation as Operation
 else:
     __getattr__ = handing_on(__name__, __file__)

@@ -11,7 +11,7 @@ import pandas as pd
 from routing_ml import dataset
 from routing_ml.errors import RoutingError
 from routing_ml.pipeline import monitor
-from routing_ml.proposals import files, predict
+from routing_ml.proposals import predict, save
 from routing_ml.registry import Registry
 from routing_ml.settings import Settings
 from routing_ml.source import Columns
@@ -34,7 +34,7 @@ def propose(
         proposals = model.predict(items)
         seconds = time.perf_counter() - started
     if save_to:
-        files.save(proposals, save_to)
+        save(proposals, save_to)
     version = predictor.version
     monitor.record_predictions(settings, proposals, model=version, seconds=seconds, batch=batch)
     return proposals, version

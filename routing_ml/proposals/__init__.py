@@ -5,9 +5,13 @@ from typing import TYPE_CHECKING
 from routing_ml.lazily import handing_on
 
 if TYPE_CHECKING:
-    from routing_ml.proposals import files as files
     from routing_ml.proposals import predict as predict
     from routing_ml.proposals.explanation import explain as explain
+    from routing_ml.proposals.files import add_workbook as add_workbook
+    from routing_ml.proposals.files import beside as beside
+    from routing_ml.proposals.files import default_path as default_path
+    from routing_ml.proposals.files import save as save
+    from routing_ml.proposals.items import Items as Items
     from routing_ml.proposals.items import read_items as read_items
 else:
     __getattr__ = handing_on(__name__, __file__)

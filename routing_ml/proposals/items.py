@@ -1,147 +1,241 @@
-"""Items of a file as people have it into a frame as the model wants it."""
+"""Turns a file of items into the frame that a model proposes for: columns under their names, codes
+as text, numbers and dates where the model knows numbers and dates.
+"""
 
 import difflib
-from collections.abc import Mapping, Sequence
+import math
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, time, timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from routing_ml.errors import InputError
-from routing_ml.models import number_in
-from routing_ml.proposals import tabular
+from routing_ml.models import RoutingModel, normalise, number
+from routing_ml.proposals import tables
 from routing_ml.source import Columns, typed
 
+# As Excel shows them in a cell, and writes them into a CSV.
+EXCEL_ERRORS = frozenset(
+    ("#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#N/A", "#SPILL!", "#CALC!",
+     "#FIELD!", "#GETTING_DATA", "#BLOCKED!", "#CONNECT!", "#UNKNOWN!")
+)  # fmt: skip
+# 1,250 is 1250 to some and 1.25 to others, where the file itself does not say which.
+TWO_NUMBERS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+")
+NUMBER_KINDS = {"value": "number", "date": "date", "entered": "date"}  # others stand in texts
+NAMED = 8  # unknown columns that a note names
 
-def read_items(
-    path: Path, columns: Columns, known: Mapping[str, str] | None = None
-) -> tuple[pd.DataFrame, list[str]]:
-    """Items of a file, a row each, and lines on its columns that are not used.
 
-    A column of codes, named as in the ERP or ITEM_CD, and attributes under the ERP's names, in any
-    case. `known` are the attributes that count and what they are ("text", "number", "date"), those
-    of the model in use; without it every column is taken as it is. Raises InputError naming row,
-    column and value of what is not what it should be.
+@dataclass(frozen=True)
+class Items:
+    """`frame` has ITEM_CD and the attributes that the file has; `notes` are lines for whoever gave
+    the file: what was guessed, and which of its columns are not used."""
+
+    frame: pd.DataFrame
+    notes: tuple[str, ...] = ()
+
+    @property
+    def only_codes(self) -> bool:
+        """Whether the attributes are to be looked up in the source."""
+        return list(self.frame.columns) == ["ITEM_CD"]
+
+
+def read_items(path: Path, columns: Columns, model: RoutingModel) -> Items:
+    """Items of an Excel, CSV, Parquet or JSON file: a column of codes, and the attributes that
+    `model` was fitted on, all under the ERP's names or the standard ones, in any case and order.
+
+    Raises InputError, naming row, column and value, for a file that cannot be read, has no codes or
+    the same twice, or has a value that is none of its column's kind; and for one that has columns
+    beside the codes of which none is an attribute.
     """
-    rows = tabular.read(path)
-    wanted = _names(columns, known or {})
-    found: dict[str, list[Any]] = {}
-    unknown: list[str] = []
-    parts = columns.items.parts["ITEM_CD"]
-    for place, written in enumerate(rows.header):
-        if not written:
-            continue
-        name = wanted.get(written.casefold(), written)
-        if name in found:
-            raise InputError(f"{path} has column {written!r} twice; keep one of them")
-        found[name] = [row[place] for row in rows.rows]
-        if known is not None and name not in ("ITEM_CD", "INSRT_DT", *known, *parts):
-            unknown.append(written)
-    codes = _codes(path, rows, found, parts, columns)
-    kinds = {"INSRT_DT": "date", **(known or {})}
-    data: dict[str, Any] = {"ITEM_CD": codes}
-    for name, values in found.items():
-        if name not in data and (known is None or name in kinds):
-            data[name] = _converted(path, rows, name, values, kinds.get(name, ""))
-    if known is not None and unknown and not data.keys() & known.keys():
-        raise InputError(
-            f"{path} has no column that the model knows (it has: {', '.join(rows.header)}; the "
-            f"model knows: {', '.join(list(known)[:8])}, ...); name its columns as in the ERP"
-        )
-    return pd.DataFrame(data), _unused(path, unknown, set(wanted.values()) - found.keys())
-
-
-def _names(columns: Columns, known: Mapping[str, str]) -> dict[str, str]:
-    """Names as they may be written, in lower case, to what they are called here."""
-    names = {name.casefold(): name for name in (*known, *columns.items.parts["ITEM_CD"])}
-    single = {
-        parts[0].casefold(): standard
-        for standard, parts in columns.items.parts.items()
-        if len(parts) == 1
+    table = tables.read(path)
+    kinds = _kinds(model, columns)
+    given = _given(table)
+    places = {
+        name: [given[spelled] for spelled in _spellings(name, columns) if spelled in given]
+        for name in kinds
     }
-    return names | single | {"item_cd": "ITEM_CD", "insrt_dt": "INSRT_DT"}
-
-
-def _codes(
-    path: Path,
-    rows: tabular.Rows,
-    found: Mapping[str, list[Any]],
-    parts: Sequence[str],
-    columns: Columns,
-) -> pd.Series:
-    if "ITEM_CD" in found:
-        given = [None if tabular.is_empty(code) else code for code in found["ITEM_CD"]]
-        codes = [code and code.strip() for code in typed.array(given, "code").to_pylist()]
-    elif len(parts) > 1 and set(parts) <= found.keys():
-        each = [typed.array(found[part], "code").to_pylist() for part in parts]
-        codes = [
-            "/".join(part.strip() for part in row) if all(row) else None
-            for row in zip(*each, strict=True)
-        ]
-    else:
+    found = {name: at[0] for name, at in places.items() if at}
+    parts = _parts(columns, given)
+    codes = _codes(table, columns, [found["ITEM_CD"]] if "ITEM_CD" in found else parts)
+    taken = {*parts, *(at for every in places.values() for at in every)}
+    unknown = [str(table.header[at]).strip() for at in given.values() if at not in taken]
+    attributes = {name: at for name, at in found.items() if name != "ITEM_CD"}
+    if unknown and not attributes:
         raise InputError(
-            f"{path} has no column {columns.items.columns['ITEM_CD']!r} with the item codes (it "
-            f"has: {', '.join(rows.header)}); add it, or call it ITEM_CD"
+            f"{table.name} has no column that is known to the model: "
+            f"{_listed(unknown)}; name the columns as in the ERP, or leave "
+            "only the codes"
         )
-    first: dict[str, int] = {}
-    for number, code in zip(rows.numbers, codes, strict=True):
-        if not code:
-            raise InputError(f"{path}, row {number}: the item code is empty; fill it")
-        if code in first:
+    frame = {"ITEM_CD": pd.Series(codes, dtype="str")}
+    for name, at in attributes.items():
+        frame[name] = _column(table, at, kinds[name])
+    absent = [name for name in kinds if name not in found]
+    notes = (*table.notes, *_unnamed(table), *_unknown(unknown, absent))
+    return Items(pd.DataFrame(frame), notes)
+
+
+def _kinds(model: RoutingModel, columns: Columns) -> dict[str, str]:
+    """Every known column -> text, number or date: the columns file's, and what was fitted on."""
+    encoder, attributes = model.encoder_, columns.attributes
+    texts = (*attributes.text, *attributes.units.values())
+    texts += tuple(one.column for one in encoder.categories)
+    texts += tuple(one.column for one in encoder.texts)
+    kinds = {"ITEM_CD": "text", "INSRT_DT": "date"}
+    kinds |= dict.fromkeys(attributes.units, "number") | dict.fromkeys(texts, "text")
+    for one in encoder.numbers:
+        if one.kind in NUMBER_KINDS:
+            kinds[one.column] = NUMBER_KINDS[one.kind]
+        if one.unit:
+            kinds.setdefault(one.unit, "text")
+    return kinds
+
+
+def _key(name: object) -> str:
+    return " ".join(unicodedata.normalize("NFKC", str(name)).split()).casefold()
+
+
+def _spellings(name: str, columns: Columns) -> list[str]:
+    """What a file may call a column: the standard name first, then the ERP's."""
+    return [_key(one) for one in (name, columns.items.columns.get(name)) if one]
+
+
+def _given(table: tables.Table) -> dict[str, int]:
+    """The file's names -> where; those without a name are left out."""
+    given: dict[str, int] = {}
+    for at, name in enumerate(table.header):
+        if name is None or not _key(name):
+            continue
+        if _key(name) in given:
             raise InputError(
-                f"{path} has item {code!r} twice, in rows {first[code]} and {number}; keep one"
+                f"{table.name} has two columns {str(name).strip()!r}; remove or rename one"
             )
-        first[code] = number
-    if not codes:
-        raise InputError(f"{path} has a header and no items; write one in each row")
-    return pd.Series(codes, dtype="str")
-
-
-def _converted(
-    path: Path, rows: tabular.Rows, name: str, values: list[Any], kind: str
-) -> pd.Series:
-    """A column as what the model knows it as; InputError names the first value that is not."""
-    values = [None if tabular.is_empty(value) else value for value in values]
-    if kind == "number":
-        numbers = [np.nan if value is None else number_in(value) for value in values]
-        for number, value, read in zip(rows.numbers, values, numbers, strict=True):
-            if value is not None and np.isnan(read):
-                raise InputError(
-                    f"{path}, row {number}: {name} is {value!r}, where a number is due; correct it"
-                )
-        return pd.Series(numbers, dtype=float)
-    if kind == "date":
-        try:
-            return pd.Series(typed.array(values, "date").to_pandas())
-        except typed.ConversionError as error:
+        given[_key(name)] = at
+    width = len(table.header)
+    for row, values in table.rows:
+        if any(value is not None for value in values[width:]):
             raise InputError(
-                f"{path}, row {rows.numbers[error.row]}: {name} is {error.value!r}, where a date "
-                "is due; write it like 2026-11-01"
-            ) from error
-    if kind == "text":
-        return pd.Series(typed.array([_plain(value) for value in values], "code").to_pylist())
-    return pd.Series(values, dtype=object).infer_objects()
+                f"{table.name}, row {row} has {len(values)} cells and the header {width}; "
+                "put a text that has the separator in it between quotation marks"
+            )
+    return given
 
 
-def _plain(value: Any) -> Any:
-    """A date of Excel in a column of texts, as a person writes it."""
-    return str(value).removesuffix(" 00:00:00") if hasattr(value, "isoformat") else value
+def _parts(columns: Columns, given: dict[str, int]) -> list[int]:
+    """Where the columns are that the ERP's item code is joined of; none when one is not there."""
+    parts = [_key(part) for part in columns.items.parts.get("ITEM_CD", ())]
+    return [given[part] for part in parts] if all(part in given for part in parts) else []
 
 
-def _unused(path: Path, unknown: Sequence[str], missing: set[str]) -> list[str]:
-    """A line for each column that may be a misspelled one, and one for the others."""
-    by_case = {name.casefold(): name for name in missing}
-    lines, others = [], []
-    for written in unknown:
-        near = difflib.get_close_matches(written.casefold(), by_case, n=1, cutoff=0.75)
+def _codes(table: tables.Table, columns: Columns, places: Sequence[int]) -> list[str]:
+    if not places:
+        wanted = columns.items.columns["ITEM_CD"]
+        raise InputError(f"{table.name} has no column {wanted!r} with the item codes; add it")
+    parts = [_texts(table, at) for at in places]
+    codes = []
+    seen = set()
+    for (row, _), *values in zip(table.rows, *parts, strict=True):
+        each = [(value or "").strip() for value in values]
+        if not all(each):
+            raise InputError(f"{table.name}, row {row}: the item code is empty; fill it")
+        code = "/".join(each)
+        if code in seen:
+            raise InputError(f"{table.name} has item {code!r} twice; keep one row an item")
+        seen.add(code)
+        codes.append(code)
+    return codes
+
+
+def _column(table: tables.Table, at: int, kind: str) -> pd.Series:
+    if kind == "number":
+        return pd.Series(_converted(table, at, _number(table), "number"), dtype="float64")
+    if kind == "date":
+        values = _converted(table, at, _date, "date (write 2020-10-09)")
+        return pd.Series(values, dtype="datetime64[us]")
+    return pd.Series(_texts(table, at), dtype="str")
+
+
+def _texts(table: tables.Table, at: int) -> list[str | None]:
+    return _converted(table, at, _text, "text")
+
+
+def _converted(table: tables.Table, at: int, one: Callable[[Any], Any], kind: str) -> list[Any]:
+    converted = []
+    for row, values in table.rows:
+        value = values[at] if at < len(values) else None
+        where = f"{table.name}, row {row}, column {str(table.header[at]).strip()!r}"
+        if isinstance(value, str) and value.strip() in EXCEL_ERRORS:
+            raise InputError(f"{where} is the Excel error {value.strip()}; mend or empty the cell")
+        try:
+            converted.append(None if value is None else one(value))
+        except (TypeError, ValueError, OverflowError) as error:
+            shown = repr(value) if isinstance(value, str | float | int) else str(value)
+            step = "format the cell as text" if kind == "text" else "mend or empty it"
+            raise InputError(f"{where}: {shown[:80]} is no {kind}; {step}") from error
+    return converted
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, date | time | timedelta):
+        raise TypeError(value)
+    return typed.array([value], "text")[0].as_py() if not isinstance(value, str) else value
+
+
+def _number(table: tables.Table) -> Callable[[Any], float | None]:
+    def convert(value: Any) -> float | None:
+        if not isinstance(value, str):
+            return float(value) if math.isfinite(value) else None
+        spelled = normalise(value)
+        if not spelled:  # "-", "N/A": what a model takes as missing
+            return None
+        found = number(spelled)
+        if math.isnan(found) or (TWO_NUMBERS.fullmatch(spelled) and not table.decimal_comma):
+            raise ValueError(value)
+        return found
+
+    return convert
+
+
+def _date(value: Any) -> Any:
+    if isinstance(value, str) and not normalise(value):
+        return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return typed.array([value], "date")[0].as_py()
+
+
+def _unnamed(table: tables.Table) -> list[str]:
+    notes = []
+    for at, name in enumerate(table.header):
+        if (name is None or not _key(name)) and any(
+            at < len(values) and values[at] is not None for _, values in table.rows
+        ):
+            notes.append(f"column {at + 1} has no name in the header; its values are not used")
+    return notes
+
+
+def _unknown(names: Sequence[str], absent: Sequence[str]) -> list[str]:
+    """A line for each name that is nearly one that the file lacks, and one for the others."""
+    spelled = {_key(name): name for name in absent}
+    notes, others = [], []
+    for name in names:
+        near = difflib.get_close_matches(_key(name), spelled, n=1)
         if near:
-            lines.append(
-                f"{path}: column {written!r} is not known and not used; "
-                f"nearest: {by_case[near[0]]!r}"
+            notes.append(
+                f"column {name!r} is not known; nearest: {spelled[near[0]]!r}; "
+                "its values are not used"
             )
         else:
-            others.append(written)
+            others.append(name)
     if others:
-        lines.append(f"{path}: the model has no use for {', '.join(others)}")
-    return lines
+        notes.append(f"not known, so that their values are not used: {_listed(others)}")
+    return notes
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(repr(name) for name in names[:NAMED]) + more

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from routing_ml.cli import main
@@ -224,7 +225,7 @@ def test_predict_takes_items_of_a_file_that_the_erp_does_not_know(run: Run, tmp_
         ("A,B\n1,2\n", "has no column 'ITEM_CD'"),
         ("ITEM_CD,X\nA,1\nA,2\n", "has item 'A' twice"),
         ("ITEM_CD,X\nA,1\n ,2\n", "row 3: the item code is empty"),
-        ("", "is empty; write a header"),
+        ("", "new.csv is empty"),
     ],
 )
 def test_predict_refuses_a_file_that_holds_no_items(
@@ -358,3 +359,44 @@ def test_drift_that_was_never_recorded_is_refused_in_words(
     assert main(["drift", "evaluate"]) == 1
     assert "no model is in use yet" in capsys.readouterr().err
     assert not (tmp_path / "store.db").exists()
+
+
+def test_predict_leaves_parquet_for_programs_and_excel_for_planners(
+    run: Run, tmp_path: Path
+) -> None:
+    facts = json.loads(run("predict", "--json")[1])
+    assert facts["out"].endswith(".parquet") and Path(facts["out"]).is_file()
+    assert facts["xlsx"] == facts["out"].replace(".parquet", ".xlsx")
+    asked = json.loads(run("predict", "--out", str(tmp_path / "p.xlsx"), "--json")[1])
+    assert (asked["out"], asked["parquet"]) == (
+        str(tmp_path / "p.xlsx"),
+        str(tmp_path / "p.parquet"),
+    )
+    assert pd.read_excel(facts["xlsx"])["ITEM_CD"].tolist() == (
+        pd.read_parquet(asked["parquet"])["ITEM_CD"].tolist()
+    )
+
+
+def test_predict_tells_on_standard_error_which_columns_are_not_used(
+    run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "new.csv").write_text("item_cd;Part_Type;ITEM_MATERAIL\nNEW-1;SLEEVE;316SS\n")
+    code, out, err = run("predict", "--items", str(tmp_path / "new.csv"), "--out", "p.csv")
+    assert code == 0 and "1 items" in out
+    assert err.strip() == (
+        "column 'ITEM_MATERAIL' is not known; nearest: 'ITEM_MATERIAL'; its values are not used"
+    )
+    code, out, err = run("explain", "NEW-1", "--items", str(tmp_path / "new.csv"))
+    assert code == 0 and "ITEM_MATERAIL" in err and "NEW-1" in out
+
+
+@pytest.mark.parametrize("out", ["new.parquet", "new.csv", "new.xlsx"])
+def test_predict_does_not_write_over_the_items_it_was_given(
+    run: Run, tmp_path: Path, out: str
+) -> None:
+    pd.DataFrame({"ITEM_CD": ["2A10010GS"]}).to_parquet(tmp_path / "new.parquet")
+    code, _, err = run(
+        "predict", "--items", str(tmp_path / "new.parquet"), "--out", str(tmp_path / out)
+    )
+    assert code == 1 and "would be overwritten" in err
+    assert [path.name for path in tmp_path.glob("new.*")] == ["new.parquet"]

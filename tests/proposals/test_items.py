@@ -1,188 +1,377 @@
-"""Files of items as people have them."""
+"""Files of items as people have them: what each cell becomes, and what is said of the rest."""
 
-import math
+import csv
+import io
+import json
+import os
+import tempfile
+import zipfile
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import models_factory as valves
 import openpyxl
 import pandas as pd
 import pytest
-from data_fixtures import SMALL_COLUMNS
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from routing_ml import models
 from routing_ml.errors import InputError
-from routing_ml.proposals.items import read_items
-from routing_ml.source.columns import Columns
+from routing_ml.models import RoutingModel
+from routing_ml.proposals import Items, read_items
+from routing_ml.proposals.escapes import to_csv
+from routing_ml.source import Columns
 
-KNOWN = {"MATERIAL": "text", "SIZE": "number", "MADE": "date"}
-HEADER = ["ITEM_CD", "MATERIAL", "SIZE", "MADE"]
-ROWS = [["00123", "SUS 304", "12.5", "2020-10-09"], ["B;1", '황동, "연"\n둘째 줄', "", ""]]
+COLUMNS_FILE = """
+[items]
+table = "Artikel"
+item = "PartNo"
+entered = "Angelegt"
+text = ["Beschreibung"]
+[items.units]
+Laenge = "Einheit"
+[routings]
+table = "r"
+item = "i"
+revision = "r"
+sequence = "s"
+operation = "o"
+entered = "e"
+"""
 
 
 @pytest.fixture(scope="module")
 def columns(tmp_path_factory: pytest.TempPathFactory) -> Columns:
-    path = tmp_path_factory.mktemp("columns") / "c.toml"
-    path.write_text(SMALL_COLUMNS)
+    path = tmp_path_factory.mktemp("columns") / "columns.toml"
+    path.write_text(COLUMNS_FILE)
     return Columns.load(path)
 
 
-def csv_text(rows: list[list[str]], separator: str) -> str:
-    def quoted(value: str) -> str:
-        special = any(letter in value for letter in (separator, '"', "\n", "\r"))
-        return '"' + value.replace('"', '""') + '"' if special else value
-
-    return "".join(separator.join(map(quoted, row)) + "\r\n" for row in rows)
+@pytest.fixture(scope="module")
+def model() -> RoutingModel:
+    made = valves.make(300)
+    return models.fit("nearest", made.items, made.routings, attributes=valves.Attributes())
 
 
-def sheet(path: Path, *sheets: list[list[Any]]) -> Path:
-    book = openpyxl.Workbook()
-    book.remove(book.active)
-    for rows in sheets:
-        made = book.create_sheet()
-        for row in rows:
-            made.append(row)
-    book.save(path)
-    return path
+@pytest.fixture
+def read(tmp_path: Path, columns: Columns, model: RoutingModel) -> Any:
+    """Reads a file made of bytes, text or the rows of a sheet."""
+
+    def given(content: Any, name: str = "new.csv") -> Items:
+        path = tmp_path / name
+        write(path, content)
+        return read_items(path, columns, model)
+
+    return given
 
 
-@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp949"])
-def test_csv_of_every_encoding_and_separator_is_read_equal(
-    tmp_path: Path, columns: Columns, encoding: str, separator: str
-) -> None:
-    path = tmp_path / "items.csv"
-    path.write_bytes(csv_text([HEADER, *ROWS], separator).encode(encoding))
-    items, unused = read_items(path, columns, KNOWN)
-    assert unused == []
-    assert items["ITEM_CD"].tolist() == ["00123", "B;1"]
-    assert items["MATERIAL"].tolist() == ["SUS 304", '황동, "연"\n둘째 줄']
-    assert items["SIZE"][0] == 12.5 and math.isnan(items["SIZE"][1])
-    assert items["MADE"][0] == datetime(2020, 10, 9) and items["MADE"].isna()[1]
+def write(path: Path, content: Any) -> None:
+    if isinstance(content, list):
+        book = openpyxl.Workbook()
+        for row in content:
+            book.active.append(row)
+        book.save(path)
+    else:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
 
 
-def test_excel_is_read_as_it_is_meant(tmp_path: Path, columns: Columns) -> None:
+def refused(read: Any, content: Any, name: str = "new.csv") -> str:
+    with pytest.raises(InputError) as caught:
+        read(content, name)
+    line = str(caught.value)
+    assert "\n" not in line
+    return line
+
+
+HEADER = ["partno ", "LAENGE", "Einheit", "angelegt", "Beschreibung"]
+
+
+def test_a_sheet_is_read_with_its_codes_numbers_and_dates(read: Any) -> None:
     rows = [
-        [None, None],
-        [" item_cd ", "Material", None, "SIZE", "made", "Colour"],
-        [123.0, "SUS 304", None, 12.5, datetime(2020, 10, 9), "red"],
-        [],
-        ["00124", 304, None, "12,5 mm", "2020/10/9", None],
+        HEADER,
+        ["00123", 44.9, "MM", datetime(2026, 1, 2), "Spindel"],
+        [None, None, " ", None, None],
+        [123.0, "2,5", "INCH", "2020/10/9", None],
+        [True, None, None, 20201009, "=1"[1:]],
     ]
-    path = sheet(tmp_path / "items.xlsx", [], rows, [["other"]])
-    items, unused = read_items(path, columns, KNOWN)
-    assert items["ITEM_CD"].tolist() == ["123", "00124"]
-    assert items["MATERIAL"].tolist() == ["SUS 304", "304"]
-    assert items["SIZE"].tolist() == [12.5, 12.5]
-    assert items["MADE"].tolist() == [datetime(2020, 10, 9)] * 2
-    assert unused == [f"{path}: the model has no use for Colour"]
+    frame = read(rows, "new.xlsx").frame
+    assert frame["ITEM_CD"].tolist() == ["00123", "123", "True"]
+    assert frame["Laenge"].tolist()[:2] == [44.9, 2.5] and pd.isna(frame["Laenge"][2])
+    assert frame["INSRT_DT"].tolist()[1:] == [pd.Timestamp(2020, 10, 9)] * 2
+    assert frame["Beschreibung"].fillna("").tolist() == ["Spindel", "", "1"]
 
 
-def test_a_misspelled_column_is_named_with_the_nearest(tmp_path: Path, columns: Columns) -> None:
-    path = tmp_path / "items.csv"
-    path.write_text("ITEM_CD,Materail,SIZE\nA,x,1\n")
-    items, unused = read_items(path, columns, KNOWN)
-    assert list(items) == ["ITEM_CD", "SIZE"]
-    assert unused == [f"{path}: column 'Materail' is not known and not used; nearest: 'MATERIAL'"]
+def test_a_number_that_excel_shows_with_zeros_before_it_is_that_code(
+    tmp_path: Path, columns: Columns, model: RoutingModel
+) -> None:
+    book = openpyxl.Workbook()
+    book.active.append(["PartNo"])
+    book.active.append([123])
+    book.active["A2"].number_format = "00000"
+    book.save(tmp_path / "new.xlsx")
+    items = read_items(tmp_path / "new.xlsx", columns, model)
+    assert items.frame["ITEM_CD"].tolist() == ["00123"] and items.only_codes
+
+
+def test_the_first_sheet_that_is_shown_and_has_rows_is_read_and_named(
+    tmp_path: Path, columns: Columns, model: RoutingModel
+) -> None:
+    book = openpyxl.Workbook()
+    hidden, shown = book.create_sheet("lists"), book.create_sheet("Neue Teile")
+    hidden.sheet_state = "hidden"
+    hidden.append(["x"])
+    shown.append(["PartNo"])
+    shown.append(["A"])
+    book.save(tmp_path / "new.xlsx")
+    items = read_items(tmp_path / "new.xlsx", columns, model)
+    assert items.frame["ITEM_CD"].tolist() == ["A"]
+    assert "sheet 'Neue Teile' is read, of 3" in items.notes[0]
+
+
+def test_a_declared_size_of_the_whole_sheet_does_not_matter(read: Any, tmp_path: Path) -> None:
+    write(tmp_path / "small.xlsx", [["PartNo"], ["A"]])
+    with (
+        zipfile.ZipFile(tmp_path / "small.xlsx") as old,
+        zipfile.ZipFile(tmp_path / "huge.xlsx", "w") as new,
+    ):
+        for name in old.namelist():
+            part = old.read(name)
+            assert name != "xl/worksheets/sheet1.xml" or b'ref="A1:A2"' in part
+            new.writestr(name, part.replace(b'ref="A1:A2"', b'ref="A1:XFD1048576"'))
+    items = read((tmp_path / "huge.xlsx").read_bytes(), "new.xlsx")
+    assert items.frame["ITEM_CD"].tolist() == ["A"]
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("cell", "column", "complaint"),
     [
-        ("ITEM_CD,SIZE\nA,big\n", "row 2: SIZE is 'big', where a number is due"),
-        ("ITEM_CD,MADE\nA,\nB,soon\n", "row 3: MADE is 'soon', where a date is due"),
-        ("ITEM_CD,SIZE\nA,1\n,2\n", "row 3: the item code is empty"),
-        ("ITEM_CD,SIZE\nA,1\n\na,2\nA,3\n", "has item 'A' twice, in rows 2 and 5"),
-        ("ITEM_CD,SIZE,size\nA,1,2\n", "has column 'size' twice"),
-        ("ITEM_CD,SIZE\nA,1,2\n", "row 2: '2' stands in column 3, which has no name"),
-        ("CODE,SIZE\nA,1\n", "has no column 'ITEM_CD' with the item codes (it has: CODE, SIZE)"),
-        ("ITEM_CD,COLOUR\nA,red\n", "has no column that the model knows (it has: ITEM_CD, COLOUR"),
-        ("ITEM_CD,SIZE\n", "has a header and no items"),
-        ("", "is empty; write a header"),
-        ("\n , \n", "is empty; write a header"),
+        ("about 5", 1, "row 3, column 'LAENGE': 'about 5' is no number"),
+        ("soon", 3, "row 3, column 'angelegt': 'soon' is no date"),
+        (44113, 3, "column 'angelegt': 44113 is no date"),
+        ("#N/A", 1, "row 3, column 'LAENGE' is the Excel error #N/A"),
+        ("#REF!", 4, "column 'Beschreibung' is the Excel error #REF!"),
+        (
+            datetime(2026, 3, 4),
+            0,
+            "column 'partno': 2026-03-04 00:00:00 is no text; format the cell as text",
+        ),
+        (" ", 0, "row 3: the item code is empty"),
+        ("A", 0, "has item 'A' twice"),
+        ("=1+1", 1, "cell B3 is a formula whose value is not in the file"),
     ],
 )
-def test_a_mistake_is_named_with_its_place(
-    tmp_path: Path, columns: Columns, text: str, shown: str
+def test_a_cell_that_cannot_be_is_named(
+    read: Any, cell: object, column: int, complaint: str
 ) -> None:
-    path = tmp_path / "items.csv"
-    path.write_text(text)
-    with pytest.raises(InputError) as failed:
-        read_items(path, columns, KNOWN)
-    assert shown in str(failed.value)
-    assert "\n" not in str(failed.value)
+    row: list[object] = ["B", 1, "MM", None, "x"]
+    row[column] = cell
+    assert complaint in refused(read, [HEADER, ["A", 1, "MM", None, "x"], row], "new.xlsx")
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "shown"),
+    ("content", "name", "complaint"),
     [
-        ("a.xlsx", b"\xd0\xcf\x11\xe0" + b"\0" * 600, "is an old .xls file or has a password"),
-        ("a.xlsx", b"PK\x03\x04 broken", "cannot be read as .xlsx"),
-        ("a.xlsx", b"ITEM_CD,SIZE\n", "cannot be read as .xlsx"),
-        ("a.csv", b"ITEM_CD\n\xff\x81\xfe", "is text in none of UTF-8, UTF-16 and cp949"),
-        ("a.csv", b'ITEM_CD,SIZE\nA,"1\nB,2\n', "cannot be read as .csv: unexpected end of data"),
-        ("a.csv", "ITEM_CD,Größe\nA,1\n".encode("cp1252"), "is text in none of UTF-8, UTF-16"),
-        ("a.csv", "ITEM_CD,Text\nA,Bohrer für Stahl\n".encode("cp1252"), "is text in none of"),
-        ("a.parquet", b"no", "cannot be read as .parquet"),
-        ("a.json", b"{", "cannot be read as .json"),
-        ("a.ods", b"", "is no .xlsx, .csv, .txt, .parquet or .json file"),
+        (b"", "new.xlsx", "is empty"),
+        (b"\n \n", "new.csv", "is empty"),
+        ([["PartNo"]], "new.xlsx", "has a header and no rows"),
+        ([], "new.xlsx", "has no sheet with rows"),
+        (
+            [["PartNo", "Werkstoff", "WERKSTOFF "], ["A", 1, 2]],
+            "new.xlsx",
+            "two columns 'WERKSTOFF'",
+        ),
+        ([["PartNo", "Foo"], ["A", 1]], "new.xlsx", "no column that is known to the model: 'Foo'"),
+        ([["Foo"], ["A"]], "new.xlsx", "has no column 'PartNo' with the item codes"),
+        (b"PK\x03\x04 no more", "new.xlsx", "cannot be read as .xlsx"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(99), "new.xls", "Excel file of before 2007"),
+        (
+            b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + "EncryptedPackage".encode("utf-16-le"),
+            "new.xlsx",
+            "has a password",
+        ),
+        (b"x", "new.docx", "is no .xlsx, .csv"),
+        ('PartNo,Werkstoff\nA,"STAHL\nB,x\n', "new.csv", "row 2 is no CSV"),
+        ("PartNo,Werkstoff\nA,STAHL,1\n", "new.csv", "row 2 has 3 cells and the header 2"),
+        ('PartNo,Laenge\nA,"1,250"\n', "new.csv", "'1,250' is no number"),
+        (b"PartNo\0,Werkstoff\nA,1", "new.csv", "holds NULs"),
+        (b"PartNo\n\xff\xff\n", "new.csv", "neither UTF-8, UTF-16 nor cp949"),
+        (b"PAR1 no more", "new.parquet", "cannot be read as .parquet"),
+        (b'{"a": 1}', "new.json", "is no list of items"),
+        (b"[" * 100_000, "new.json", "cannot be read as .json"),
     ],
 )
-def test_a_file_that_is_none_is_one_line(
-    tmp_path: Path, columns: Columns, name: str, content: bytes, shown: str
+def test_a_file_that_holds_no_items_is_refused_in_one_line(
+    read: Any, content: Any, name: str, complaint: str
 ) -> None:
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(InputError) as failed:
-        read_items(tmp_path / name, columns, KNOWN)
-    assert shown in str(failed.value)
-    assert "\n" not in str(failed.value)
+    assert complaint in refused(read, content, name)
 
 
-def test_an_error_of_excel_and_a_folder_are_named(tmp_path: Path, columns: Columns) -> None:
-    path = sheet(tmp_path / "e.xlsx", [["ITEM_CD", "SIZE"], ["A", "#N/A"]])
-    with pytest.raises(InputError, match="row 2: a cell is #N/A, an error of Excel"):
-        read_items(path, columns, KNOWN)
-    (tmp_path / "f.csv").mkdir()
-    with pytest.raises(InputError, match="Is a directory"):
-        read_items(tmp_path / "f.csv", columns, KNOWN)
+def test_a_folder_and_what_is_not_there_are_refused(
+    tmp_path: Path, columns: Columns, model: RoutingModel
+) -> None:
+    for path, complaint in ((tmp_path, "is a folder"), (tmp_path / "a.csv", "is not there")):
+        with pytest.raises(InputError, match=complaint):
+            read_items(path, columns, model)
 
 
-def test_a_first_line_may_name_the_separator(tmp_path: Path, columns: Columns) -> None:
-    path = tmp_path / "items.csv"
-    path.write_text("sep=;\nITEM_CD;SIZE\nA;12,5\n")
-    assert read_items(path, columns, KNOWN)[0]["SIZE"].tolist() == [12.5]
-    path.write_text("sep=;\nITEM_CD;SIZE\nA;x\n")
-    with pytest.raises(InputError, match="row 3: SIZE is 'x'"):
-        read_items(path, columns, KNOWN)
+def test_a_file_without_permission_is_refused(columns: Columns, model: RoutingModel) -> None:
+    user = os.geteuid()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "new.csv")
+        write(path, "PartNo\nA\n")
+        path.chmod(0)
+        Path(folder).chmod(0o755)
+        if user == 0:  # who may read everything
+            os.seteuid(65534)
+        try:
+            with pytest.raises(InputError, match="may not be read by this user"):
+                read_items(path, columns, model)
+        finally:
+            os.seteuid(user)
 
 
-def test_codes_alone_are_enough(tmp_path: Path, columns: Columns) -> None:
-    path = tmp_path / "items.txt"
-    path.write_text("item_cd\n00123\n")
-    assert read_items(path, columns, KNOWN)[0].to_dict("list") == {"ITEM_CD": ["00123"]}
+def test_unknown_columns_are_noted_with_the_nearest_that_the_file_lacks(read: Any) -> None:
+    items = read("PartNo;Werkstof;Laenge;Lange;;Farbe\nA;STAHL;1,250;2;9;rot\n")
+    assert list(items.frame.columns) == ["ITEM_CD", "Laenge"]
+    assert items.frame["Laenge"].tolist() == [1.25]
+    assert items.notes == (
+        "column 5 has no name in the header; its values are not used",
+        "column 'Werkstof' is not known; nearest: 'Werkstoff'; its values are not used",
+        "not known, so that their values are not used: 'Lange', 'Farbe'",
+    )
 
 
-CELLS = st.text(
-    st.characters(codec="utf-8", exclude_characters="\0\r", exclude_categories=["Cs"]), max_size=12
-).map(lambda text: "x" + text + "x")
+def test_a_code_of_several_columns_is_joined(
+    tmp_path: Path, columns: Columns, model: RoutingModel
+) -> None:
+    (tmp_path / "c.toml").write_text(COLUMNS_FILE.replace('"PartNo"', '["Werk", "PartNo"]'))
+    (tmp_path / "new.csv").write_text("partno,werk\n007,A\n")
+    items = read_items(tmp_path / "new.csv", Columns.load(tmp_path / "c.toml"), model)
+    assert items.frame["ITEM_CD"].tolist() == ["A/007"] and items.only_codes
 
 
+def test_excels_own_word_for_the_separator_and_a_guessed_encoding(read: Any) -> None:
+    assert read("sep=;\r\nPartNo;Werkstoff\r\nA;x,y\r\n").frame["Werkstoff"].tolist() == ["x,y"]
+    items = read("PartNo,Beschreibung\nA,씰링\n".encode("cp949"))
+    assert items.frame["Beschreibung"].tolist() == ["씰링"]
+    assert "is read as cp949" in items.notes[0]
+
+
+WORDS = (
+    st.text("aB9 ,;\t\"'\n=+-@가힣é", max_size=8).map(str.strip).filter(lambda text: text != "-")
+)
+KOREAN = (
+    st.text("aB9 ,;\t\"'\n=+-@가힣", max_size=8).map(str.strip).filter(lambda text: text != "-")
+)
+NUMBERS = st.none() | st.floats(-1e6, 1e6).map(lambda value: round(value, 3))
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> tuple[str, str, list[tuple[str, str, float | None]]]:
+    encoding = draw(st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "cp949"]))
+    words = KOREAN if encoding == "cp949" else WORDS
+    codes = draw(st.lists(words.filter(bool), min_size=1, max_size=6, unique=True))
+    return encoding, draw(st.sampled_from(",;\t")), [(c, draw(words), draw(NUMBERS)) for c in codes]
+
+
+def same(frame: pd.DataFrame, rows: list[tuple[str, str, float | None]]) -> None:
+    assert frame["ITEM_CD"].tolist() == [code for code, _, _ in rows]
+    assert frame["Beschreibung"].fillna("").tolist() == [text for _, text, _ in rows]
+    numbers = [None if pd.isna(value) else value for value in frame["Laenge"].tolist()]
+    assert numbers == [number for _, _, number in rows]
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(tables())
+def test_every_csv_encoding_and_separator_is_read_equal(
+    read: Any, table: tuple[str, str, list[tuple[str, str, float | None]]]
+) -> None:
+    encoding, separator, rows = table
+    written = io.StringIO()
+    writer = csv.writer(written, delimiter=separator)
+    writer.writerow(["ITEM_CD", "Beschreibung", "Laenge"])
+    for code, text, number in rows:
+        shown = "" if number is None else str(number)
+        shown = shown.replace(".", ",") if separator == ";" else shown
+        writer.writerow([to_csv(code), to_csv(text), shown])
+    same(read(written.getvalue().encode(encoding)).frame, rows)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(tables(), st.sampled_from(["xlsx", "parquet", "json"]))
+def test_every_other_format_is_read_equal(
+    read: Any, table: tuple[str, str, list[tuple[str, str, float | None]]], ending: str
+) -> None:
+    rows = table[2]
+    frame = pd.DataFrame(rows, columns=["ITEM_CD", "Beschreibung", "Laenge"])
+    frame["Laenge"] = frame["Laenge"].astype("float64")
+    if ending == "xlsx":
+        book = openpyxl.Workbook()
+        book.active.append(list(frame.columns))
+        for row in rows:
+            book.active.append(row)
+            for cell in book.active[book.active.max_row][:2]:
+                cell.data_type = "s" if cell.value else cell.data_type
+        held = io.BytesIO()
+        book.save(held)
+        content = held.getvalue()
+    elif ending == "parquet":
+        content = frame.to_parquet(index=False)
+    else:
+        content = json.dumps(frame.astype(object).where(frame.notna(), None).to_dict("records"))
+    same(read(content, f"new.{ending}").frame, rows)
+
+
+@settings(deadline=None, max_examples=200)
 @given(
-    st.lists(st.tuples(CELLS, st.floats(-1e6, 1e6).map(lambda x: round(x, 3))), max_size=8),
-    st.sampled_from([",", ";", "\t"]),
-    st.sampled_from(["utf-8", "utf-16", "utf-8-sig"]),
+    whole=st.booleans(),
+    part=st.integers(0, 99),
+    bytes_at=st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255)), min_size=1, max_size=8),
+    kept=st.just(1.0) | st.floats(0.1, 1),
 )
-def test_what_was_written_is_read(tmp_path_factory, columns, rows, separator, encoding) -> None:
-    path = tmp_path_factory.mktemp("any") / "items.csv"
-    written = [["SIZE", "ITEM_CD", "MATERIAL"]]
-    written += [[str(size), f"I{n}", text] for n, (text, size) in enumerate(rows)]
-    written.append(["1", "last", "x"])
-    path.write_bytes(csv_text(written, separator).encode(encoding))
-    items, _ = read_items(path, columns, KNOWN)
-    assert items["MATERIAL"].tolist() == [text for text, _ in rows] + ["x"]
-    assert items["SIZE"].tolist() == [size for _, size in rows] + [1.0]
-    frame = pd.DataFrame({"ITEM_CD": items["ITEM_CD"], "SIZE": items["SIZE"]})
-    frame.to_parquet(path.with_suffix(".parquet"))
-    again, _ = read_items(path.with_suffix(".parquet"), columns, KNOWN)
-    assert again["SIZE"].tolist() == items["SIZE"].tolist()
+def test_a_damaged_workbook_is_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory,
+    columns: Columns,
+    model: RoutingModel,
+    whole: bool,
+    part: int,
+    bytes_at: list[tuple[float, int]],
+    kept: float,
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "damaged.xlsx"
+    write(path, [HEADER, ["A", 1, "MM", datetime(2026, 1, 2), "x"]])
+
+    def damaged(content: bytes) -> bytes:
+        held = bytearray(content)
+        for at, value in bytes_at:
+            held[int(at * len(held))] = value
+        return bytes(held[: int(kept * len(held)) or 1])
+
+    if whole:
+        path.write_bytes(damaged(path.read_bytes()))
+    else:  # the archive is sound, one of its files is not
+        with zipfile.ZipFile(path) as archive:
+            parts = {name: archive.read(name) for name in sorted(archive.namelist())}
+        name = list(parts)[part % len(parts)]
+        parts[name] = damaged(parts[name])
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in parts.items():
+                archive.writestr(name, content)
+    try:
+        read_items(path, columns, model)
+    except InputError as error:
+        assert "\n" not in str(error)
+
+
+def test_a_western_code_page_is_not_taken_for_korean(tmp_path: Path) -> None:
+    from routing_ml.errors import InputError as Refused
+    from routing_ml.proposals import tables
+
+    path = tmp_path / "a.csv"
+    path.write_bytes("ITEM_CD,Größe\nA,1\n".encode("cp1252"))
+    with pytest.raises(Refused, match="code page that cannot be told"):
+        tables.read(path)
+    path.write_bytes("ITEM_CD,Text\nA,CNC선삭 1차\n".encode("cp949"))
+    assert "cp949" in tables.read(path).notes[0]

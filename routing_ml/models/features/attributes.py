@@ -107,15 +107,6 @@ class Encoder:
         ]
         self.words = int(starts[-1])
 
-    @property
-    def attributes(self) -> dict[str, str]:
-        """The columns that are read, each with what its values are: text, number or date."""
-        kinds = {"value": "number", "date": "date", "entered": "date"}
-        found = {number.column: kinds.get(number.kind, "text") for number in self.numbers}
-        found |= {number.unit: "text" for number in self.numbers if number.unit}
-        found |= {category.column: "text" for category in self.categories}
-        return found | {words.column: "text" for words in self.texts}
-
     @classmethod
     def fit(cls, items: pd.DataFrame, attributes: Attributes) -> Encoder:
         """Learn from `items` (ITEM_CD, INSRT_DT and attributes under any names)."""

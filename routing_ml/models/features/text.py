@@ -96,13 +96,6 @@ def named_numbers(text: str) -> dict[str, float]:
     return found
 
 
-def number_in(value: object) -> float:
-    """The number that a value of any kind is, NaN where it is none."""
-    if isinstance(value, int | float):
-        return float(value)
-    return number(normalise(value))
-
-
 def number(text: str) -> float:
     """A normalised text that is one number, with its unit converted; NaN for anything else.
 
