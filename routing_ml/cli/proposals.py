@@ -12,37 +12,24 @@ from routing_ml.settings import Settings
 if TYPE_CHECKING:
     import pandas as pd
 
-    from routing_ml.models import RoutingModel
     from routing_ml.source import Columns
 
 
 def predict(settings: Settings, options: argparse.Namespace) -> Result:
     from routing_ml import pipeline
-    from routing_ml.proposals import add_workbook, beside, default_path, predict
-    from routing_ml.registry import Registry
+    from routing_ml.proposals import add_workbook, beside, default_path
 
     settings, source = chosen_source(settings, options.source)
     columns = chosen_columns(settings, source, options)
     out = options.out or (None if options.item_cd else default_path(settings.home))
-    if (
-        out
-        and options.items
-        and options.items.absolute() in (out.absolute(), beside(out.absolute()))
-    ):
-        raise InputError(f"{options.items} would be overwritten; choose another name with --out")
+    if out and options.items:
+        _spare(options.items, [out, beside(out)])
     if out and not options.items and not options.item_cd:
         facts = pipeline.propose_missing(
             settings, source=source, columns=columns, as_of=settings.moment(None), path=out
         )
     else:
-        codes, items = [options.item_cd], None
-        if options.items:
-            predictor = predict.Predictor(Registry(settings.home / "models"))
-            items = _of_file(options.items, columns, predictor.model)
-            codes = items["ITEM_CD"].tolist()
-        if items is None or list(items.columns) == ["ITEM_CD"]:
-            data = predict.read_source(settings.origin(source), columns, settings.moment(None))
-            items = predict.listed(data, codes)
+        items = _asked(settings, source, columns, options)
         proposals, model = pipeline.propose(settings, items, save_to=out)
         facts = {"model": model, "items": len(items), "operations": len(proposals)}
         if out is None:
@@ -65,21 +52,35 @@ def explain(settings: Settings, options: argparse.Namespace) -> Result:
     settings, source = chosen_source(settings, options.source)
     columns = chosen_columns(settings, source, options)
     predictor = predict.Predictor(Registry(settings.home / "models"))
-    if options.items:
-        items = _of_file(options.items, columns, predictor.model)
-    else:
-        data = predict.read_source(settings.origin(source), columns, settings.moment(None))
-        items = predict.listed(data, [options.item_cd])
+    items = _asked(settings, source, columns, options)
     code = options.item_cd if options.items else str(items["ITEM_CD"].iloc[0])
     found = explained(predictor.model, items, code)
     return {"model": predictor.version} | found.as_dict(), found.as_text()
 
 
-def _of_file(path: Path, columns: "Columns", model: "RoutingModel") -> "pd.DataFrame":
-    """The items of a file; what is to be said of it goes to standard error."""
-    from routing_ml.proposals import read_items
+def _asked(
+    settings: Settings, source: str, columns: "Columns", options: argparse.Namespace
+) -> "pd.DataFrame":
+    """The items that are asked for: of a file, what is to be said of it going to standard error;
+    of the source where there is none, or where it has codes alone."""
+    from routing_ml.proposals import predict, read_items
+    from routing_ml.registry import Registry
 
-    items = read_items(path, columns, model)
-    for note in items.notes:
-        say(note)
-    return items.frame
+    codes = [options.item_cd]
+    if options.items:
+        model = predict.Predictor(Registry(settings.home / "models")).model
+        items = read_items(options.items, columns, model)
+        for note in items.notes:
+            say(note)
+        if not items.only_codes:
+            return items.frame
+        codes = items.frame["ITEM_CD"].tolist()
+    data = predict.read_source(settings.origin(source), columns, settings.moment(None))
+    return predict.listed(data, codes)
+
+
+def _spare(items: Path, written: list[Path | None]) -> None:
+    """InputError where the file of items would be written over, by whatever path."""
+    for path in written:
+        if path and items.exists() and path.exists() and path.samefile(items):
+            raise InputError(f"{items} would be overwritten; choose another name with --out")

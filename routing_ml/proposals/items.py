@@ -25,7 +25,12 @@ EXCEL_ERRORS = frozenset(
      "#FIELD!", "#GETTING_DATA", "#BLOCKED!", "#CONNECT!", "#UNKNOWN!")
 )  # fmt: skip
 # 1,250 is 1250 to some and 1.25 to others, where the file itself does not say which.
-TWO_NUMBERS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+")
+TWO_NUMBERS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+(?![\d.,]).*")
+# So is 1.250 in a column where others have a comma before their decimals.
+ALSO_TWO = re.compile(r"[+-]?[1-9]\d{0,2}\.\d{3}(?![\d.,]).*")
+SCIENTIFIC = re.compile(r"[+-]?\d+(?:[.,]\d+)?E[+-]?\d+")  # 4.49E-05, as Excel writes it into CSV
+SHORTENED = re.compile(r"\d(?:[.,]\d+)?E\+\d{2,}")  # and 123456789012, its last digits lost
+YES_OR_NO = {"TRUE": 1.0, "FALSE": 0.0}  # a yes or no of Excel or Access in CSV
 NUMBER_KINDS = {"value": "number", "date": "date", "entered": "date"}  # others stand in texts
 NAMED = 8  # unknown columns that a note names
 
@@ -65,11 +70,11 @@ def read_items(path: Path, columns: Columns, model: RoutingModel) -> Items:
     taken = {*parts, *(at for every in places.values() for at in every)}
     unknown = [str(table.header[at]).strip() for at in given.values() if at not in taken]
     attributes = {name: at for name, at in found.items() if name != "ITEM_CD"}
-    if unknown and not attributes:
+    if not attributes.keys() - {"INSRT_DT"} and (unknown or attributes):  # a date alone is none
+        others = [*unknown, *(str(table.header[at]).strip() for at in attributes.values())]
         raise InputError(
-            f"{table.name} has no column that is known to the model: "
-            f"{_listed(unknown)}; name the columns as in the ERP, or leave "
-            "only the codes"
+            f"{table.name} has no attribute that is known to the model: "
+            f"{_listed(others)}; name the columns as in the ERP, or leave only the codes"
         )
     frame = {"ITEM_CD": pd.Series(codes, dtype="str")}
     for name, at in attributes.items():
@@ -135,7 +140,7 @@ def _codes(table: tables.Table, columns: Columns, places: Sequence[int]) -> list
     if not places:
         wanted = columns.items.columns["ITEM_CD"]
         raise InputError(f"{table.name} has no column {wanted!r} with the item codes; add it")
-    parts = [_texts(table, at) for at in places]
+    parts = [_converted(table, at, _code, "item code") for at in places]
     codes = []
     seen = set()
     for (row, _), *values in zip(table.rows, *parts, strict=True):
@@ -152,7 +157,7 @@ def _codes(table: tables.Table, columns: Columns, places: Sequence[int]) -> list
 
 def _column(table: tables.Table, at: int, kind: str) -> pd.Series:
     if kind == "number":
-        return pd.Series(_converted(table, at, _number(table), "number"), dtype="float64")
+        return pd.Series(_converted(table, at, _number(table, at), "number"), dtype="float64")
     if kind == "date":
         values = _converted(table, at, _date, "date (write 2020-10-09)")
         return pd.Series(values, dtype="datetime64[us]")
@@ -174,7 +179,8 @@ def _converted(table: tables.Table, at: int, one: Callable[[Any], Any], kind: st
             converted.append(None if value is None else one(value))
         except (TypeError, ValueError, OverflowError) as error:
             shown = repr(value) if isinstance(value, str | float | int) else str(value)
-            step = "format the cell as text" if kind == "text" else "mend or empty it"
+            is_text = kind in ("text", "item code")
+            step = "format the cell as text" if is_text else "mend or empty it"
             raise InputError(f"{where}: {shown[:80]} is no {kind}; {step}") from error
     return converted
 
@@ -182,18 +188,37 @@ def _converted(table: tables.Table, at: int, one: Callable[[Any], Any], kind: st
 def _text(value: Any) -> str | None:
     if isinstance(value, date | time | timedelta):
         raise TypeError(value)
-    return typed.array([value], "text")[0].as_py() if not isinstance(value, str) else value
+    if isinstance(value, str):
+        value.encode()  # UnicodeEncodeError, a ValueError: half a surrogate pair, of JSON
+        return value
+    return typed.array([value], "text")[0].as_py()
 
 
-def _number(table: tables.Table) -> Callable[[Any], float | None]:
+def _code(value: Any) -> str | None:
+    if isinstance(value, str) and SHORTENED.fullmatch(value.strip()):
+        raise ValueError(value)
+    return _text(value)
+
+
+def _number(table: tables.Table, at: int) -> Callable[[Any], float | None]:
+    cells = [values[at] for _, values in table.rows if at < len(values)]
+    commas = any(isinstance(cell, str) and re.search(r"\d,\d", cell) for cell in cells)
+    two = [*([] if table.decimal_comma else [TWO_NUMBERS]), *([ALSO_TWO] if commas else [])]
+
     def convert(value: Any) -> float | None:
         if not isinstance(value, str):
-            return float(value) if math.isfinite(value) else None
+            if not math.isfinite(value):
+                raise ValueError(value)
+            return float(value)
         spelled = normalise(value)
         if not spelled:  # "-", "N/A": what a model takes as missing
             return None
+        if spelled in YES_OR_NO:
+            return YES_OR_NO[spelled]
+        if SCIENTIFIC.fullmatch(spelled):
+            return float(spelled.replace(",", "."))
         found = number(spelled)
-        if math.isnan(found) or (TWO_NUMBERS.fullmatch(spelled) and not table.decimal_comma):
+        if math.isnan(found) or any(pattern.fullmatch(spelled) for pattern in two):
             raise ValueError(value)
         return found
 

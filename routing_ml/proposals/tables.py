@@ -32,8 +32,7 @@ DAMAGE = (
     RuntimeError, SyntaxError, TypeError, ValueError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 
-# "Größe" in a Western code page is "Gr철횩e" in cp949, which no Korean writes.
-IN_A_WORD = re.compile(r"[a-z][^\x00-\x7f]{1,2}[a-z]")
+COMMON = range(0xA1, 0xC9)  # first bytes of the symbols and syllables of KS X 1001
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,8 @@ def _workbook(path: Path) -> Table:
                     name = f"{path}, sheet {sheet.title!r}"
                     _refuse_uncalculated(path, sheet.title, name, rows)
                     notes = (f"{name} is read, of {len(sheets)}",) if len(sheets) > 1 else ()
-                    return Table(name, rows[0][1], rows[1:], notes)
+                    filled = [(number, _filled(values)) for number, values in rows]
+                    return Table(name, filled[0][1], filled[1:], notes)
         finally:
             book.close()
     raise InputError(f"{path} has no sheet with rows; give a header and a row an item")
@@ -118,13 +118,15 @@ def _rows(sheet: Any) -> Iterator[tuple[int, list[Any]]]:
     for number, cells in enumerate(sheet.iter_rows(), start=1):
         if number > LAST_ROW:
             raise ValueError(f"a row comes after the last of a sheet, {LAST_ROW:,}")
-        values = _filled(_cell(cell) for cell in cells)
-        if any(value is not None for value in values):
+        values = [_cell(cell) for cell in cells]
+        if any(value is not None for value in _filled(values)):
             yield number, values
 
 
 def _cell(cell: Any) -> Any:
     value = cell.value
+    if value is None and cell.data_type == "str":
+        return ""  # the empty text of a formula, as of =IF(A1="","",A1): a value that it has
     if isinstance(value, str):
         return from_xml(value)
     if cell.data_type == "n" and isinstance(value, int) and PADDED.fullmatch(cell.number_format):
@@ -198,7 +200,7 @@ def _decoded(path: Path) -> tuple[str, tuple[str, ...]]:
             raise InputError(
                 f"{path} is neither UTF-8, UTF-16 nor cp949; save it as 'CSV UTF-8'"
             ) from error
-        if foreign := IN_A_WORD.search(text):
+        if foreign := _foreign(text):
             raise InputError(
                 f"{path} is in a code page that cannot be told (read as Korean it has "
                 f"{foreign[0]!r}); save it as 'CSV UTF-8'"
@@ -207,6 +209,19 @@ def _decoded(path: Path) -> tuple[str, tuple[str, ...]]:
     if "\0" in text:
         raise InputError(f"{path} holds NULs, so is no text; save it as 'CSV UTF-8'")
     return text, notes
+
+
+def _foreign(text: str) -> re.Match[str] | None:
+    """Where a text that was read as cp949 is of a Western code page: "Größe" becomes "Gr秤e".
+
+    A Chinese character within a word of small letters, or a syllable so rare that KS X 1001 leaves
+    it out, is what nobody writes; "50mm각x20" and "80mmφx20" are.
+    """
+    pairs = {letter: letter.encode("cp949") for letter in text if letter > "\x7f"}
+    odd = [
+        letter for letter, pair in pairs.items() if pair[0] not in COMMON or pair[1] < COMMON.start
+    ]
+    return re.search(f"[a-z][{''.join(odd)}]{{1,2}}[a-z]", text) if odd else None
 
 
 def _parquet(path: Path) -> Table:
@@ -225,8 +240,13 @@ def _json(path: Path) -> Table:
     import pandas as pd
 
     found = json.loads(_decoded(path)[0])
-    if isinstance(found, dict) and found and all(isinstance(v, dict) for v in found.values()):
-        found = pd.DataFrame(found).to_dict("records")  # pandas' own form: column -> row -> value
+    if (
+        isinstance(found, dict)
+        and found
+        and all(isinstance(v, dict | list) for v in found.values())
+    ):
+        # pandas' own forms: column -> row -> value, column -> values
+        found = pd.DataFrame(found, dtype=object).to_dict("records")
     if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
         raise InputError(f"{path} is no list of items; write [{{name: value, ...}}, ...]")
     header = list(dict.fromkeys(name for row in found for name in row))

@@ -390,7 +390,14 @@ def test_predict_tells_on_standard_error_which_columns_are_not_used(
     assert code == 0 and "ITEM_MATERAIL" in err and "NEW-1" in out
 
 
-@pytest.mark.parametrize("out", ["new.parquet", "new.csv", "new.xlsx"])
+def test_a_file_of_codes_alone_is_looked_up_by_explain_too(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "codes.txt").write_text("ITEM_CD\n2a10010gs\n")
+    by_code = json.loads(run("explain", "2A10010GS", "--json")[1])
+    by_file = run("explain", "2A10010GS", "--items", str(tmp_path / "codes.txt"), "--json")[1]
+    assert json.loads(by_file) == by_code
+
+
+@pytest.mark.parametrize("out", ["new.parquet", "new.csv", "new.xlsx", "home/../new.xlsx"])
 def test_predict_does_not_write_over_the_items_it_was_given(
     run: Run, tmp_path: Path, out: str
 ) -> None:

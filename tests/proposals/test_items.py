@@ -155,7 +155,7 @@ def test_a_declared_size_of_the_whole_sheet_does_not_matter(read: Any, tmp_path:
         (
             datetime(2026, 3, 4),
             0,
-            "column 'partno': 2026-03-04 00:00:00 is no text; format the cell as text",
+            "column 'partno': 2026-03-04 00:00:00 is no item code; format the cell as text",
         ),
         (" ", 0, "row 3: the item code is empty"),
         ("A", 0, "has item 'A' twice"),
@@ -182,7 +182,17 @@ def test_a_cell_that_cannot_be_is_named(
             "new.xlsx",
             "two columns 'WERKSTOFF'",
         ),
-        ([["PartNo", "Foo"], ["A", 1]], "new.xlsx", "no column that is known to the model: 'Foo'"),
+        (
+            [["PartNo", "Foo"], ["A", 1]],
+            "new.xlsx",
+            "no attribute that is known to the model: 'Foo'",
+        ),
+        ("PartNo,Angelegt\nA,2026-01-01\n", "new.csv", "no attribute that is known to the model"),
+        ("PartNo,Laenge\n1.23457E+11,1\n", "new.csv", "'1.23457E+11' is no item code; format"),
+        ("PartNo;Laenge\nA;12,5\nB;1.250\n", "new.csv", "row 3, column 'Laenge': '1.250' is no"),
+        ('PartNo,Laenge\nA,"1,250 mm"\n', "new.csv", "'1,250 mm' is no number"),
+        (b'[{"PartNo": "\\ud800", "Laenge": 1}]', "new.json", r"'\ud800' is no item code"),
+        (b'[{"PartNo": "A", "Laenge": Infinity}]', "new.json", "row 1, column 'Laenge': inf is no"),
         ([["Foo"], ["A"]], "new.xlsx", "has no column 'PartNo' with the item codes"),
         (b"PK\x03\x04 no more", "new.xlsx", "cannot be read as .xlsx"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(99), "new.xls", "Excel file of before 2007"),
@@ -230,6 +240,45 @@ def test_a_file_without_permission_is_refused(columns: Columns, model: RoutingMo
                 read_items(path, columns, model)
         finally:
             os.seteuid(user)
+
+
+def test_numbers_are_read_as_excel_writes_them_into_csv(read: Any) -> None:
+    lines = [
+        f"N{n};{size}" for n, size in enumerate(["4.49E+01", "2,5E-05", "TRUE", "false", "1,250"])
+    ]
+    frame = read("\n".join(["PartNo;Laenge", *lines])).frame
+    assert frame["Laenge"].tolist() == [44.9, 2.5e-05, 1, 0, 1.25]
+
+
+def test_a_formula_whose_value_is_an_empty_text_is_an_empty_cell(read: Any, tmp_path: Path) -> None:
+    write(
+        tmp_path / "made.xlsx", [["PartNo", "Laenge", "Werkstoff"], ["A", 1, '=IF(B2="","x","")']]
+    )
+    sheet, formula = "xl/worksheets/sheet1.xml", b'<f>IF(B2="","x","")</f>'
+    with (
+        zipfile.ZipFile(tmp_path / "made.xlsx") as old,
+        zipfile.ZipFile(tmp_path / "saved.xlsx", "w") as new,
+    ):
+        for name in old.namelist():
+            made = b'<c r="C2">' + formula + b"<v />"
+            saved = b'<c r="C2" t="str">' + formula + b"<v></v>"
+            part = old.read(name)
+            assert name != sheet or made in part
+            new.writestr(name, part.replace(made, saved))
+    frame = read((tmp_path / "saved.xlsx").read_bytes(), "new.xlsx").frame
+    assert frame["Werkstoff"].isna().all()
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        {"PartNo": ["A", "B"], "Laenge": [1.5, None]},
+        {"PartNo": {"0": "A", "1": "B"}, "Laenge": {"0": 1.5, "1": None}},
+    ],
+)
+def test_json_may_be_a_table_as_pandas_writes_it(read: Any, held: Any) -> None:
+    frame = read(json.dumps(held), "new.json").frame
+    assert frame["ITEM_CD"].tolist() == ["A", "B"] and frame["Laenge"][0] == 1.5
 
 
 def test_unknown_columns_are_noted_with_the_nearest_that_the_file_lacks(read: Any) -> None:
@@ -375,3 +424,5 @@ def test_a_western_code_page_is_not_taken_for_korean(tmp_path: Path) -> None:
         tables.read(path)
     path.write_bytes("ITEM_CD,Text\nA,CNC선삭 1차\n".encode("cp949"))
     assert "cp949" in tables.read(path).notes[0]
+    path.write_bytes("ITEM_CD,Text\nA,50mm각x20φx3\n".encode("cp949"))
+    assert tables.read(path).rows[0][1][1] == "50mm각x20φx3"
