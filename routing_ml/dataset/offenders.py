@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from routing_ml.escapes import to_csv
+
 COLUMNS = ("gate", "table", "column", "item", "revision", "sequence", "value", "why")
 WORST = 5
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""What spreadsheets take for the beginning of a formula (OWASP, CSV Injection)."""
 
 
 def listed(
@@ -101,7 +101,7 @@ def _jsonable(value: Any) -> Any:
 def _safe(value: Any) -> str:
     written = _written(value)
     number = isinstance(value, (int, float, np.number))
-    return f"'{written}" if written.startswith(FORMULA) and not number else written
+    return written if number else to_csv(written)
 
 
 def _written(value: Any) -> str:

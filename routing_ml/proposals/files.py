@@ -11,7 +11,7 @@ import pandas as pd
 
 from routing_ml import files
 from routing_ml.errors import InputError
-from routing_ml.proposals.escapes import to_csv, to_xml
+from routing_ml.escapes import to_csv, to_xml
 
 MAX_ROWS = 1_048_575  # of an Excel sheet, without its header
 MAX_ROWS_UNASKED = 20_000  # openpyxl writes some 4,000 a second

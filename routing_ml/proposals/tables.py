@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from routing_ml.errors import InputError
-from routing_ml.proposals.escapes import from_csv, from_xml
+from routing_ml.escapes import from_csv, from_xml
 
 OLD_EXCEL = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # [MS-CFB]: .xls, and the envelope of a password
 ENCRYPTED = "EncryptedPackage".encode("utf-16-le")  # [MS-OFFCRYPTO] 2.3.4.4

@@ -1,11 +1,15 @@
 import csv
 import io
+import re
 
 import pandas as pd
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from routing_ml.dataset.offenders import FORMULA, as_csv, listed, together, worst
+from routing_ml.dataset.offenders import as_csv, listed, together, worst
+
+# Also with spaces before it, and as Japanese and Korean keyboards write it.
+STARTS_A_FORMULA = re.compile(r"[\t\r\n]|\s*[=+\-@＝＋－＠]")
 
 
 def offenders(values: list, column: str = "VALUE") -> pd.DataFrame:
@@ -19,11 +23,12 @@ def rows(text: str) -> list[list[str]]:
 
 @settings(deadline=None)
 @given(st.lists(st.text(), max_size=5))
+@example(["＝1+1", " =1+1", "=1+1", "-x"])
 def test_no_text_is_a_formula_and_none_is_lost(values: list[str]) -> None:
     found = rows(as_csv(offenders(values)))
     assert len(found) == len(values) + 1
     for value, row in zip(values, found[1:], strict=True):
-        assert not row[6].startswith(FORMULA)
+        assert not STARTS_A_FORMULA.match(row[6])
         assert row[6] in (value, f"'{value}")
 
 

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 
 from routing_ml import models
 from routing_ml.errors import InputError
+from routing_ml.escapes import to_csv
 from routing_ml.models import RoutingModel
 from routing_ml.proposals import Items, read_items
-from routing_ml.proposals.escapes import to_csv
 from routing_ml.source import Columns
 
 COLUMNS_FILE = """

@@ -6,19 +6,12 @@ or `mdb-export`, reads some values wrong, and crashes on others; access-parser 0
 reader on PyPI, does too.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from routing_ml.lazily import handing_on
 
 if TYPE_CHECKING:
     from routing_ml.source.access.definition import Column as Column
     from routing_ml.source.access.file import AccessFile as AccessFile
-
-__all__ = ["AccessFile", "Column"]
-
-
-def __getattr__(name: str) -> Any:
-    """The names of `__all__` when they are asked for: NumPy and Arrow take .2 s to import."""
-    modules = {"AccessFile": "file", "Column": "definition"}
-    if name not in modules:
-        raise AttributeError(name)
-    return getattr(import_module(f"{__name__}.{modules[name]}"), name)
+else:
+    __getattr__ = handing_on(__name__, __file__)
