@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from routing_ml.models.base import RoutingModel as RoutingModel
-    from routing_ml.models.base import decide as decide
     from routing_ml.models.features.attributes import MISSING as MISSING
     from routing_ml.models.features.attributes import UNSEEN as UNSEEN
     from routing_ml.models.features.attributes import Attributes as Attributes
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from routing_ml.models.features.text import normalise as normalise
     from routing_ml.models.features.text import number as number
     from routing_ml.models.parts.operations import Operation as Operation
+    from routing_ml.models.parts.operations import decide as decide
 else:
     __getattr__ = handing_on(__name__, __file__)
 
@@ -44,9 +44,10 @@ def fit(
     results: pd.DataFrame | None = None,
     *,
     attributes: Attributes,
+    like: RoutingModel | None = None,
 ) -> RoutingModel:
-    """Fit the candidate `name` on `items` and their newest `routings`."""
-    return candidate(name)().fit(items, routings, results, attributes=attributes)
+    """Fit the candidate `name` on `items` and their newest `routings`; `like` as `Learning.fit`."""
+    return candidate(name)().fit(items, routings, results, attributes=attributes, like=like)
 
 
 def load(folder: Path) -> RoutingModel:

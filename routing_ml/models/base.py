@@ -6,7 +6,7 @@ confidence and the similar past item are the same for all.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -16,15 +16,15 @@ import pandas as pd
 
 from routing_ml.errors import ModelError
 from routing_ml.models import storage
-from routing_ml.models.features.attributes import Attributes, Encoder, Prepared
+from routing_ml.models.features.attributes import Encoder, Prepared
 from routing_ml.models.features.design import Design
 from routing_ml.models.features.gower import Gower
+from routing_ml.models.learning import Learning
 from routing_ml.models.parts import operations
-from routing_ml.models.parts.choice import choose
-from routing_ml.models.parts.confidence import Calibration
+from routing_ml.models.parts.confidence import Confidence
 from routing_ml.models.parts.machines import Machines
-from routing_ml.models.parts.operations import Numbering, Operation, Rows
-from routing_ml.models.parts.order import Order, places
+from routing_ml.models.parts.operations import Numbering, Operation, certainty, decide
+from routing_ml.models.parts.order import Order
 from routing_ml.models.parts.times import Times
 from routing_ml.models.storage import Stored
 
@@ -32,63 +32,15 @@ PROPOSAL_COLUMNS = (
     "ITEM_CD", "PROC_SEQ", "JOB_CD", "JOB_NM", "RES_CD", "SETUP_TIME", "RUN_TIME", "RUN_TIME_LOW",
     "RUN_TIME_HIGH", "CONFIDENCE", "SIMILARITY_SCORE", "REFERENCE_ITEM_CD",
 )  # fmt: skip
-MIN_ITEMS = 20
 CHUNK = 4096  # items predicted at a time: bounds memory
 MAX_DAY_SHARE = 0.05
 
 
-class RoutingModel(ABC):
+class RoutingModel(Learning):
     """A candidate. Deterministic: the same frames give the same files and the same proposals."""
 
     name: ClassVar[str]
     effect_unit: ClassVar[str] = "probability"
-
-    def fit(
-        self,
-        items: pd.DataFrame,
-        routings: pd.DataFrame,
-        results: pd.DataFrame | None = None,
-        *,
-        attributes: Attributes,
-    ) -> Self:
-        """Learn from `items` and the newest routing of each; items without rows are left out,
-        and so are operations of hardly any item (`operations.frequent`)."""
-        coded = items.drop_duplicates("ITEM_CD", keep="last").sort_values("ITEM_CD")
-        coded = coded[coded["ITEM_CD"].isin(routings["ITEM_CD"].unique())]
-        if len(coded) < MIN_ITEMS:
-            raise ModelError(
-                f"{len(coded)} items have a routing, a model needs {MIN_ITEMS}: "
-                "extract more rows, or check that item codes agree between the tables"
-            )
-        coded = coded.reset_index(drop=True)
-        every = operations.read(routings, coded["ITEM_CD"].tolist())
-        rows = operations.frequent(every)
-        for cached in ("_spelled", "_row_of"):
-            self.__dict__.pop(cached, None)
-        self.items_, self.operations_ = rows.codes, rows.operations
-        lengths = np.bincount(rows.item, minlength=len(rows.codes))
-        self.routings_ = storage.offsets(lengths.tolist()), rows.operation
-        self.encoder_ = Encoder.fit(coded, attributes)
-        prepared = self.encoder_.transform(coded)
-        self.design_ = choose(Design.fit(self.encoder_, prepared, rows.present), prepared, rows)
-        matrix, bins = self.design_.transform(prepared), self.design_.bins
-        self.order_ = Order.fit(rows, matrix, bins)
-        routing = np.c_[rows.present, self.order_.directions(rows)]
-        self.gower_ = Gower.fit(self.encoder_, prepared, routing)
-        self.numbering_ = Numbering.fit(every)
-        self.times_ = Times.fit(rows, self.design_, prepared, matrix, results)
-        self.machines_ = Machines.fit(rows, matrix, bins)
-        self._calibrate(self._fit_operations(prepared, matrix, rows), matrix, rows)
-        return self
-
-    @abstractmethod
-    def _fit_operations(self, items: Prepared, matrix: np.ndarray, rows: Rows) -> np.ndarray:
-        """Learn which operations occur; return (n, L) probabilities of the fitted items, each as
-        if the item had not been fitted on (rows of NaN are left out of the calibration)."""
-
-    @abstractmethod
-    def _probabilities(self, items: Prepared, matrix: np.ndarray) -> np.ndarray:
-        """How likely each operation is: (m, L) in [0, 1]."""
 
     @abstractmethod
     def _parts(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -104,8 +56,8 @@ class RoutingModel(ABC):
         return None
 
     def likelihoods(self, items: Prepared) -> np.ndarray:
-        """How likely each operation is for prepared items: (m, L) in [0, 1]."""
-        return self._probabilities(items, self.design_.transform(items))
+        """How likely each operation is for prepared items, as borne out: (m, L) in [0, 1]."""
+        return self.confidence_.likelihoods(self.likely(items), self.given(items))
 
     def past_routing(self, row: int) -> list[Operation]:
         """The operations of the fitted item number `row`, in order, without those too rare to be
@@ -142,11 +94,13 @@ class RoutingModel(ABC):
         item, operation = np.nonzero(present)
         order = np.lexsort((rank[item, operation], item))
         item, operation = item[order], operation[order]
+        given = self.given(prepared)
         setup, run, low, high = self.times_.predict(
-            self.times_.scale.apply(self.design_, prepared, matrix), matrix, item, operation
-        )
+            self.times_.scale.apply(self.design_, prepared, matrix), matrix, item, operation,
+            self.times_.widths(given, self.confidence_.unknown),
+        )  # fmt: skip
         machine = self.machines_.predict(matrix, item, operation)
-        confidence = self.confidence_.apply(certainty(likely) * sure)
+        confidence = self.confidence_.apply(certainty(likely) * sure, given)
         count = present.sum(axis=1)
         jobs, names, machines, codes = self._spelled
         score = np.full(len(items), np.nan)
@@ -214,14 +168,6 @@ class RoutingModel(ABC):
         """The number of each fitted item."""
         return {str(code): row for row, code in enumerate(self.items_)}
 
-    def _calibrate(self, unseen: np.ndarray, matrix: np.ndarray, rows: Rows) -> None:
-        """Fit the confidence on what the model said of items it had not seen."""
-        at = np.flatnonzero(~np.isnan(unseen).any(axis=1))
-        present = decide(unseen[at], self.operations_)
-        rank, sure = self.order_.rank(matrix[at], present)
-        right = (np.where(present, rank, -1) == places(rows)[at]).all(axis=1) & rows.whole[at]
-        self.confidence_ = Calibration.fit(certainty(unseen[at]) * sure, right)
-
     def save(self, folder: Path) -> None:
         """Write the fitted model into `folder`: model.json and arrays.npz."""
         facts, arrays = self._parts()
@@ -235,6 +181,7 @@ class RoutingModel(ABC):
                 **self.encoder_.facts(),
                 "features": self.design_.facts(),
                 "machines.names": self.machines_.names,
+                "confidence": self.confidence_.facts(),
                 **facts,
             },
             {
@@ -281,24 +228,7 @@ class RoutingModel(ABC):
         model.order_ = Order.from_stored(stored, "order", width, size)
         model.times_ = Times.from_stored(stored, "times", model.design_, size)
         model.machines_ = Machines.from_stored(stored, "machines", width, size)
-        model.confidence_ = Calibration.from_stored(stored, "confidence")
+        labels = model.encoder_.labels
+        model.confidence_ = Confidence.from_stored(stored, "confidence", labels)
         model._restore(stored)
         return model
-
-
-def decide(likely: np.ndarray, known: list[Operation]) -> np.ndarray:
-    """Which operations to propose: (m, L) bool. At least one; no second time without a first."""
-    present = likely >= 0.5
-    if likely.shape[1]:
-        empty = ~present.any(axis=1)
-        present[empty, likely[empty].argmax(axis=1)] = True
-    at = {(o.job, o.occurrence): i for i, o in enumerate(known)}
-    for (job, occurrence), i in sorted(at.items(), key=lambda entry: -entry[0][1]):
-        if occurrence and (job, occurrence - 1) in at:
-            present[:, at[job, occurrence - 1]] |= present[:, i]
-    return present
-
-
-def certainty(likely: np.ndarray) -> np.ndarray:
-    """The chance that every operation is decided rightly if they were independent: (m,)."""
-    return np.maximum(likely, 1 - likely).prod(axis=1)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from routing_ml.models.base import RoutingModel
 from routing_ml.models.features.attributes import Prepared
-from routing_ml.models.parts.operations import Rows
 from routing_ml.models.storage import Stored, prefixed
-from routing_ml.models.trees.boosting import SEED, Plan, boost_flags, sigmoid
+from routing_ml.models.trees.boosting import Plan, boost_flags, sigmoid
 from routing_ml.models.trees.ensemble import Ensemble, Shape
 
-PLAN = Plan(trees=150, rate=0.2, shape=Shape(leaves=10, min_leaf=5))
-FOLDS = ((10_000, 3),)  # up to so many items, so many folds; two beyond
+PLAN = Plan(trees=300, rate=0.2, shape=Shape(leaves=10, min_leaf=5))
+QUICK_ROUNDS = 100
+ROUNDS = (10, 20, 40, 80, 150, PLAN.trees)
 
 
 class Boosted(RoutingModel):
@@ -22,17 +24,34 @@ class Boosted(RoutingModel):
 
     name: ClassVar[str] = "boosted"
     effect_unit: ClassVar[str] = "log-odds"
+    rounds_: int = PLAN.trees
 
-    def _fit_operations(self, items: Prepared, matrix: np.ndarray, rows: Rows) -> np.ndarray:
-        present, bins = rows.present, self.design_.bins
-        self.base_, self.trees_ = boost_flags(matrix, bins, present, PLAN)
-        unseen = np.full(present.shape, np.nan, np.float32)
-        folds = next((folds for most, folds in FOLDS if len(present) <= most), 2)
-        fold = np.random.default_rng(SEED).permutation(len(present)) % folds
-        for k in range(folds):
-            base, trees = boost_flags(matrix[fold != k], bins, present[fold != k], PLAN)
-            unseen[fold == k] = sigmoid(base + trees.predict(matrix[fold == k]))
-        return unseen
+    def _learn(self, items: Sequence[Prepared], present: np.ndarray, rows: np.ndarray) -> None:
+        matrix = np.vstack([self.design_.transform(part) for part in items])
+        plan = replace(PLAN, trees=self.rounds_)
+        if self.quick_ and self.rounds_ > QUICK_ROUNDS:
+            rate = PLAN.rate * self.rounds_ / QUICK_ROUNDS
+            plan = replace(PLAN, trees=QUICK_ROUNDS, rate=rate)
+        self.base_, self.trees_ = boost_flags(
+            matrix, self.design_.bins, np.tile(present, (len(items), 1)), plan
+        )
+
+    def _settle(
+        self, others: Sequence[Self], held: Sequence[tuple[np.ndarray, np.ndarray]]
+    ) -> None:
+        """As many trees as had the least loss: few where there is little to learn."""
+        losses = np.zeros(len(ROUNDS))
+        for other, (matrix, present) in zip(others, held, strict=True):
+            for i, rounds in enumerate(ROUNDS):
+                odds = other.base_ + other.trees_.first(rounds).predict(matrix)
+                losses[i] += np.logaddexp(0, np.where(present, -odds, odds)).sum()
+        self.rounds_ = ROUNDS[int(losses.argmin())]
+        for other in others:
+            other.trees_ = other.trees_.first(self.rounds_)
+
+    def _take(self, like: Self) -> None:
+        super()._take(like)
+        self.rounds_ = like.rounds_
 
     def _probabilities(self, items: Prepared, matrix: np.ndarray) -> np.ndarray:
         return sigmoid(self.base_ + self.trees_.predict(matrix))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from routing_ml.models.base import RoutingModel
 from routing_ml.models.features.attributes import Prepared
-from routing_ml.models.parts.operations import Rows
 from routing_ml.models.storage import Stored, prefixed
 from routing_ml.models.trees.boosting import MAX_ROWS, SEED
 from routing_ml.models.trees.ensemble import Ensemble, Tree, leaf_sums
@@ -20,7 +20,7 @@ FEATURE_SHARE = 0.5  # of the features, tried at each split with one random cut 
 
 
 class Forest(RoutingModel):
-    """Extremely randomised trees. Rows a tree was not grown on calibrate the confidence.
+    """Extremely randomised trees.
 
     Source: P. Geurts, D. Ernst, L. Wehenkel, "Extremely randomized trees" (2006); grown by
     scikit-learn, kept as plain arrays.
@@ -28,27 +28,22 @@ class Forest(RoutingModel):
 
     name: ClassVar[str] = "forest"
 
-    def _fit_operations(self, items: Prepared, matrix: np.ndarray, rows: Rows) -> np.ndarray:
-        present = rows.present.astype(np.float32)
-        count = len(present)
-        random = np.random.default_rng(SEED)
+    def _learn(self, items: Sequence[Prepared], present: np.ndarray, rows: np.ndarray) -> None:
+        matrix = np.vstack([self.design_.transform(part) for part in items])
+        target = np.tile(present, (len(items), 1)).astype(np.float32)
         inputs = np.ascontiguousarray(matrix, np.float32)
-        votes, voters = np.zeros(present.shape, np.float32), np.zeros((count, 1), np.float32)
+        random = np.random.default_rng(SEED)
+        some = max(1, min(MAX_ROWS, round(ROW_SHARE * len(target))))
         trees, values = [], []
-        some = max(1, min(MAX_ROWS, round(ROW_SHARE * count)))
-        for k in range(TREES):
-            own = np.sort(random.choice(count, some, replace=False))
-            tree = _grow(inputs[own], present[own], SEED + k)
-            leaves, nodes = tree.leaves(matrix), len(tree.feature)
-            size = np.maximum(1, np.bincount(leaves[own], minlength=nodes))[:, None]
-            mean = leaf_sums(leaves[own], nodes, present[own]) / size
-            others = np.setdiff1d(np.arange(count), own)
-            votes[others] += mean[leaves[others]]
-            voters[others] += 1
+        count = TREES // 4 if self.quick_ else TREES
+        for k in range(count):
+            own = np.sort(random.choice(len(target), some, replace=False))
+            tree = _grow(inputs[own], target[own], SEED + k)
+            leaves, nodes = tree.leaves(matrix[own]), len(tree.feature)
+            size = np.maximum(1, np.bincount(leaves, minlength=nodes))[:, None]
             trees.append(tree)
-            values.append(mean / TREES)
+            values.append(leaf_sums(leaves, nodes, target[own]) / size / count)
         self.trees_ = Ensemble.of(trees, values)
-        return np.where(voters > 0, votes / np.maximum(voters, 1), np.nan)
 
     def _probabilities(self, items: Prepared, matrix: np.ndarray) -> np.ndarray:
         return np.clip(self.trees_.predict(matrix), 0, 1)

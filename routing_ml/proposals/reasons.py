@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -43,19 +44,18 @@ def _hide_each(model: RoutingModel, items: Prepared) -> list[tuple[tuple[str, st
             codes = items.codes.copy()
             codes[0, i] = MISSING
             words = describe(model, Feature("is", i, int(items.codes[0, i])), items)
-            found.append((words, Prepared(codes, items.numbers, items.words)))
+            found.append((words, replace(items, codes=codes)))
     for i in range(len(encoder.numbers)):
         if not np.isnan(items.numbers[0, i]):
             numbers = items.numbers.copy()
             numbers[0, i] = np.nan
             words = describe(model, Feature("number", i), items)
-            found.append((words, Prepared(items.codes, numbers, items.words)))
+            found.append((words, replace(items, numbers=numbers)))
     for i in np.flatnonzero(items.words[0]).tolist():
         marks = items.words.copy()
         marks[0, i] = 0
         found.append(
-            (describe(model, Feature("says", i), items),
-             Prepared(items.codes, items.numbers, marks))
+            (describe(model, Feature("says", i), items), replace(items, words=marks))
         )  # fmt: skip
     return found
 
@@ -146,10 +146,9 @@ def changes_with(
 ) -> list[str]:  # fmt: skip
     """What the operations would be if the item had each of the supposed values."""
     count = len(words)
-    supposed = Prepared(
-        np.repeat(items.codes, count, axis=0) if codes is None else codes,
-        np.repeat(items.numbers, count, axis=0) if numbers is None else numbers,
-        np.repeat(items.words, count, axis=0) if marks is None else marks,
+    given = {"codes": codes, "numbers": numbers, "words": marks}
+    supposed = replace(
+        items.repeat(count), **{name: part for name, part in given.items() if part is not None}
     )
     others = decide(model.likelihoods(supposed), model.operations_)
     found = []

@@ -106,6 +106,13 @@ class Gower:
             np.array(text_of, np.int32),
         )
 
+    def only(self, rows: np.ndarray) -> Gower:
+        """The same measure over these of the fitted items."""
+        return Gower(
+            self.weights, self.spans, self.words, self.codes[rows], self.numbers[rows],
+            self.marks[rows], self.text_of,
+        )  # fmt: skip
+
     def nearest(
         self, items: Prepared, count: int, *, without: Sequence[np.ndarray] | None = None
     ) -> tuple[np.ndarray, np.ndarray]:

@@ -19,10 +19,12 @@ MAX_SIZE = 1e30  # of a number: more is a misprint, and its square or float32 wo
 
 @dataclass(frozen=True)
 class Number:
-    """A number: `kind` is value, date, entered, run (slot of AxBxC) or named (`DN50`).
+    """A number: `kind` is value, run (slot of AxBxC) or named (`DN50`); date and entered are of
+    models of 2.1.0 and before.
 
     `fallback` is (text column, slot) where this number is also written, or None. `newest` is for
-    entered: the last day that was seen, taken for items without one, which are new.
+    entered: the last day that was seen, taken for items without one. Below `low` or above `high`
+    a value is new.
     """
 
     name: str
@@ -34,6 +36,8 @@ class Number:
     key: str = ""
     fallback: tuple[str, int] | None = None
     newest: float = 0.0
+    low: float = -MAX_SIZE
+    high: float = MAX_SIZE
 
 
 class Source:

@@ -1,10 +1,27 @@
-"""A raw score turned into the probability that the routing is right, by isotonic regression."""
+"""What a model says of an item turned into the probability that it is right.
+
+Three things are known of an item beside the model's own certainty: how much of what tells is
+missing, whether a value is one that no past item had, and of which column. What they are worth is
+learned from items that were not fitted on: complete ones, the same with columns left out, and kinds
+that were left out altogether (`trials`).
+"""
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
+import numpy as np
+from scipy import optimize
+
+from routing_ml.models.features.attributes import ABSENT, NEW
 from routing_ml.models.storage import Stored
+from routing_ml.models.trees.boosting import sigmoid
+
+EDGE = 1e-6
+LEAST_SLOPE = 0.05
+PENALTY = 1.0  # of the coefficients of a logistic regression, in units of 1 / (2 variance)
 
 
 class Calibration:
@@ -14,7 +31,9 @@ class Calibration:
         self.raw, self.probability = raw, probability
 
     @classmethod
-    def fit(cls, raw: np.ndarray, right: np.ndarray) -> Calibration:
+    def fit(
+        cls, raw: np.ndarray, right: np.ndarray, weight: np.ndarray | None = None
+    ) -> Calibration:
         """`raw` scores of items the model was not fitted on, and whether each was `right`.
 
         Without items: the raw score itself. A first and last pseudo-item, wrong and right, keep
@@ -22,12 +41,13 @@ class Calibration:
         """
         if not len(raw):
             return cls(np.array([0.0, 1.0]), np.array([0.0, 1.0]))
+        weight = np.ones(len(raw)) if weight is None else weight
         order = np.argsort(raw, kind="stable")
-        points, hits = raw[order].astype(float), right[order].astype(float)
-        middle = float(hits.mean())
-        blocks: list[list[float]] = []  # sum of hits, weight, sum of raw: pool adjacent violators
-        for point, hit in zip(points.tolist(), hits.tolist(), strict=True):
-            blocks.append([hit, 1.0, point])
+        points, hits, weights = raw[order].astype(float), right[order].astype(float), weight[order]
+        middle = float(np.average(hits, weights=weights))
+        blocks: list[list[float]] = []  # sums of hits, weight, raw: pool adjacent violators
+        for point, hit, w in zip(points.tolist(), hits.tolist(), weights.tolist(), strict=True):
+            blocks.append([hit * w, w, point * w])
             while (
                 len(blocks) > 1 and blocks[-2][0] * blocks[-1][1] >= blocks[-1][0] * blocks[-2][1]
             ):
@@ -50,3 +70,208 @@ class Calibration:
         """The part of a stored model."""
         raw = stored.array(f"{prefix}.raw", "f", (None,))
         return cls(raw, stored.array(f"{prefix}.probability", "f", (len(raw),), low=0, high=1))
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What each attribute costs where it is missing: `odds` of the log-odds of the routing being
+    right (at most 0), `band` of the logarithm of the band's width (at least 0)."""
+
+    attributes: list[str] = field(default_factory=list)
+    odds: list[float] = field(default_factory=list)
+    band: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """What is known of items with values that no past item had: learned from trials.
+
+    `columns` were tried. Of the log-odds of a routing being right: `odds` is the intercept, the
+    slope of the model's own, that of the new values' weight, then one a tried column. `slope`
+    flattens the log-odds of each operation, `band` (one a tried column) and `band_rate` (a unit of
+    weight) widen the band of run times.
+    """
+
+    columns: list[str] = field(default_factory=list)
+    odds: list[float] = field(default_factory=lambda: [0.0, 0.5, -8.0])
+    slope: float = 0.5
+    band: list[float] = field(default_factory=list)
+    band_rate: float = 4.0
+
+
+@dataclass(frozen=True)
+class Givenness:
+    """What an item lacks, (n,) each: `loss` in log-odds and `blur` in the band's width, of what is
+    missing; `new`, the weight of what no past item had; `tried` (n, J), which tried columns that
+    is."""
+
+    loss: np.ndarray
+    blur: np.ndarray
+    new: np.ndarray
+    tried: np.ndarray
+
+
+class Confidence:
+    """`curve` turns log-odds into probabilities: `scale` times the model's own less what is lost
+    with what is missing. `slopes` (2,) are of an operation's log-odds, the second a unit of loss.
+    Models of 2.1.0 have the curve alone, over the raw certainty."""
+
+    def __init__(
+        self,
+        curve: Calibration,
+        scale: float | None = None,
+        slopes: np.ndarray | None = None,
+        missing: Missing | None = None,
+        unknown: Unknown | None = None,
+    ) -> None:
+        self.curve, self.scale, self.slopes = curve, scale, slopes
+        self.missing, self.unknown = missing or Missing(), unknown or Unknown()
+
+    def given(self, states: np.ndarray, weights: np.ndarray, labels: list[str]) -> Givenness:
+        """Of items whose attributes, called `labels`, have these `states` (n, A) and `weights`."""
+        at = {label: i for i, label in enumerate(labels)}
+        absent, new = states == ABSENT, states == NEW
+        lossy = [at[name] for name in self.missing.attributes]
+        tried = [at[category_label(name)] for name in self.unknown.columns]
+        return Givenness(
+            absent[:, lossy] @ -np.array(self.missing.odds, float),
+            absent[:, lossy] @ np.array(self.missing.band, float),
+            new @ weights,
+            new[:, tried],
+        )
+
+    def apply(self, certainty: np.ndarray, given: Givenness) -> np.ndarray:
+        """The probability that each routing is exactly right: (n,)."""
+        if self.scale is None:
+            return self.curve.apply(certainty)
+        found = self.curve.apply(self.scale * logit(certainty) - given.loss)
+        new = given.new > 0
+        if new.any():
+            odds = unknown_inputs(certainty, given) @ np.array(self.unknown.odds)
+            found = np.where(new, np.minimum(found, sigmoid(odds)), found)
+        return found
+
+    def likelihoods(self, likely: np.ndarray, given: Givenness) -> np.ndarray:
+        """The model's likelihoods (n, L) of operations as they were borne out."""
+        if self.slopes is None:
+            return likely
+        slope = self.slopes[0] + self.slopes[1] * given.loss
+        slope = np.where(given.new > 0, np.minimum(slope, self.unknown.slope), slope)
+        return sigmoid(logit(likely) * np.maximum(slope, LEAST_SLOPE)[:, None])
+
+    def known_to(self, labels: list[str]) -> Confidence:
+        """What of it is about these attributes."""
+        lossy = [i for i, name in enumerate(self.missing.attributes) if name in labels]
+        tried = [i for i, n in enumerate(self.unknown.columns) if category_label(n) in labels]
+        missing, unknown = self.missing, self.unknown
+        return Confidence(
+            self.curve,
+            self.scale,
+            self.slopes,
+            Missing(*([part[i] for i in lossy] for part in vars(missing).values())),
+            replace(
+                unknown,
+                columns=[unknown.columns[i] for i in tried],
+                odds=[*unknown.odds[:3], *(unknown.odds[3 + i] for i in tried)],
+                band=[unknown.band[i] for i in tried],
+            ),
+        )
+
+    def facts(self) -> dict[str, Any]:
+        """JSON-able: what arrays do not hold."""
+        return {"missing": asdict(self.missing), "unknown": asdict(self.unknown)}
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What `from_stored` needs beside the facts."""
+        if self.scale is None:
+            return self.curve.arrays()
+        return self.curve.arrays() | {"scale": np.array([self.scale]), "slopes": self.slopes}
+
+    @classmethod
+    def from_stored(cls, stored: Stored, prefix: str, labels: list[str]) -> Confidence:
+        """The part of a stored model, whose attributes are `labels`."""
+        curve = Calibration.from_stored(stored, prefix)
+        if stored.format == 1:
+            return cls(curve)
+        facts = stored.fact("confidence", dict)
+        missing, unknown = facts.get("missing"), facts.get("unknown")
+        good = _are(missing, Missing) and _are(unknown, Unknown)
+        if good:
+            count, tried = len(missing["attributes"]), unknown["columns"]
+            good = set(map(str, missing["attributes"])) <= set(labels)
+            good = good and {category_label(str(name)) for name in tried} <= set(labels)
+            good = good and _numbers(missing["odds"], count) and _numbers(missing["band"], count)
+            good = good and _numbers(unknown["odds"], 3 + len(tried))
+            good = good and _numbers(unknown["band"], len(tried))
+            good = good and _numbers([unknown["slope"], unknown["band_rate"]], 2)
+        if not good:
+            stored.refuse("confidence", "is not what is learned of missing and new values")
+        scale = stored.array(f"{prefix}.scale", "f", (1,), low=0)
+        slopes = stored.array(f"{prefix}.slopes", "f", (2,))
+        return cls(curve, float(scale[0]), slopes, Missing(**missing), Unknown(**unknown))
+
+
+def learn_confidence(
+    certainty: np.ndarray, absent: np.ndarray, right: np.ndarray, weight: np.ndarray,
+    band: Sequence[float], labels: Sequence[str], slopes: np.ndarray,
+) -> Confidence:  # fmt: skip
+    """From items that were not fitted on, whole and with columns left out: the model's certainty
+    (k,), which of the attributes `labels` are `absent` (k, A), whether the routing was right."""
+    if not len(certainty):
+        return Confidence(Calibration.fit(certainty, right))
+    inputs = np.c_[np.ones(len(certainty)), logit(certainty), absent]
+    penalty = np.r_[0.01, 0.01, np.full(len(labels), PENALTY)]
+    bounds = [(None, None), (0.0, None), *[(None, 0.0)] * len(labels)]
+    odds = logistic(inputs, right, weight, penalty, bounds)
+    missing = Missing(list(labels), odds[2:].tolist(), list(band))
+    curve = Calibration.fit(inputs[:, 1:] @ odds[1:], right, weight)
+    return Confidence(curve, float(odds[1]), slopes, missing)
+
+
+def category_label(column: str) -> str:
+    """What a category is called among the attributes."""
+    return f"is {column}"
+
+
+def logistic(
+    inputs: np.ndarray, right: np.ndarray, weight: np.ndarray, penalty: np.ndarray,
+    bounds: list[tuple[float | None, float | None]] | None = None,
+) -> np.ndarray:  # fmt: skip
+    """Coefficients (P,) of a weighted logistic regression with a ridge `penalty` (P,)."""
+    target = right.astype(float)
+
+    def loss(beta: np.ndarray) -> tuple[float, np.ndarray]:
+        odds = inputs @ beta
+        value = weight @ (np.logaddexp(0, odds) - target * odds) + penalty @ beta**2 / 2
+        return value, inputs.T @ (weight * (sigmoid(odds) - target)) + penalty * beta
+
+    start = np.zeros(inputs.shape[1])
+    return optimize.minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
+
+
+def unknown_inputs(certainty: np.ndarray, given: Givenness) -> np.ndarray:
+    """(n, 3 + J): one, the model's own log-odds, the new values' weight, the tried columns."""
+    return np.c_[np.ones(len(certainty)), logit(certainty), given.new, given.tried]
+
+
+def logit(probability: np.ndarray) -> np.ndarray:
+    """Log-odds, of what is no nearer to 0 or 1 than a millionth."""
+    likely = np.clip(probability.astype(float), EDGE, 1 - EDGE)
+    return np.log(likely / (1 - likely))
+
+
+def _are(facts: object, kind: type) -> bool:
+    """Has `facts` the fields of `kind`, lists where those are lists?"""
+    return (
+        isinstance(facts, dict)
+        and set(facts) == set(kind.__dataclass_fields__)
+        and all(isinstance(facts[k], type(v)) for k, v in vars(kind()).items())
+    )
+
+
+def _numbers(values: object, count: int) -> bool:
+    return (
+        isinstance(values, list)
+        and len(values) == count
+        and all(isinstance(v, float | int) and np.isfinite(v) for v in values)
+    )

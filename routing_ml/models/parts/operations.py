@@ -48,6 +48,21 @@ class Rows:
         present[self.item, self.operation] = 1
         return present
 
+    def at(self, items: np.ndarray) -> Rows:
+        """The rows of these items alone, which are numbered anew in the order given."""
+        place = np.full(len(self.codes), -1)
+        place[items] = np.arange(len(items))
+        kept = np.flatnonzero(place[self.item] >= 0)
+        kept = kept[np.argsort(place[self.item[kept]], kind="stable")]
+        return Rows(
+            [self.codes[i] for i in items.tolist()],
+            self.operations,
+            place[self.item[kept]],
+            self.operation[kept],
+            self.table.iloc[kept].reset_index(drop=True),
+            self.whole[items],
+        )
+
 
 def read(routings: pd.DataFrame, codes: list[str]) -> Rows:
     """The routings of the items `codes`; operations are numbered by how common they are.
@@ -94,6 +109,24 @@ def frequent(rows: Rows) -> Rows:
     return Rows(
         rows.codes, rows.operations[:size], rows.item[kept], rows.operation[kept], table, whole
     )
+
+
+def decide(likely: np.ndarray, known: list[Operation]) -> np.ndarray:
+    """Which operations to propose: (m, L) bool. At least one; no second time without a first."""
+    present = likely >= 0.5
+    if likely.shape[1]:
+        empty = ~present.any(axis=1)
+        present[empty, likely[empty].argmax(axis=1)] = True
+    at = {(o.job, o.occurrence): i for i, o in enumerate(known)}
+    for (job, occurrence), i in sorted(at.items(), key=lambda entry: -entry[0][1]):
+        if occurrence and (job, occurrence - 1) in at:
+            present[:, at[job, occurrence - 1]] |= present[:, i]
+    return present
+
+
+def certainty(likely: np.ndarray) -> np.ndarray:
+    """The chance that every operation is decided rightly if they were independent: (m,)."""
+    return np.maximum(likely, 1 - likely).prod(axis=1)
 
 
 def facts(operations: list[Operation]) -> list[dict[str, Any]]:

@@ -13,9 +13,11 @@ from itertools import pairwise
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import nnls
 
 from routing_ml.models.features.attributes import Prepared
 from routing_ml.models.features.design import Design, combine
+from routing_ml.models.parts.confidence import Givenness, Unknown
 from routing_ml.models.parts.operations import Rows
 from routing_ml.models.storage import Stored, prefixed
 from routing_ml.models.trees.boosting import Plan, boost_numbers
@@ -30,6 +32,9 @@ MIN_ROWS = 40  # of an operation for quantiles of its own
 MAX_CORRECTION = 0.7  # log minutes: more is a misprint, not a lesson
 MIN_REPORTS = 100  # reported operations before they are listened to
 MIN_SHARE = 0.05
+WIDTH_STEPS = 12
+LEAST_STRAY = 0.05
+AS_WIDE = np.array([[0.0], [1.0]])
 PLAN = Plan(trees=30, rate=0.2, shape=Shape(leaves=12, min_leaf=20, shrink=5.0))
 
 
@@ -66,15 +71,16 @@ class Times:
     """`weights` (2, P, L) of log setup and log run; `trees` correct them, (2 L) outputs;
     `band` (2, L) log factors around run; `zero` (2, L): this time is usually 0; `limits` (2, 2, L)
     least and most log minutes, equal where no time was above 0; `report_shares` (2,): how much a
-    reported time weighs beside the planned one where there is one."""
+    reported time weighs beside the planned one where there is one; `wider` (2, K): the factor of the
+    band's width (the second row) at which blur of what is missing."""
 
     def __init__(
         self, scale: Scale, weights: np.ndarray, trees: Ensemble, band: np.ndarray,
-        zero: np.ndarray, limits: np.ndarray, report_shares: np.ndarray,
+        zero: np.ndarray, limits: np.ndarray, report_shares: np.ndarray, wider: np.ndarray = AS_WIDE,
     ) -> None:  # fmt: skip
         self.scale, self.trees, self.band, self.zero = scale, trees, band, zero
         self.weights = weights.astype(np.float32)  # as stored, so that a loaded model says the same
-        self.limits, self.report_shares = limits, report_shares
+        self.limits, self.report_shares, self.wider = limits, report_shares, wider
         self._unknown = ~zero & (limits[:, 0] == limits[:, 1])
 
     @classmethod
@@ -112,12 +118,14 @@ class Times:
         return cls(scale, weights, trees, band, zero, limits, shares)
 
     def predict(
-        self, inputs: np.ndarray, matrix: np.ndarray, item: np.ndarray, operation: np.ndarray
-    ) -> np.ndarray:
+        self, inputs: np.ndarray, matrix: np.ndarray, item: np.ndarray, operation: np.ndarray,
+        width: np.ndarray | None = None,
+    ) -> np.ndarray:  # fmt: skip
         """Setup, run, low and high minutes of each (item, operation): (4, k). NaN where no time
         of the operation is known.
 
-        `inputs` are the regression's (`scale.apply`), `matrix` the trees'.
+        `inputs` are the regression's (`scale.apply`), `matrix` the trees', `width` (items,) the
+        factor of the band's width, in log minutes.
         """
         found = np.zeros((4, len(item)))
         corrections = self.trees.predict(matrix)
@@ -128,15 +136,82 @@ class Times:
             log = np.clip(log, *self.limits[line][:, operation])
             found[line] = np.where(self.zero[line, operation], 0.0, np.round(np.exp(log), 2))
             found[line, self._unknown[line, operation]] = np.nan
-        found[2:] = np.round(found[1] * np.exp(self.band[:, operation]), 2)
+        band = self.band[:, operation] * (1 if width is None else width[item])
+        found[2:] = np.round(found[1] * np.exp(band), 2)
         return found
+
+    def widths(self, given: Givenness, unknown: Unknown) -> np.ndarray:
+        """The factor of each item's band: of what is missing, and of what no past item had."""
+        width = np.interp(given.blur, *self.wider)
+        if not given.new.any():
+            return width
+        new = 1 + unknown.band_rate * given.new
+        if len(unknown.band):
+            new = np.maximum(new, np.where(given.tried, np.array(unknown.band), 1).max(axis=1))
+        return np.where(given.new > 0, np.maximum(width, new), width)
+
+    def strays(
+        self, rows: Rows, design: Design, items: Prepared, matrix: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """How far the run times of `rows` lie out, 1 on the edge of the band, and their items:
+        (k,) each."""
+        log, positive = _log_run(rows)
+        inputs = self.scale.apply(design, items, matrix)
+        item, operation = rows.item[positive], rows.operation[positive]
+        with np.errstate(divide="ignore"):
+            guess = np.log(self.predict(inputs, matrix, item, operation)[1])
+        return self._strays(log[positive] - guess, operation, item)
+
+    def strays_without(
+        self, fitted: Rows, known: np.ndarray, asked: Rows, inputs: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The same of the rows `asked`, with `inputs` of their items, by the regression alone,
+        fitted on other rows with the inputs `known`."""
+        log, positive = _log_run(fitted)
+        everyone = np.zeros(len(log), np.int64)
+        size = self.band.shape[1]
+        grams, moments = _sums(known, fitted, log, positive, everyone, size, 1)
+        weights = _solve(grams[0], moments[0])
+        log, positive = _log_run(asked)
+        item, operation = asked.item[positive], asked.operation[positive]
+        return self._strays(log[positive] - (inputs @ weights)[item, operation], operation, item)
+
+    def _strays(
+        self, apart: np.ndarray, operation: np.ndarray, item: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            stray = apart / np.where(apart > 0, *self.band[::-1, operation])
+        good = np.isfinite(stray)
+        return np.abs(stray[good]), item[good]
+
+    def widen(self, absent: np.ndarray, stray: np.ndarray) -> list[float]:
+        """Learn the band's width from `strays` (k,), at least 0, of operations of items of which
+        attributes are `absent` (k, A): what each costs, in the logarithm of the width."""
+        size = np.log(np.maximum(stray, LEAST_STRAY))
+        inputs = absent - absent.mean(axis=0)
+        gram = inputs.T @ inputs + MIN_ROWS * np.eye(absent.shape[1])
+        root = np.linalg.cholesky(gram).T
+        target = np.linalg.solve(root.T, inputs.T @ (size - size.mean()))
+        costs = nnls(root, target)[0]
+        blur = absent @ costs
+        order = np.argsort(blur, kind="stable")
+        parts = np.array_split(order, min(WIDTH_STEPS, len(order) // MIN_ROWS))
+        steps = [
+            (float(blur[part].mean()), float(np.quantile(stray[part], BAND[1] - BAND[0])))
+            for part in parts
+        ]
+        if steps:
+            least, widths = np.array(steps).T
+            self.wider = np.array([least, np.maximum.accumulate(np.maximum(widths, 1))])
+        return costs.tolist()
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What `from_stored` needs."""
         return {
             "logs": self.scale.logs, "mean": self.scale.mean, "spread": self.scale.spread,
             "weights": self.weights, "band": self.band, "zero": self.zero, "limits": self.limits,
-            "report_shares": self.report_shares, **prefixed("trees", self.trees.arrays()),
+            "report_shares": self.report_shares, "wider": self.wider,
+            **prefixed("trees", self.trees.arrays()),
         }  # fmt: skip
 
     @classmethod
@@ -160,6 +235,9 @@ class Times:
             stored.array(f"{prefix}.zero", "b", (2, size)),
             limits,
             stored.array(f"{prefix}.report_shares", "f", (2,), low=0, high=1),
+            AS_WIDE
+            if stored.format == 1
+            else stored.array(f"{prefix}.wider", "f", (2, None), low=0),
         )
 
 
@@ -242,13 +320,21 @@ def _regress(
     raise AssertionError("unreachable")
 
 
+def _log_run(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+    """Log run minutes of the rows, 0 where there are none, and where there are."""
+    minutes = rows.table["RUN_TIME"].to_numpy(float)
+    positive = np.isfinite(minutes) & (minutes > 0)
+    return np.log(minutes, where=positive, out=np.zeros(len(minutes))), positive
+
+
 def _sums(
-    inputs: np.ndarray, rows: Rows, log: np.ndarray, good: np.ndarray, fold: np.ndarray, size: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Gram matrices (FOLDS, L, P, P) and moments (FOLDS, L, P) of every operation and fold."""
+    inputs: np.ndarray, rows: Rows, log: np.ndarray, good: np.ndarray, fold: np.ndarray, size: int,
+    folds: int = FOLDS,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Gram matrices (folds, L, P, P) and moments (folds, L, P) of every operation and fold."""
     width = inputs.shape[1]
-    grams = np.zeros((FOLDS, size, width, width), np.float32)
-    moments = np.zeros((FOLDS, size, width))
+    grams = np.zeros((folds, size, width, width), np.float32)
+    moments = np.zeros((folds, size, width))
     order = np.lexsort((rows.operation, fold))
     order = order[good[order]]
     keys = fold[order] * size + rows.operation[order]

@@ -227,6 +227,14 @@ class Ensemble:
         leaf_means = np.concatenate(values).astype(np.float32)
         return cls(starts, feature, threshold, left, right, leaf_means, gain)
 
+    def first(self, trees: int) -> Ensemble:
+        """The first `trees` of them alone."""
+        if trees >= len(self.starts) - 1:
+            return self
+        nodes = slice(0, int(self.starts[trees]))
+        parts = (self.feature, self.threshold, self.left, self.right, self.values)
+        return Ensemble(self.starts[: trees + 1], *(part[nodes] for part in parts))
+
     def leaves(self, matrix: np.ndarray) -> np.ndarray:
         """The leaf of each row in each tree, as a node of the ensemble: (n, T)."""
         count, width = matrix.shape

@@ -1,0 +1,110 @@
+"""Kinds of items that are held out to learn how well the unknown is predicted.
+
+A trial leaves out all items of some values of a column, fits on the others and asks for those: what
+a model says of a kind that it has never seen says nothing of how often it is right. Left out one by
+one, the values of a column gave .0 to 1.0 of exact matches at a stated .99.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from routing_ml.models.features.attributes import MISSING, NEW, UNSEEN, Prepared
+
+MAX_COLUMNS = 8  # the most telling ones
+MIN_TOLD = 0.05  # of the weight of the most telling column
+AT_ONCE = 4  # columns of which values are left out in one trial
+GROUPS = 5  # of values of a column
+MAX_SHARE = 0.15  # of the items in one group, where it holds more than one value
+MAX_FITTED = 1_500
+MAX_ASKED = 400
+MIN_FITTED = 60
+SEED = 20250601
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Fitted rows, and the rows asked for, as they look to who has never seen their values;
+    `value` (asked,) tells the left-out values apart."""
+
+    fitted: np.ndarray
+    asked: np.ndarray
+    items: Prepared
+    value: np.ndarray
+
+
+def tried_columns(codes: np.ndarray, weights: np.ndarray) -> list[int]:
+    """Which categories are tried: those that tell most of the routing, a column that only spells
+    another one anew not again. `codes` (n, C), `weights` (C,)."""
+    chosen: list[int] = []
+    least = MIN_TOLD * weights.max(initial=0.0)
+    for i in np.argsort(-weights, kind="stable").tolist():
+        if weights[i] <= 0 or weights[i] < least or len(chosen) == MAX_COLUMNS:
+            break
+        values = len(np.unique(codes[codes[:, i] >= 0, i]))
+        if values >= 2 and not any(_same(codes[:, i], codes[:, j]) for j in chosen):
+            chosen.append(i)
+    return chosen
+
+
+def trials(items: Prepared, columns: list[int]) -> Iterator[Trial]:
+    """The trials of these columns, each group of values once."""
+    random = np.random.default_rng(SEED)
+    groups = {i: _groups(items.codes[:, i]) for i in columns}
+    for start in range(0, len(columns), AT_ONCE):
+        some = columns[start : start + AT_ONCE]
+        for k in range(max(len(groups[i]) for i in some)):
+            out, value = np.zeros(len(items.codes), bool), np.full(len(items.codes), -1)
+            for i in some:
+                if k < len(groups[i]):
+                    mine = np.isin(items.codes[:, i], groups[i][k])
+                    value[mine] = items.codes[mine, i] + 10_000 * i
+                    out |= mine
+            fitted, asked = np.flatnonzero(~out), np.flatnonzero(out)
+            if len(fitted) < MIN_FITTED:
+                continue
+            fitted = np.sort(random.permutation(fitted)[:MAX_FITTED])
+            asked = np.sort(random.permutation(asked)[:MAX_ASKED])
+            yield Trial(fitted, asked, _unknown(items, fitted, asked), value[asked])
+
+
+def _unknown(items: Prepared, fitted: np.ndarray, asked: np.ndarray) -> Prepared:
+    """The asked items with what no fitted one has as what it then is: new."""
+    known, theirs = items.at(fitted), items.at(asked)
+    codes, states = theirs.codes.copy(), theirs.states.copy()
+    for i in range(codes.shape[1]):
+        new = (codes[:, i] != MISSING) & ~np.isin(codes[:, i], known.codes[:, i])
+        codes[new, i] = UNSEEN
+        states[new, i] = NEW
+    words = theirs.words * known.words.any(axis=0).astype(np.uint8)
+    return replace(theirs, codes=codes, states=states, words=words)
+
+
+def _groups(codes: np.ndarray) -> list[list[int]]:
+    """The values of a column in at most GROUPS groups of about equally many items."""
+    values, counts = np.unique(codes[codes >= 0], return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    groups: list[list[int]] = []
+    sizes: list[int] = []
+    for value, count in zip(values[order].tolist(), counts[order].tolist(), strict=True):
+        if len(groups) < GROUPS:
+            groups.append([value])
+            sizes.append(count)
+            continue
+        at = int(np.argmin(sizes))
+        if sizes[at] + count <= MAX_SHARE * len(codes):
+            groups[at].append(value)
+            sizes[at] += count
+    return groups
+
+
+def _same(one: np.ndarray, other: np.ndarray) -> bool:
+    """Do two columns part the items in nearly the same way?"""
+    both = (one >= 0) & (other >= 0)
+    if both.sum() < 0.5 * len(one):
+        return False
+    pairs = len(np.unique(one[both].astype(np.int64) * 100_003 + other[both]))
+    return pairs <= 1.1 * min(len(np.unique(one[both])), len(np.unique(other[both])))
