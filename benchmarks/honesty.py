@@ -12,7 +12,7 @@ operation, and the machine, is right that is said to be so likely. `gap` is stat
 import argparse
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ PLANNERS = (
     "ITEM_NM", "PART_TYPE", "ITEM_SPEC", "ITEM_MATERIAL", "OUTDIAMETER", "INDIAMETER",
     "OUTTHICKNESS", "OUTDIAMETER_UNIT", "SealTypeGrup", "IN_SEALTYPE_CD", "STANDARD_YN",
 )  # fmt: skip
+TWELVE = "a planner's twelve"  # these and ITEM_CD
 GROUPS = ("ITEM_GRP1", "ITEM_GRP1NM")
 SHARES = (0.2, 0.5, 0.8)  # of the columns left out at random
 FIGURES = ("exact", "F1", "stated", "gap", "calibration")
@@ -55,7 +56,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
     options = parser.parse_args()
     chosen = options.part or list(PARTS)
-    data = read(options.source, options.columns) if set(chosen) - {"chains"} else None
+    data = read(options.source, options.columns)
     found = {}
     for name in options.candidates.split(","):
         for part in chosen:
@@ -84,13 +85,14 @@ def fit(name: str, data: Dataset, routings: pd.DataFrame) -> RoutingModel:
 def judged(proposals: pd.DataFrame, truth: pd.DataFrame) -> Row:
     """How right the proposals are beside how sure they are."""
     figures = metrics.evaluate(proposals, truth)
-    said = proposals.drop_duplicates("ITEM_CD")["CONFIDENCE"].mean()
+    exact = float(figures["exact_match"] or 0)
+    said = float(proposals.drop_duplicates("ITEM_CD")["CONFIDENCE"].mean())
     return {
         "items": truth["ITEM_CD"].nunique(),
-        "exact": float(figures["exact_match"]),
-        "F1": float(figures["operation_f1"]),
-        "stated": float(said),
-        "gap": float(said - figures["exact_match"]),
+        "exact": exact,
+        "F1": float(figures["operation_f1"] or 0),
+        "stated": said,
+        "gap": said - exact,
         "calibration": calibration_error(proposals, truth),
     }
 
@@ -101,19 +103,17 @@ def by_columns(name: str, data: Dataset, options: argparse.Namespace) -> list[Ro
     model = fit(name, data, fitted)
     return [
         {"asked with": asked, **judged(model.predict(given, similarity=False), truth)}
-        for asked, given in views(items, data.routings, options)
+        for asked, given in views(items, options)
     ]
 
 
-def views(
-    items: pd.DataFrame, routings: pd.DataFrame, options: argparse.Namespace
-) -> Iterator[tuple[str, pd.DataFrame]]:
+def views(items: pd.DataFrame, options: argparse.Namespace) -> Iterator[tuple[str, pd.DataFrame]]:
     """The items as somebody may give them, each in words; columns that are not there are not
     asked for, and a view that leaves nothing out, or nothing over, is not shown."""
     there = [column for column in items.columns if column != "ITEM_CD"]
     kept = [*options.keep, ",".join(PLANNERS), options.leave_out]
     dropped = [*options.drop, ",".join(GROUPS)]
-    shown = {",".join(PLANNERS): "a planner's twelve"}
+    shown = {",".join(PLANNERS): TWELVE}
     yield "all columns", items
     for names in kept:
         some = [column for column in names.split(",") if column in there]
@@ -136,12 +136,12 @@ def by_kind(name: str, data: Dataset, options: argparse.Namespace) -> list[Row]:
     return left_out(name, data, [options.leave_out], options.values)
 
 
-def by_chain(name: str, data: Dataset | None, options: argparse.Namespace) -> list[Row]:
+def by_chain(name: str, data: Dataset, options: argparse.Namespace) -> list[Row]:
     """Each of the values of a factory that is made by rules, never seen in training."""
     return left_out(name, chains(options.chains), RULED, options.values)
 
 
-def left_out(name: str, data: Dataset, columns: Iterator[str], most: int) -> list[Row]:
+def left_out(name: str, data: Dataset, columns: Sequence[str], most: int) -> list[Row]:
     """For each value of each column: fitted without its items, asked for them; the largest gap and
     the means over values and over items last."""
     rows = []
@@ -226,17 +226,19 @@ def band_row(title: str, rows: pd.DataFrame) -> Row:
 
 
 def by_likelihood(name: str, data: Dataset, options: argparse.Namespace) -> list[Row]:
-    """All operations of all held-out items in ten bins of likelihood, then the machines'."""
+    """All operations of all held-out items in ten bins of likelihood, with all columns and with a
+    planner's; then the machines that are proposed, where the proposals say how likely they are."""
     fitted, items, truth = parts(data)
     model = fit(name, data, fitted)
-    said = model.likelihoods(model.encoder_.transform(items))
     keyed = truth.assign(k=truth.groupby(["ITEM_CD", "JOB_CD"]).cumcount())
     has = set(zip(keyed["ITEM_CD"], keyed["JOB_CD"], keyed["k"], strict=True))
-    right = np.array([
-        [(code, operation.job, operation.occurrence) in has for operation in model.operations_]
-        for code in items["ITEM_CD"]
-    ])  # fmt: skip
-    rows = reliability("operation", said.ravel(), right.ravel())
+    asked = [(operation.job, operation.occurrence) for operation in model.operations_]
+    right = np.array([[(code, *key) in has for key in asked] for code in items["ITEM_CD"]])
+    rows = []
+    for title, given in views(items, options):
+        if title in ("all columns", TWELVE):
+            said = model.likelihoods(model.encoder_.transform(given))
+            rows += reliability(f"operation, {title},", said.ravel(), right.ravel())
     proposals = model.predict(items, similarity=False)
     if "RES_LIKELIHOOD" in proposals:
         proposals = proposals.assign(k=proposals.groupby(["ITEM_CD", "JOB_CD"]).cumcount())
@@ -250,7 +252,7 @@ def by_likelihood(name: str, data: Dataset, options: argparse.Namespace) -> list
 def reliability(title: str, said: np.ndarray, right: np.ndarray) -> list[Row]:
     """Ten bins of equal width, and the mean distance of stated from right over all of them."""
     at = np.minimum((said * 10).astype(int), 9)
-    rows = []
+    rows: list[Row] = []
     for k in np.unique(at).tolist():
         mine = at == k
         stated, share = float(said[mine].mean()), float(right[mine].mean())
@@ -267,7 +269,7 @@ def reliability(title: str, said: np.ndarray, right: np.ndarray) -> list[Row]:
     return rows
 
 
-PARTS = {
+PARTS: dict[str, Callable[[str, Dataset, argparse.Namespace], list[Row]]] = {
     "columns": by_columns, "kinds": by_kind, "chains": by_chain, "band": by_band,
     "likelihoods": by_likelihood,
 }  # fmt: skip
