@@ -45,7 +45,7 @@ class Scale:
     def fit(cls, design: Design, items: Prepared) -> Scale:
         """Logarithms where no value is negative or zero."""
         columns = _values(design, items)
-        logs = np.array([bool((column[~np.isnan(column)] > 0).all()) for column in columns])
+        logs = np.array([(column[~np.isnan(column)] > 0).all() for column in columns], bool)
         columns = _logged(columns, logs)
         mean = np.array([np.nanmean(c) if (~np.isnan(c)).any() else 0.0 for c in columns])
         spread = np.array([np.nanstd(c) if (~np.isnan(c)).any() else 0.0 for c in columns])
