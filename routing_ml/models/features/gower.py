@@ -86,7 +86,7 @@ class Gower:
                 words.extend((start + best).tolist())
                 text_of.extend([i] * len(best))
             start += len(written.words)
-        weights[weights < MIN_WEIGHT * weights.max()] = 0.0
+        weights[weights < MIN_WEIGHT * weights.max(initial=0)] = 0.0
         weights = np.sqrt(weights)
         total = weights.sum()
         if total > 0:
