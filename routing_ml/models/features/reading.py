@@ -15,6 +15,7 @@ from routing_ml.models.features import text
 
 MAX_SLOTS = 4  # numbers of an AxBxC run
 MAX_SIZE = 1e30  # of a number: more is a misprint, and its square or float32 would overflow
+MIN_SIZE = 1e-30  # but for 0, which less is taken for: differences of such would be 0
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def _plain(value: Any) -> Any:
 
 
 def _bounded(values: np.ndarray) -> np.ndarray:
-    return np.clip(values, -MAX_SIZE, MAX_SIZE)
+    return np.clip(np.where(np.abs(values) < MIN_SIZE, 0.0, values), -MAX_SIZE, MAX_SIZE)
 
 
 def read_number(number: Number, source: Source) -> np.ndarray:
