@@ -95,7 +95,9 @@ class Source:
             return np.full(self.rows, np.nan)
         values = self.items[column]
         if not pd.api.types.is_datetime64_any_dtype(values):
-            values = pd.to_datetime(values, errors="coerce")
+            if pd.api.types.is_numeric_dtype(values):
+                return np.full(self.rows, np.nan)
+            values = pd.to_datetime(values, errors="coerce", format="mixed", utc=True)
         if getattr(values.dtype, "tz", None) is not None:
             values = values.dt.tz_localize(None)
         seconds = values.to_numpy("datetime64[s]")
