@@ -64,6 +64,8 @@ def _grow(inputs: np.ndarray, present: np.ndarray, seed: int) -> Tree:
     # a quarter of a second that prediction must not wait for
     from sklearn.tree import ExtraTreeRegressor
 
+    if not inputs.shape[1]:  # a factory without attributes: a tree without a split
+        inputs = np.zeros((len(inputs), 1), np.float32)
     grown = ExtraTreeRegressor(
         min_samples_leaf=MIN_LEAF, max_features=FEATURE_SHARE, random_state=seed
     )

@@ -21,6 +21,7 @@ MIN_WEIGHT = 0.01  # of the greatest: what says less about the routing is left o
 MAX_WORDS = 48
 NUMBER_BINS = 16
 MAX_COST = 1e30  # of a number, in shares of its weight: more than 1 is already as far as can be
+MAX_LINES = 16_000_000  # numbers kept: 20,000 values of 100,000 items would take 8 GB
 DIGITS = 6  # of a score: what is beyond is rounding of float32
 
 
@@ -86,7 +87,7 @@ class Gower:
                 words.extend((start + best).tolist())
                 text_of.extend([i] * len(best))
             start += len(written.words)
-        weights[weights < MIN_WEIGHT * weights.max()] = 0.0
+        weights[weights < MIN_WEIGHT * weights.max(initial=0)] = 0.0
         weights = np.sqrt(weights)
         total = weights.sum()
         if total > 0:
@@ -197,6 +198,8 @@ class Gower:
             found = np.where(theirs == code, 1.0, np.where(theirs == MISSING, 0.5, other)) * weight
             if code == UNSEEN:
                 found = np.where(theirs == MISSING, 0.5, 0.0) * weight
+            if len(self._lines) * len(theirs) > MAX_LINES:
+                self._lines.clear()
             found = self._lines[category, code] = found.astype(np.float32)
         return found
 

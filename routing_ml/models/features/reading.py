@@ -15,6 +15,7 @@ from routing_ml.models.features import text
 
 MAX_SLOTS = 4  # numbers of an AxBxC run
 MAX_SIZE = 1e30  # of a number: more is a misprint, and its square or float32 would overflow
+MIN_SIZE = 1e-30  # but for 0, which less is taken for: differences of such would be 0
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,9 @@ class Source:
             return np.full(self.rows, np.nan)
         values = self.items[column]
         if not pd.api.types.is_datetime64_any_dtype(values):
-            values = pd.to_datetime(values, errors="coerce")
+            if pd.api.types.is_numeric_dtype(values):
+                return np.full(self.rows, np.nan)
+            values = pd.to_datetime(values, errors="coerce", format="mixed", utc=True)
         if getattr(values.dtype, "tz", None) is not None:
             values = values.dt.tz_localize(None)
         seconds = values.to_numpy("datetime64[s]")
@@ -126,7 +129,7 @@ def _plain(value: Any) -> Any:
 
 
 def _bounded(values: np.ndarray) -> np.ndarray:
-    return np.clip(values, -MAX_SIZE, MAX_SIZE)
+    return np.clip(np.where(np.abs(values) < MIN_SIZE, 0.0, values), -MAX_SIZE, MAX_SIZE)
 
 
 def read_number(number: Number, source: Source) -> np.ndarray:

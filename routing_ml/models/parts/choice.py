@@ -8,6 +8,7 @@ from routing_ml.models.features.attributes import Prepared
 from routing_ml.models.features.design import Design
 from routing_ml.models.parts.machines import targets
 from routing_ml.models.parts.operations import Rows
+from routing_ml.models.parts.times import possible
 from routing_ml.models.trees.boosting import feature_gains
 
 SAMPLE_ROWS = 10_000
@@ -41,7 +42,7 @@ def _log_minutes(rows: Rows) -> np.ndarray:
     size = len(rows.operations)
     found = np.full((len(rows.codes), 2 * size), np.nan, np.float32)
     for start, column in ((0, "SETUP_TIME"), (size, "RUN_TIME")):
-        minutes = rows.table[column].to_numpy(float)
-        good = np.isfinite(minutes) & (minutes > 0)
+        minutes = possible(rows.table[column].to_numpy(float))
+        good = minutes > 0
         found[rows.item[good], start + rows.operation[good]] = np.log(minutes[good])
     return found

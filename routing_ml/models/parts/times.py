@@ -35,6 +35,7 @@ MIN_SHARE = 0.05
 WIDTH_STEPS = 12
 LEAST_STRAY = 0.05
 AS_WIDE = np.array([[0.0], [1.0]])
+MINUTES = (1e-6, 1e9)  # that a time may be: less is none, more is a misprint
 PLAN = Plan(trees=30, rate=0.2, shape=Shape(leaves=12, min_leaf=20, shrink=5.0))
 
 
@@ -50,7 +51,7 @@ class Scale:
     def fit(cls, design: Design, items: Prepared) -> Scale:
         """Logarithms where no value is negative or zero."""
         columns = _values(design, items)
-        logs = np.array([bool((column[~np.isnan(column)] > 0).all()) for column in columns])
+        logs = np.array([(column[~np.isnan(column)] > 0).all() for column in columns], bool)
         columns = _logged(columns, logs)
         mean = np.array([np.nanmean(c) if (~np.isnan(c)).any() else 0.0 for c in columns])
         spread = np.array([np.nanstd(c) if (~np.isnan(c)).any() else 0.0 for c in columns])
@@ -88,7 +89,7 @@ class Times:
         cls, rows: Rows, design: Design, items: Prepared, matrix: np.ndarray,
         results: pd.DataFrame | None = None,
     ) -> Times:  # fmt: skip
-        """Impossible times (missing, negative) are left out."""
+        """Impossible times (missing, negative, over MINUTES) are left out."""
         scale = Scale.fit(design, items)
         inputs = scale.apply(design, items, matrix)
         size = len(rows.operations)
@@ -98,8 +99,8 @@ class Times:
         band, shares = np.zeros((2, size)), np.zeros(2)
         reported = reported_minutes(rows, results)
         for line, column in enumerate(("SETUP_TIME", "RUN_TIME")):
-            minutes = rows.table[column].to_numpy(float)
-            positive = np.isfinite(minutes) & (minutes > 0)
+            minutes = possible(rows.table[column].to_numpy(float))
+            positive = minutes > 0
             zero[line] = _mostly_zero(rows.operation, minutes, size)
             log = np.log(minutes, where=positive, out=np.zeros(len(minutes)))
             weights[line], residual = _regress(inputs, rows, log, positive, size)
@@ -241,6 +242,14 @@ class Times:
         )
 
 
+def possible(minutes: np.ndarray) -> np.ndarray:
+    """Minutes that can be: 0 for less than MINUTES, NaN for more and for what is below 0."""
+    least, most = MINUTES
+    return np.where(
+        (minutes >= 0) & (minutes <= most), np.where(minutes < least, 0, minutes), np.nan
+    )
+
+
 def reported_minutes(rows: Rows, results: pd.DataFrame | None) -> np.ndarray:
     """Log of the setup minutes and of the run minutes a piece that the shop reported, the mean
     over work orders, for every routing row; NaN where nothing was reported: (2, rows)."""
@@ -248,12 +257,12 @@ def reported_minutes(rows: Rows, results: pd.DataFrame | None) -> np.ndarray:
     keys = ["ITEM_CD", "ROUT_NO", "PROC_SEQ"]
     if results is None or not set(keys) <= set(rows.table.columns) or not len(results):
         return found
-    setup = results["SETUP_HOURS"].to_numpy(float) * 60
-    quantity = results["ORDER_QTY"].to_numpy(float)
-    run = (
-        results["MACH_WORKED_HOURS"].to_numpy(float) * 60 / np.where(quantity > 0, quantity, np.nan)
+    setup, run, quantity = (
+        results[name].to_numpy(float) for name in ("SETUP_HOURS", "MACH_WORKED_HOURS", "ORDER_QTY")
     )
-    logs = [np.log(np.where(values > 0, values, np.nan)) for values in (setup, run)]
+    with np.errstate(over="ignore", invalid="ignore"):
+        minutes = setup * 60, run * 60 / np.where(quantity > 0, quantity, np.nan)
+    logs = [np.log(np.where(values > 0, values, np.nan)) for values in map(possible, minutes)]
     mean = results[keys].assign(setup=logs[0], run=logs[1]).groupby(keys)[["setup", "run"]].mean()
     joined = rows.table[keys].join(mean, on=keys)
     return joined[["setup", "run"]].to_numpy(float).T
@@ -322,8 +331,8 @@ def _regress(
 
 def _log_run(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
     """Log run minutes of the rows, 0 where there are none, and where there are."""
-    minutes = rows.table["RUN_TIME"].to_numpy(float)
-    positive = np.isfinite(minutes) & (minutes > 0)
+    minutes = possible(rows.table["RUN_TIME"])
+    positive = minutes > 0
     return np.log(minutes, where=positive, out=np.zeros(len(minutes))), positive
 
 

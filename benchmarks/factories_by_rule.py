@@ -1,0 +1,116 @@
+"""Factories made by rules, so that the truth of what a model says of them is known."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from routing_ml.dataset import Dataset
+from routing_ml.source import Attributes
+
+SHAPES = ("SHAFT", "SLEEVE", "FLANGE", "GEAR", "PLATE", "BUSH", "HOUSING")
+MATERIALS = ("C45", "42CRMO4", "16MNCR5", "X5CRNI18-10", "EN-AW-6082", "CUZN39", "PEEK")
+TOLERANCES = ("IT6", "IT7", "IT9", "IT11")
+SIZES = (20.0, 60.0, 150.0, 400.0)  # mm
+SURFACES = ("NONE", "NICKEL", "PAINT")
+COLOURS = ("RED", "BLUE", "GREEN", "GREY", "BLACK")  # matter to no routing
+RULED = ("SHAPE", "MATERIAL", "TOLERANCE", "SIZE", "SURFACE", "COLOUR")
+
+MINUTES = {
+    "SAW": 4.0, "CAST": 20.0, "TURN": 14.0, "MILL": 18.0, "HOB": 25.0, "BORE": 12.0,
+    "CARBURIZE": 90.0, "HARDEN": 60.0, "TEMPER": 45.0, "ANNEAL": 50.0, "PICKLE": 8.0,
+    "DEBURR": 3.0, "GRIND": 16.0, "HONE": 11.0, "WASH": 5.0, "COAT": 30.0, "DRY": 15.0,
+    "BALANCE": 9.0, "MEASURE": 6.0, "CRANE": 7.0, "PACK": 2.0,
+}  # fmt: skip
+
+
+def chains(count: int = 2352, *, seed: int = 0) -> Dataset:
+    """`count` of the 2,352 combinations of attributes, each with the chain its values ask for.
+
+    No noise: whoever knows the rules is always right. Some values share a rule with another (two
+    steels are hardened, two tolerances ground), some have one of their own, colours have none.
+    """
+    random = np.random.default_rng(seed)
+    every = list(itertools.product(SHAPES, MATERIALS, TOLERANCES, SIZES, SURFACES))
+    drawn = [every[k] for k in random.permutation(len(every))[:count]]
+    items = pd.DataFrame(drawn, columns=["SHAPE", "MATERIAL", "TOLERANCE", "SIZE", "SURFACE"])
+    items["COLOUR"] = random.choice(COLOURS, len(items))
+    items["WEIGHT"] = np.round(items["SIZE"] ** 1.5 * random.uniform(0.01, 0.03, len(items)), 2)
+    jobs = [chain(*row) for row in drawn]
+    return _dataset(items, jobs, np.ones(len(items)), random)
+
+
+def chain(shape: str, material: str, tolerance: str, size: float, surface: str) -> list[str]:
+    """The operations of one part, by rule."""
+    steel = material in ("C45", "42CRMO4", "16MNCR5")
+    jobs = ["CAST"] if shape == "HOUSING" and material != "PEEK" else ["SAW"]
+    if size >= 400:
+        jobs.append("CRANE")
+    jobs += ["MILL"] if shape in ("PLATE", "HOUSING") else ["TURN"]
+    if shape in ("FLANGE", "HOUSING"):
+        jobs.append("BORE")
+    if shape == "GEAR":
+        jobs.append("HOB")
+    jobs.append("DEBURR")
+    if material == "16MNCR5":
+        jobs.append("CARBURIZE")
+    if steel:
+        jobs += ["HARDEN", "TEMPER"]
+    if material in ("X5CRNI18-10", "CUZN39") and size >= 150:
+        jobs.append("ANNEAL")
+    if tolerance in ("IT6", "IT7"):
+        jobs.append("GRIND" if steel or shape != "BUSH" else "HONE")
+    if tolerance == "IT6" and shape in ("SLEEVE", "BUSH"):
+        jobs.append("MEASURE")
+    jobs.append("WASH")
+    if surface == "NICKEL":
+        jobs += ["PICKLE", "COAT"]
+    if surface == "PAINT":
+        jobs += ["COAT", "DRY"]
+    if shape in ("SHAFT", "GEAR") and size >= 60:
+        jobs.append("BALANCE")
+    return [*jobs, "MEASURE", "PACK"]
+
+
+def new_material(count: int = 1500, *, slower: float = 0.3, seed: int = 0) -> tuple[Dataset, str]:
+    """A factory whose newest 15 % of items are of a material that came in then, whose run times
+    are higher by `slower`, a fraction; and that material. Times vary by 10 %."""
+    random = np.random.default_rng(seed)
+    new = "INCONEL 718"
+    pools = (SHAPES, MATERIALS, TOLERANCES, SIZES, SURFACES)
+    drawn = [tuple(random.choice(np.array(pool, object)) for pool in pools) for _ in range(count)]
+    items = pd.DataFrame(drawn, columns=["SHAPE", "MATERIAL", "TOLERANCE", "SIZE", "SURFACE"])
+    effects = dict(zip(MATERIALS, np.exp(random.normal(0, 0.25, len(MATERIALS))), strict=True))
+    speed = items["MATERIAL"].map(effects).to_numpy(float)
+    jobs = [chain(*row) for row in drawn]
+    late = np.arange(count) >= count - int(0.15 * count)
+    items.loc[late, "MATERIAL"] = new
+    return _dataset(items, jobs, np.where(late, 1 + slower, speed), random), new
+
+
+def _dataset(
+    items: pd.DataFrame, jobs: list[list[str]], speed: np.ndarray, random: np.random.Generator
+) -> Dataset:
+    """Codes and dates in the order of the rows; run times grow with size by the power .6."""
+    codes = [f"P{k:05d}" for k in range(len(items))]
+    days = pd.Timestamp("2020-01-01") + pd.to_timedelta(np.arange(len(items)), unit="D")
+    items.insert(0, "ITEM_CD", codes)
+    items.insert(1, "INSRT_DT", days.astype("datetime64[us]"))
+    for column in items.select_dtypes(object):
+        items[column] = items[column].astype("str")
+    rows = []
+    for code, day, size, factor, chain_ in zip(
+        codes, days, items["SIZE"], speed, jobs, strict=True
+    ):
+        for place, job in enumerate(chain_, 1):
+            run = MINUTES[job] * (size / 100) ** 0.6 * factor
+            machine = f"{job[:4]}-{2 if size >= 150 else 1}"
+            rows.append((code, "R1", 10 * place, day, job, job.title(), machine, 20.0, run))
+    names = ["ITEM_CD", "ROUT_NO", "PROC_SEQ", "INSRT_DT", "JOB_CD", "JOB_NM", "RES_CD"]
+    routings = pd.DataFrame(rows, columns=[*names, "SETUP_TIME", "RUN_TIME"])
+    noise = np.exp(random.normal(0, 0.1, len(routings)))
+    routings["RUN_TIME"] = np.round(routings["RUN_TIME"] * noise, 3)
+    for column in ("ITEM_CD", "ROUT_NO", "JOB_CD", "JOB_NM", "RES_CD"):
+        routings[column] = routings[column].astype("str")
+    return Dataset(Path(), {}, items, routings, None, Attributes())
