@@ -331,7 +331,7 @@ def _regress(
 
 def _log_run(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
     """Log run minutes of the rows, 0 where there are none, and where there are."""
-    minutes = possible(rows.table["RUN_TIME"])
+    minutes = possible(rows.table["RUN_TIME"].to_numpy(float))
     positive = minutes > 0
     return np.log(minutes, where=positive, out=np.zeros(len(minutes))), positive
 
