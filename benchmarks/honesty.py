@@ -108,10 +108,9 @@ def by_columns(name: str, data: Dataset, options: argparse.Namespace) -> list[Ro
 
 
 def views(items: pd.DataFrame, options: argparse.Namespace) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The items as somebody may give them, each in words; columns that are not there are not
-    asked for, and a view that leaves nothing out, or nothing over, is not shown."""
+    """The items as somebody may give them, each in words; of the columns those that are there."""
     there = [column for column in items.columns if column != "ITEM_CD"]
-    kept = [*options.keep, ",".join(PLANNERS), options.leave_out]
+    kept = dict.fromkeys([*options.keep, ",".join(PLANNERS), options.leave_out])
     dropped = [*options.drop, ",".join(GROUPS)]
     shown = {",".join(PLANNERS): TWELVE}
     yield "all columns", items
@@ -166,6 +165,8 @@ def without_each(
 
     A value that hardly any item has, or hardly any item has not, is passed over.
     """
+    if column not in data.items:
+        return
     newest = dataset.newest_routings(data.routings)
     items = data.items[data.items["ITEM_CD"].isin(newest["ITEM_CD"])]
     for value, count in items[column].value_counts().head(most).items():
@@ -238,7 +239,7 @@ def by_likelihood(name: str, data: Dataset, options: argparse.Namespace) -> list
     for title, given in views(items, options):
         if title in ("all columns", TWELVE):
             said = model.likelihoods(model.encoder_.transform(given))
-            rows += reliability(f"operation, {title},", said.ravel(), right.ravel())
+            rows += reliability(f"operation, {title}", said.ravel(), right.ravel())
     proposals = model.predict(items, similarity=False)
     if "RES_LIKELIHOOD" in proposals:
         proposals = proposals.assign(k=proposals.groupby(["ITEM_CD", "JOB_CD"]).cumcount())
@@ -257,12 +258,12 @@ def reliability(title: str, said: np.ndarray, right: np.ndarray) -> list[Row]:
         mine = at == k
         stated, share = float(said[mine].mean()), float(right[mine].mean())
         rows.append({
-            "likelihood": f"{title} {k / 10:.1f} to {(k + 1) / 10:.1f}", "cases": int(mine.sum()),
+            "likelihood": f"{title}: {k / 10:.1f} to {(k + 1) / 10:.1f}", "cases": int(mine.sum()),
             "right": share, "stated": stated, "gap": stated - share,
         })  # fmt: skip
     cases = [row["cases"] for row in rows]
     rows.append({
-        "likelihood": f"{title}: all, mean distance", "cases": len(said),
+        "likelihood": f"{title}: mean distance", "cases": len(said),
         "right": float(right.mean()), "stated": float(said.mean()),
         "gap": float(np.average([abs(row["gap"]) for row in rows], weights=cases)),
     })  # fmt: skip

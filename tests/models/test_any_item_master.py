@@ -115,6 +115,8 @@ def factories(draw) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame | None, pd
         items = pd.concat([items, items.iloc[:3]], ignore_index=True)  # repeated
     reports = draw(st.sampled_from([None, *sorted(MINUTES)]))
     results = reports and reported(random, routings, MINUTES[reports])
+    absent = draw(st.sampled_from([[], ["RES_CD"], ["RES_CD", "SETUP_TIME", "RUN_TIME"]]))
+    routings = routings.drop(columns=absent)
     return items, routings, results, master(random, 7, draw(kinds), "new-")
 
 
