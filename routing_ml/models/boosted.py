@@ -14,9 +14,9 @@ from routing_ml.models.storage import Stored, prefixed
 from routing_ml.models.trees.boosting import Plan, boost_flags, sigmoid
 from routing_ml.models.trees.ensemble import Ensemble, Shape
 
-PLAN = Plan(trees=300, rate=0.2, shape=Shape(leaves=10, min_leaf=5))
-QUICK_ROUNDS = 100
-ROUNDS = (10, 20, 40, 80, 150, PLAN.trees)
+PLAN = Plan(trees=150, rate=0.4, shape=Shape(leaves=10, min_leaf=5))
+QUICK_ROUNDS = 75
+ROUNDS = (5, 10, 20, 40, 80, PLAN.trees)
 
 
 class Boosted(RoutingModel):
