@@ -16,7 +16,7 @@ from routing_ml.models import storage
 from routing_ml.models.features.attributes import ABSENT, NEW, Attributes, Encoder, Prepared
 from routing_ml.models.features.design import Design
 from routing_ml.models.features.gower import Gower
-from routing_ml.models.features.masking import SHARES, SPARSE, masked
+from routing_ml.models.features.masking import few, masked
 from routing_ml.models.parts import operations
 from routing_ml.models.parts.choice import choose
 from routing_ml.models.parts.confidence import (
@@ -39,6 +39,7 @@ from routing_ml.models.trees.boosting import SEED
 MIN_ITEMS = 20
 COPIES = ((6_000, 3), (10_000, 2))  # up to so many items, so many copies of each; one beyond
 FOLDS = ((10_000, 3),)  # up to so many items, so many folds; two beyond
+FEW_WEIGHT = 3.0
 MIN_TRIED = 30  # items of kinds left out, before anything is learned from them
 MAX_SLOPES = 200_000  # likelihoods that the slopes are learned from
 NEW_PENALTY = 4.0  # of a tried column's own effect: what they have in common is their weight
@@ -149,8 +150,8 @@ class Learning(ABC):
         for column, weight in zip(self.encoder_.columns, weights.tolist(), strict=True):
             telling[column] = max(telling.get(column, 0.0), weight)
         count = next((copies for most, copies in COPIES if len(coded) <= most), 1)
-        shares = [*[SHARES] * count, SPARSE]
-        return [self.encoder_.transform(masked(coded, telling, random, s)) for s in shares]
+        copies = [*(masked(coded, telling, random) for _ in range(count))]
+        return [self.encoder_.transform(c) for c in (*copies, few(coded, telling, random))]
 
     def _unseen(self, looks: list[Prepared], present: np.ndarray) -> list[np.ndarray]:
         """The likelihoods (n, L) of the operations of the fitted items, at each of the `looks`, by
@@ -191,8 +192,10 @@ class Learning(ABC):
             )
         absent = [(items.states[:, told] == ABSENT).astype(float) for items in looks]
         count = len(rows.codes)
-        # copies weigh as much as complete items together
-        weight = np.r_[np.ones(count), np.full(count * (len(looks) - 1), 1 / (len(looks) - 1))]
+        copies = len(looks) - 1
+        # copies weigh as much as complete items together, those of hardly any columns more: they
+        # lie far out, where there are few others
+        weight = np.repeat([1.0, *[1 / copies] * (copies - 1), FEW_WEIGHT / copies], count)
         band = self.times_.widen(
             np.concatenate([some[item] for some, (_, item) in zip(absent, strays, strict=True)]),
             np.concatenate([stray for stray, _ in strays]),
