@@ -44,9 +44,12 @@ def fit(
     results: pd.DataFrame | None = None,
     *,
     attributes: Attributes,
+    alternatives: pd.DataFrame | None = None,
 ) -> RoutingModel:
-    """Fit the candidate `name` on `items` and their newest `routings`."""
-    return candidate(name)().fit(items, routings, results, attributes=attributes)
+    """Fit the candidate `name` on `items`, their newest `routings` and what else is valid."""
+    return candidate(name)().fit(
+        items, routings, results, attributes=attributes, alternatives=alternatives
+    )
 
 
 def load(folder: Path) -> RoutingModel:

@@ -20,6 +20,7 @@ from routing_ml.models.features.attributes import Attributes, Encoder, Prepared
 from routing_ml.models.features.design import Design
 from routing_ml.models.features.gower import Gower
 from routing_ml.models.parts import operations
+from routing_ml.models.parts.alternatives import Alternatives, Asked, propose
 from routing_ml.models.parts.choice import choose
 from routing_ml.models.parts.confidence import Calibration
 from routing_ml.models.parts.machines import Machines
@@ -50,9 +51,11 @@ class RoutingModel(ABC):
         results: pd.DataFrame | None = None,
         *,
         attributes: Attributes,
+        alternatives: pd.DataFrame | None = None,
     ) -> Self:
         """Learn from `items` and the newest routing of each; items without rows are left out,
-        and so are operations of hardly any item (`operations.frequent`)."""
+        and so are operations of hardly any item (`operations.frequent`). `alternatives` are the
+        further routings of items, as of `dataset.other_routings`."""
         coded = items.drop_duplicates("ITEM_CD", keep="last").sort_values("ITEM_CD")
         coded = coded[coded["ITEM_CD"].isin(routings["ITEM_CD"].unique())]
         if len(coded) < MIN_ITEMS:
@@ -78,7 +81,11 @@ class RoutingModel(ABC):
         self.numbering_ = Numbering.fit(every)
         self.times_ = Times.fit(rows, self.design_, prepared, matrix, results)
         self.machines_ = Machines.fit(rows, matrix, bins)
-        self._calibrate(self._fit_operations(prepared, matrix, rows), matrix, rows)
+        unseen = self._fit_operations(prepared, matrix, rows)
+        self.alternatives_ = Alternatives.fit(
+            rows, operations.further(alternatives, rows), self._asked(unseen, matrix), self.order_
+        )
+        self._calibrate(unseen, matrix, rows)
         return self
 
     @abstractmethod
@@ -113,8 +120,13 @@ class RoutingModel(ABC):
         start, end = self.routings_[0][row : row + 2]
         return [self.operations_[k] for k in self.routings_[1][start:end].tolist()]
 
-    def predict(self, items: pd.DataFrame, *, similarity: bool = True) -> pd.DataFrame:
+    def predict(
+        self, items: pd.DataFrame, *, similarity: bool = True, alternatives: int = 1
+    ) -> pd.DataFrame:
         """Proposals: PROPOSAL_COLUMNS, a row per operation, items in the order given.
+
+        With `alternatives` up to so many whole routings an item, the proposed one first, told
+        apart by a column RANK; CONFIDENCE is then how likely this routing is the planner's.
 
         Times in minutes, NaN where none is known of the operation. An item that was fitted on is
         never its own reference. Without `similarity` SIMILARITY_SCORE is NaN and
@@ -125,29 +137,28 @@ class RoutingModel(ABC):
         starts = range(CHUNK, len(items), CHUNK)
         chunks = [items.iloc[start : start + CHUNK] for start in starts]
         first = items.iloc[:CHUNK] if chunks else items
-        parts = [self._propose(chunk, similarity) for chunk in (first, *chunks)]
+        parts = [self._propose(chunk, similarity, alternatives) for chunk in (first, *chunks)]
         columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        frame = pd.DataFrame(columns, columns=list(PROPOSAL_COLUMNS))
+        names = [*PROPOSAL_COLUMNS, "RANK"] if alternatives > 1 else PROPOSAL_COLUMNS
+        frame = pd.DataFrame(columns, columns=list(names))
         for name, kind in frame.dtypes.items():
             if kind.kind == "O":  # nothing but missing values, or no rows
                 frame[name] = frame[name].astype("str")
         return frame
 
-    def _propose(self, items: pd.DataFrame, similarity: bool) -> dict[str, np.ndarray]:
+    def _propose(
+        self, items: pd.DataFrame, similarity: bool, alternatives: int
+    ) -> dict[str, np.ndarray]:
         prepared = self.encoder_.transform(items)
         matrix = self.design_.transform(prepared)
-        likely = self._probabilities(prepared, matrix)
-        present = decide(likely, self.operations_)
-        rank, sure = self.order_.rank(matrix, present)
-        item, operation = np.nonzero(present)
-        order = np.lexsort((rank[item, operation], item))
-        item, operation = item[order], operation[order]
+        asked = self._asked(self._probabilities(prepared, matrix), matrix)
+        proposed = propose(self.alternatives_, asked, alternatives)
+        confidence = proposed.shared(self.confidence_.apply(proposed.certainty))
+        item, operation, rank = proposed.item, proposed.operation, proposed.rank
         setup, run, low, high = self.times_.predict(
             self.times_.scale.apply(self.design_, prepared, matrix), matrix, item, operation
         )
         machine = self.machines_.predict(matrix, item, operation)
-        confidence = self.confidence_.apply(certainty(likely) * sure)
-        count = present.sum(axis=1)
         jobs, names, machines, codes = self._spelled
         score = np.full(len(items), np.nan)
         reference = np.full(len(items), None, object)
@@ -157,9 +168,9 @@ class RoutingModel(ABC):
             reference = codes[near[:, 0]]
         return {
             "ITEM_CD": items["ITEM_CD"].to_numpy(object)[item],
-            "PROC_SEQ": self.numbering_.numbers(int(count.max(initial=0)))[rank[item, operation]]
-            if len(item)
-            else np.zeros(0, np.int64),
+            "PROC_SEQ": self.numbering_.numbers(int(proposed.place.max(initial=-1)) + 1)[
+                proposed.place
+            ],
             "JOB_CD": jobs[operation],
             "JOB_NM": names[operation],
             "RES_CD": machines[machine],
@@ -167,10 +178,17 @@ class RoutingModel(ABC):
             "RUN_TIME": run,
             "RUN_TIME_LOW": low,
             "RUN_TIME_HIGH": high,
-            "CONFIDENCE": confidence[item],
+            "CONFIDENCE": confidence[item, rank],
             "SIMILARITY_SCORE": score[item],
             "REFERENCE_ITEM_CD": reference[item],
+            "RANK": rank + 1,
         }
+
+    def _asked(self, likely: np.ndarray, matrix: np.ndarray) -> Asked:
+        """What the likelihoods of the operations alone say of items."""
+        present = decide(likely, self.operations_)
+        place, sure = self.order_.rank(matrix, present)
+        return Asked(likely, present, place, sure, self.order_.likely(matrix))
 
     def similarities(self, items: pd.DataFrame, days: pd.Series) -> np.ndarray:
         """Similarity of each item to the nearest fitted one of another day, in [0, 1]: (m,).
@@ -217,10 +235,11 @@ class RoutingModel(ABC):
     def _calibrate(self, unseen: np.ndarray, matrix: np.ndarray, rows: Rows) -> None:
         """Fit the confidence on what the model said of items it had not seen."""
         at = np.flatnonzero(~np.isnan(unseen).any(axis=1))
-        present = decide(unseen[at], self.operations_)
-        rank, sure = self.order_.rank(matrix[at], present)
-        right = (np.where(present, rank, -1) == places(rows)[at]).all(axis=1) & rows.whole[at]
-        self.confidence_ = Calibration.fit(certainty(unseen[at]) * sure, right)
+        proposed = propose(self.alternatives_, self._asked(unseen[at], matrix[at]), 1)
+        found = np.full((len(at), len(self.operations_)), -1)
+        found[proposed.item, proposed.operation] = proposed.place
+        right = (found == places(rows)[at]).all(axis=1) & rows.whole[at]
+        self.confidence_ = Calibration.fit(proposed.certainty, right)
 
     def save(self, folder: Path) -> None:
         """Write the fitted model into `folder`: model.json and arrays.npz."""
@@ -235,6 +254,7 @@ class RoutingModel(ABC):
                 **self.encoder_.facts(),
                 "features": self.design_.facts(),
                 "machines.names": self.machines_.names,
+                **({"alternatives.whole": self.alternatives_.whole} if self.alternatives_ else {}),
                 **facts,
             },
             {
@@ -244,6 +264,11 @@ class RoutingModel(ABC):
                 **storage.prefixed("order", self.order_.arrays()),
                 **storage.prefixed("times", self.times_.arrays()),
                 **storage.prefixed("machines", self.machines_.arrays()),
+                **(
+                    storage.prefixed("alternatives", self.alternatives_.arrays())
+                    if self.alternatives_
+                    else {}
+                ),
                 **storage.prefixed("confidence", self.confidence_.arrays()),
                 **arrays,
             },
@@ -281,6 +306,9 @@ class RoutingModel(ABC):
         model.order_ = Order.from_stored(stored, "order", width, size)
         model.times_ = Times.from_stored(stored, "times", model.design_, size)
         model.machines_ = Machines.from_stored(stored, "machines", width, size)
+        model.alternatives_ = Alternatives.from_stored(
+            stored, "alternatives", size, model.order_
+        )
         model.confidence_ = Calibration.from_stored(stored, "confidence")
         model._restore(stored)
         return model
@@ -298,7 +326,3 @@ def decide(likely: np.ndarray, known: list[Operation]) -> np.ndarray:
             present[:, at[job, occurrence - 1]] |= present[:, i]
     return present
 
-
-def certainty(likely: np.ndarray) -> np.ndarray:
-    """The chance that every operation is decided rightly if they were independent: (m,)."""
-    return np.maximum(likely, 1 - likely).prod(axis=1)

@@ -96,6 +96,31 @@ def frequent(rows: Rows) -> Rows:
     )
 
 
+def further(routings: pd.DataFrame | None, rows: Rows) -> Rows | None:
+    """More routings of the items of `rows`, each revision of an alternative as an item of its own
+    under the same code; whole where `rows` know all their operations. None without any."""
+    if routings is None or routings.empty:
+        return None
+    keys = [name for name in ("ITEM_CD", "ALT_NO", "ROUT_NO") if name in routings]
+    known = routings[routings["ITEM_CD"].isin(rows.codes)]
+    if known.empty:
+        return None
+    number = known.groupby(keys, dropna=False, sort=True).ngroup().to_numpy()
+    codes = known.groupby(keys, dropna=False, sort=True)["ITEM_CD"].first().tolist()
+    names = [str(k) for k in range(len(codes))]
+    every = read(known.assign(ITEM_CD=pd.Series(number, known.index).map(str)), names)
+    at = {(o.job, o.occurrence): k for k, o in enumerate(rows.operations)}
+    place = np.array([at.get((o.job, o.occurrence), -1) for o in every.operations], np.int64)
+    operation = place[every.operation]
+    whole = np.ones(len(codes), bool)
+    whole[every.item[operation < 0]] = False
+    kept = operation >= 0
+    return Rows(
+        codes, rows.operations, every.item[kept], operation[kept],
+        every.table[kept].reset_index(drop=True), whole,
+    )  # fmt: skip
+
+
 def facts(operations: list[Operation]) -> list[dict[str, Any]]:
     """JSON-able; the inverse of `from_stored`."""
     return [vars(operation) for operation in operations]
