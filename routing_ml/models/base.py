@@ -66,6 +66,7 @@ class RoutingModel(ABC):
         coded = coded.reset_index(drop=True)
         every = operations.read(routings, coded["ITEM_CD"].tolist())
         rows = operations.frequent(every)
+        self.alternatives_: Alternatives | None = None
         for cached in ("_spelled", "_row_of"):
             self.__dict__.pop(cached, None)
         self.items_, self.operations_ = rows.codes, rows.operations
@@ -244,6 +245,7 @@ class RoutingModel(ABC):
     def save(self, folder: Path) -> None:
         """Write the fitted model into `folder`: model.json and arrays.npz."""
         facts, arrays = self._parts()
+        known = self.alternatives_
         storage.write(
             Path(folder),
             {
@@ -254,7 +256,11 @@ class RoutingModel(ABC):
                 **self.encoder_.facts(),
                 "features": self.design_.facts(),
                 "machines.names": self.machines_.names,
-                **({"alternatives.whole": self.alternatives_.whole} if self.alternatives_ else {}),
+                **(
+                    {"alternatives.whole": known.whole, "alternatives.choices": known.facts()}
+                    if known
+                    else {}
+                ),
                 **facts,
             },
             {
@@ -264,11 +270,7 @@ class RoutingModel(ABC):
                 **storage.prefixed("order", self.order_.arrays()),
                 **storage.prefixed("times", self.times_.arrays()),
                 **storage.prefixed("machines", self.machines_.arrays()),
-                **(
-                    storage.prefixed("alternatives", self.alternatives_.arrays())
-                    if self.alternatives_
-                    else {}
-                ),
+                **storage.prefixed("alternatives", known.arrays() if known else {}),
                 **storage.prefixed("confidence", self.confidence_.arrays()),
                 **arrays,
             },
@@ -306,9 +308,7 @@ class RoutingModel(ABC):
         model.order_ = Order.from_stored(stored, "order", width, size)
         model.times_ = Times.from_stored(stored, "times", model.design_, size)
         model.machines_ = Machines.from_stored(stored, "machines", width, size)
-        model.alternatives_ = Alternatives.from_stored(
-            stored, "alternatives", size, model.order_
-        )
+        model.alternatives_ = Alternatives.from_stored(stored, "alternatives", size, model.order_)
         model.confidence_ = Calibration.from_stored(stored, "confidence")
         model._restore(stored)
         return model
@@ -325,4 +325,3 @@ def decide(likely: np.ndarray, known: list[Operation]) -> np.ndarray:
         if occurrence and (job, occurrence - 1) in at:
             present[:, at[job, occurrence - 1]] |= present[:, i]
     return present
-

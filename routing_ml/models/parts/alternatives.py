@@ -1,31 +1,28 @@
 """Whole routings, ranked by how likely each is the planner's.
 
-Operations that go together (forge, trim, normalise) or in place of others (or saw) stand or fall
-together, which the likelihood of each alone does not say. Such operations are a *choice*: what the
-model misjudged of one, it misjudged of the others too. Each choice has the ways in which past
-routings settled it, and their probabilities are those nearest to how common each is under which
-every operation is as likely as the model says. A routing is a way for each choice.
+Operations that are chosen together stand or fall together (`choices`), which the likelihood of each
+alone does not say. Each choice has the ways in which past routings settled it; a routing is a way
+for each choice, and with or without each other operation. How far this is to be believed is learned
+from items that were not fitted on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 import numpy as np
-from scipy import optimize, sparse
+from scipy import optimize
 
+from routing_ml.models.parts.choices import LEAST, Choice, linked
 from routing_ml.models.parts.operations import Rows
 from routing_ml.models.parts.order import Order, places
-from routing_ml.models.storage import Stored, offsets
+from routing_ml.models.storage import Stored
 
-LINKED = 0.25  # correlation of what was misjudged from which two operations are of one choice
-SURELY = 4.0  # and standard deviations of a correlation of nothing
-MAX_LINKED = 40  # operations of a choice
-MAX_WAYS = 200  # of a choice, the commonest
-SWEEPS = 15  # of proportional fitting
-LEAST = 1e-3  # of a likelihood: one operation that was misjudged must not rule a routing out
-SHOWN = 6  # candidates an item, of which the likeliest are shown
+SHOWN = 6  # routings weighed for an item beside the proposed one
+MAX_OPEN = 6  # choices, operations and orders of an item that are thought otherwise
+UNLIKELY = 6.0  # log odds against what is not worth weighing
+UNSEEN = 8.0  # log odds against likeliest operations that are the candidate of no choice
 MIN_ITEMS = 30  # to learn the weights from
 MAX_ITEMS = 5_000
 RIDGE = 0.1
@@ -73,32 +70,39 @@ class Proposed:
 
 
 @dataclass(frozen=True)
-class Choice:
-    """`operations` (k,) that stand or fall together, the `ways` (w, k) in which past routings have
-    them, and how common each way is (w,), which sums to 1."""
+class Change:
+    """Another way than the likeliest for a part of a routing: `operations` that are then there or
+    not (`has`), and the open pair of the order that is turned round, -1 for none."""
 
     operations: np.ndarray
-    ways: np.ndarray
-    common: np.ndarray
+    has: np.ndarray
+    pair: int = -1
 
-    def likely(self, likely: np.ndarray) -> np.ndarray:
-        """(m, w) probabilities of the ways by iterative proportional fitting: the nearest to
-        `common`, by relative entropy, with the operations' likelihoods (m, L) as margins."""
-        margins = np.clip(likely[:, self.operations], LEAST, 1 - LEAST)
-        found = np.repeat(self.common[None], len(likely), axis=0)
-        for _ in range(SWEEPS):
-            for k, has in enumerate(self.ways.T):
-                share = np.clip(found @ has, LEAST**2, 1 - LEAST**2)
-                p = margins[:, k]
-                found *= np.where(has, (p / share)[:, None], ((1 - p) / (1 - share))[:, None])
-            found /= found.sum(axis=1, keepdims=True)  # margins that contradict each other drift
-        return found
+
+@dataclass(frozen=True)
+class Settled:
+    """The likeliest whole routings of m items: `best` (m, L), its log likelihood `score` (m,), and
+    the log likelihoods of the ways of each choice, (m, w) each."""
+
+    best: np.ndarray
+    score: np.ndarray
+    ways: list[np.ndarray]
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Routings of m items, the proposed one first: `present` (m, C, L), `pairs` (m, C, K) and
+    `facts` (m, C, 2), -inf where there is none."""
+
+    present: np.ndarray
+    pairs: np.ndarray
+    facts: np.ndarray
 
 
 class Alternatives:
-    """`choices`; `weights` (3,): of a routing's log likelihood, of being the likeliest operations,
-    and of none being right; `whole`: the likeliest whole routing is proposed, for it is right more
-    often than the likeliest operations."""
+    """`choices`; `whole`: the likeliest whole routing is proposed, for it is right more often than
+    the likeliest operations; `weights` (3,): of a routing's log likelihood, of being the proposed
+    one, and of none being right."""
 
     def __init__(
         self, choices: Sequence[Choice], weights: np.ndarray, whole: bool, order: Order
@@ -112,185 +116,197 @@ class Alternatives:
         left out); `others` are further routings of some of them, as of `operations.further`."""
         known = np.flatnonzero(~np.isnan(asked.likely).any(axis=1))
         has = rows.present.astype(bool)
-        every = has if others is None else np.r_[has, others.present.astype(bool)]
-        linked = _linked(has[known] - asked.likely[known])
-        model = cls([_choice(of, every) for of in linked], USUAL, False, order)
+        beside = None if others is None else others.present[others.whole].astype(bool)
+        together = linked(has[known] - asked.likely[known])
+        model = cls([Choice.fit(of, has, beside) for of in together], USUAL, False, order)
         some = known[:: max(1, -(-len(known) // MAX_ITEMS))]
         if len(some) >= MIN_ITEMS:
-            model._learn(asked.at(some), places(rows)[some], rows.whole[some])
+            model._learn(asked.at(some), np.where(rows.whole[:, None], places(rows), -2)[some])
         return model
 
-    def _learn(self, asked: Asked, truth: np.ndarray, whole: np.ndarray) -> None:
-        """The weights, and whether whole routings are right more often (by McNemar's test)."""
-        facts, right = [], []
-        for start in range(0, len(truth), AT_ONCE):
-            part = asked.at(slice(start, start + AT_ONCE))
-            present, pairs, found = self._candidates(part)
-            count, width, size = present.shape
-            place, _ = self._order.placed(
-                pairs.reshape(count * width, -1), present.reshape(-1, size)
-            )
-            place = np.where(present, place.reshape(count, width, size), -1)
-            right.append((place == truth[start : start + count, None]).all(axis=2))
-            facts.append(found)
-        facts_, right_ = np.concatenate(facts), np.concatenate(right) & whole[:, None]
-        right_ &= np.isfinite(facts_[:, :, 0])
-        answer = np.where(right_.any(axis=1), right_.argmax(axis=1), right_.shape[1])
-        self.weights = _fit_weights(facts_, answer)
-        best = _softmax(facts_, self.weights)[:, :-1].argmax(axis=1)
-        gained, lost = ((best == answer) & (answer > 0)).sum(), ((best > 0) & (answer == 0)).sum()
+    def _learn(self, asked: Asked, truth: np.ndarray) -> None:
+        """Whether whole routings are right more often (by McNemar's test), and the weights;
+        `truth` (m, L) as of `places`, -2 where operations were left out."""
+        best = self._settle(asked).best
+        place, _ = self._order.placed(asked.pairs, best)
+        right = (np.where(best, place, -1) == truth).all(axis=1)
+        alone = (np.where(asked.present, asked.place, -1) == truth).all(axis=1)
+        gained, lost = (right & ~alone).sum(), (alone & ~right).sum()
         self.whole = bool(gained - lost > 2 * np.sqrt(gained + lost))
+        facts, answer = [], []
+        for start in range(0, len(truth), AT_ONCE):
+            found = self._candidates(asked.at(slice(start, start + AT_ONCE)))
+            count, width, size = found.present.shape
+            place, _ = self._order.placed(
+                found.pairs.reshape(count * width, -1), found.present.reshape(-1, size)
+            )
+            place = np.where(found.present, place.reshape(count, width, size), -1)
+            right = (place == truth[start : start + count, None]).all(axis=2)
+            right &= np.isfinite(found.facts[:, :, 0])
+            answer.append(np.where(right.any(axis=1), right.argmax(axis=1), width))
+            facts.append(found.facts)
+        self.weights = _fit_weights(np.concatenate(facts), np.concatenate(answer))
+
+    def first(self, asked: Asked) -> Proposed:
+        """The likeliest whole routing of each item."""
+        settled = self._settle(asked)
+        place, sure = self._order.placed(asked.pairs, settled.best)
+        chance = np.exp(settled.score) * sure
+        return _proposed(settled.best, place, np.arange(len(place)), chance[:, None], chance)
 
     def rank(self, asked: Asked, most: int) -> Proposed:
         """Up to `most` routings of each item: the one that is proposed, then the likeliest."""
-        parts: list[list[np.ndarray]] = []
+        parts = []
         likely = np.zeros((len(asked.likely), most))
         for start in range(0, len(likely), AT_ONCE):
-            present, pairs, facts = self._candidates(asked.at(slice(start, start + AT_ONCE)))
-            chance = _softmax(facts, self.weights)[:, :-1]
-            order = np.argsort(-chance, axis=1, kind="stable")
-            if not self.whole:  # the likeliest operations come first
-                rest = order[order != 0].reshape(len(order), -1)
-                order = np.c_[np.zeros(len(order), np.int64), rest]
-            order = order[:, :most]
+            found = self._candidates(asked.at(slice(start, start + AT_ONCE)))
+            chance = _softmax(found.facts, self.weights)[:, :-1]
+            rest = np.argsort(-chance[:, 1:], axis=1, kind="stable") + 1
+            order = np.c_[np.zeros(len(rest), np.int64), rest][:, :most]
             chance = np.take_along_axis(chance, order, axis=1)
             likely[start : start + len(order), : order.shape[1]] = chance
             row, rank = np.nonzero(chance > 0)
-            present = present[row, order[row, rank]]
-            place, _ = self._order.placed(pairs[row, order[row, rank]], present)
-            at, operation = np.nonzero(present)
-            place = place[at, operation]
-            sort = np.lexsort((place, at))
-            at, operation, place = at[sort], operation[sort], place[sort]
-            parts.append([row[at] + start, operation, place, rank[at]])
-        rows = [np.concatenate(of) for of in zip(*parts, strict=True)] if parts else [
-            np.zeros(0, np.int64)
-        ] * 4  # fmt: skip
-        return Proposed(*rows, likely, likely[:, 0])
+            present, pairs = (of[row, order[row, rank]] for of in (found.present, found.pairs))
+            place, _ = self._order.placed(pairs, present)
+            parts.append((present, place, (row + start) * most + rank))
+        if not parts:
+            return _proposed(asked.present, asked.place, np.zeros(0, np.int64), likely, likely)
+        present, place, number = (np.concatenate(of) for of in zip(*parts, strict=True))
+        certain = self.first(asked).certainty if self.whole else certainty(asked)
+        return _proposed(present, place, number, likely, certain)
 
-    def _candidates(self, asked: Asked) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """`present` (m, C, L), `pairs` (m, C, K) and facts (m, C, 2) of the likeliest routings, the
-        likeliest operations first; the facts of what is none are -inf."""
-        count, size = asked.likely.shape
-        p = np.clip(asked.likely, LEAST, 1 - LEAST)
-        singles = np.setdiff1d(
-            np.arange(size), np.concatenate([c.operations for c in self.choices] or [[]])
-        ).astype(np.int64)
-        # per item: the log loss of each deviation from the best way of each choice
-        best = p >= 0.5
-        losses, deviations = [], []  # (m,) each; (operations, values) or a pair
-        score = np.zeros(count)
-        ways_of = []
+    def facts(self) -> list[list[int]]:
+        """The operations of each choice, as JSON takes it."""
+        return [choice.operations.tolist() for choice in self.choices]
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What `from_stored` needs beside `facts` and `whole`."""
+        found = {"weights": self.weights}
+        for k, choice in enumerate(self.choices):
+            found |= {f"ways.{k}": choice.ways, f"common.{k}": choice.common}
+        return found
+
+    @classmethod
+    def from_stored(
+        cls, stored: Stored, prefix: str, size: int, order: Order
+    ) -> Alternatives | None:
+        """The part of a stored model; None where it is of 2.1.0 and has none."""
+        told = stored.fact(f"{prefix}.choices", (list, type(None)))
+        if told is None:
+            return None
+        choices = []
+        for k, known in enumerate(told):
+            is_number = isinstance(known, list) and all(type(of) is int for of in known)
+            if not is_number or not known or not 0 <= min(known) <= max(known) < size:
+                stored.refuse(f"{prefix}.choices", "names an operation that is not there")
+            ways = stored.array(f"{prefix}.ways.{k}", "b", (None, len(known)))
+            common = stored.array(f"{prefix}.common.{k}", "f", (len(ways),), low=1e-12, high=1)
+            if not len(ways):
+                stored.refuse(f"{prefix}.ways.{k}", "is empty")
+            choices.append(Choice(np.array(known), ways, common))
+        weights = stored.array(f"{prefix}.weights", "f", (3,))
+        return cls(choices, weights, stored.fact(f"{prefix}.whole", bool), order)
+
+    def _settle(self, asked: Asked) -> Settled:
+        likely = np.clip(asked.likely, LEAST, 1 - LEAST)
+        best = likely >= 0.5
+        score = np.log(np.maximum(likely, 1 - likely))
+        ways = []
         for choice in self.choices:
-            chance = np.log(np.maximum(choice.likely(asked.likely), 1e-9))
-            top = chance.argmax(axis=1)
-            best[:, choice.operations] = choice.ways[top]
-            score += chance.max(axis=1)
-            ways_of.append(chance)
-        score += np.log(np.maximum(p, 1 - p))[:, singles].sum(axis=1)
-        score += np.log(np.maximum(asked.sure, 1e-9))
-        width = SHOWN + 1
-        present = np.repeat(best[:, None], width, axis=1)
-        pairs = np.repeat(asked.pairs[:, None], width, axis=1)
-        facts = np.full((count, width, 2), -np.inf)
-        facts[:, :, 1] = 0
-        present[:, 0], facts[:, 0, 1] = asked.present, 1
-        gaps = np.abs(np.log(p / (1 - p)))
-        turn_gaps = np.abs(np.log(asked.pairs / (1 - asked.pairs)))
-        for row in range(count):
-            self._fill(row, score, ways_of, singles, gaps, turn_gaps, best, present, pairs, facts, asked)
-        return present, pairs, facts
+            chance = np.log(np.maximum(choice.likely(asked.likely), LEAST**2))
+            best[:, choice.operations] = choice.ways[chance.argmax(axis=1)]
+            score[:, choice.operations] = chance.max(axis=1)[:, None] / len(choice.operations)
+            ways.append(chance)
+        none = ~best.any(axis=1)
+        best[none] = asked.present[none]
+        return Settled(best, score.sum(axis=1), ways)
 
-    def _fill(self, row, score, ways_of, singles, gaps, turn_gaps, best, present, pairs, facts, asked):
-        """The k best by adding up losses."""
-        options = []  # list of lists of (loss, kind, which)
-        for c, chance in enumerate(ways_of):
-            loss = chance[row].max() - chance[row]
-            order = np.argsort(loss, kind="stable")[:4]
-            options.append([(float(loss[w]), ("way", c, int(w))) for w in order if loss[w] < 6])
-        near = singles[np.argsort(gaps[row, singles], kind="stable")[:4]]
-        for o in near.tolist():
-            if gaps[row, o] < 6:
-                options.append([(0.0, None), (float(gaps[row, o]), ("flip", o, 0))])
-        for k in np.argsort(turn_gaps[row], kind="stable")[:2].tolist():
-            a, b = self._order.pairs[k]
-            if best[row, a] and best[row, b] and turn_gaps[row, k] < 6:
-                options.append([(0.0, None), (float(turn_gaps[row, k]), ("turn", k, 0))])
-        frontier = [(0.0, ())]
-        for choices in options:
-            frontier = sorted(
-                ((loss + more, (*picked, what)) for loss, picked in frontier for more, what in choices),
-                key=lambda entry: entry[0],
-            )[: SHOWN + 1]
-        own = asked.present[row]
-        column = 1
-        for loss, picked in frontier:
-            has = best[row].copy()
-            turned = asked.pairs[row]
-            for what in picked:
-                if what is None:
-                    continue
-                kind, a, b = what
-                if kind == "way":
-                    choice = self.choices[a]
-                    has[choice.operations] = choice.ways[b]
-                elif kind == "flip":
-                    has[a] = ~has[a]
-                else:
-                    turned = turned.copy()
-                    turned[a] = 1 - turned[a]
-            if turned is asked.pairs[row] or (turned == asked.pairs[row]).all():
-                if (has == own).all():
-                    facts[row, 0, 0] = score[row] - loss
-                    continue
-            if column > SHOWN or not has.any():
-                continue
-            present[row, column], pairs[row, column] = has, turned
-            facts[row, column, 0] = score[row] - loss
-            column += 1
-        if facts[row, 0, 0] == -np.inf:
-            facts[row, 0, 0] = score[row] - 8
+    def _candidates(self, asked: Asked) -> Candidates:
+        settled = self._settle(asked)
+        likely = np.clip(asked.likely, LEAST, 1 - LEAST)
+        alone = np.abs(np.log(likely / (1 - likely)))
+        alone[:, [k for choice in self.choices for k in choice.operations]] = np.inf
+        turned = np.abs(np.log(asked.pairs / (1 - asked.pairs)))
+        first = settled.best if self.whole else asked.present
+        count, width = len(likely), 1 + SHOWN
+        present = np.repeat(first[:, None], width, axis=1)
+        pairs = np.repeat(asked.pairs[:, None], width, axis=1)
+        facts = np.zeros((count, width, 2))
+        facts[:, 1:, 0], facts[:, 0] = -np.inf, np.c_[settled.score - UNSEEN, np.ones(count)]
+        for row in range(count):
+            best, column = settled.best[row], 1
+            parts = self._changes([of[row] for of in settled.ways], alone[row], turned[row], best)
+            for loss, changes in _cheapest(parts, width):
+                has, turns = best.copy(), [change.pair for change in changes if change.pair >= 0]
+                for change in changes:
+                    has[change.operations] = change.has
+                if not turns and (has == first[row]).all():
+                    facts[row, 0, 0] = settled.score[row] - loss
+                elif column < width and has.any():
+                    present[row, column] = has
+                    pairs[row, column, turns] = 1 - pairs[row, column, turns]
+                    facts[row, column, 0] = settled.score[row] - loss
+                    column += 1
+        return Candidates(present, pairs, facts)
+
+    def _changes(
+        self, ways: list[np.ndarray], alone: np.ndarray, turned: np.ndarray, best: np.ndarray
+    ) -> list[list[tuple[float, Change]]]:
+        """Of one item, for each thing that is open, what may be instead of the likeliest and how
+        much log likelihood it costs: ways (w,) of each choice, `alone` (L,) of the operations of
+        none, `turned` (K,) of the open pairs."""
+        found = []
+        for choice, chance in zip(self.choices, ways, strict=True):
+            loss = chance.max() - chance
+            order = np.argsort(loss, kind="stable")[1 : 1 + SHOWN]
+            found.append([
+                (float(loss[w]), Change(choice.operations, choice.ways[w]))
+                for w in order.tolist() if loss[w] < UNLIKELY
+            ])  # fmt: skip
+        for k in np.flatnonzero(alone < UNLIKELY).tolist():
+            found.append([(float(alone[k]), Change(np.array([k]), ~best[[k]]))])
+        for k in np.flatnonzero(turned < UNLIKELY).tolist():
+            if best[self._order.pairs[k]].all():
+                none = np.zeros(0, np.int64)
+                found.append([(float(turned[k]), Change(none, none.astype(bool), k))])
+        return sorted((of for of in found if of), key=lambda of: of[0][0])[:MAX_OPEN]
+
+
+def _cheapest(
+    parts: list[list[tuple[float, Change]]], most: int
+) -> list[tuple[float, tuple[Change, ...]]]:
+    """The combinations of at most one change of each part that cost least, none first."""
+    found: list[tuple[float, tuple[Change, ...]]] = [(0.0, ())]
+    for part in parts:
+        more = [(loss + cost, (*made, change)) for loss, made in found for cost, change in part]
+        found = sorted(found + more, key=lambda entry: entry[0])[:most]
+    return found
+
+
+def _proposed(
+    present: np.ndarray, place: np.ndarray, number: np.ndarray, likely: np.ndarray,
+    certain: np.ndarray,
+) -> Proposed:  # fmt: skip
+    """Routings (r, L) as rows; `number` (r,) is that of the item times the most routings an item
+    plus the rank."""
+    at, operation = np.nonzero(present[: len(number)])
+    place = place[at, operation]
+    order = np.lexsort((place, at))
+    item, rank = np.divmod(number[at[order]], likely.shape[1])
+    return Proposed(item, operation[order], place[order], rank, likely, certain)
 
 
 def propose(known: Alternatives | None, asked: Asked, most: int) -> Proposed:
     """Up to `most` routings of each item; one where nothing is known of whole routings."""
-    sure = certainty(asked.likely) * asked.sure
     if known is not None and (most > 1 or known.whole):
-        proposed = known.rank(asked, most)
-        return proposed if known.whole else replace(proposed, certainty=sure)
-    item, operation = np.nonzero(asked.present)
-    place = asked.place[item, operation]
-    order = np.lexsort((place, item))
-    rows = (of[order] for of in (item, operation, place))
-    return Proposed(*rows, np.zeros(len(item), np.int64), sure[:, None], sure)
+        return known.rank(asked, most) if most > 1 else known.first(asked)
+    sure = certainty(asked)
+    return _proposed(asked.present, asked.place, np.arange(len(sure)), sure[:, None], sure)
 
 
-def certainty(likely: np.ndarray) -> np.ndarray:
+def certainty(asked: Asked) -> np.ndarray:
     """The chance that every operation is decided rightly if they were independent: (m,)."""
-    return np.maximum(likely, 1 - likely).prod(axis=1)
-
-
-def _linked(misjudged: np.ndarray) -> list[np.ndarray]:
-    """Operations that are misjudged together, from (n, L) what was less what was likely."""
-    if not len(misjudged):
-        return []
-    norm = np.sqrt((misjudged**2).sum(axis=0))
-    corr = np.abs(misjudged.T @ misjudged) / np.maximum(np.outer(norm, norm), 1)
-    np.fill_diagonal(corr, 0)
-    least = max(LINKED, SURELY / np.sqrt(len(misjudged)))
-    while True:
-        count, label = sparse.csgraph.connected_components(corr >= least)
-        sizes = np.bincount(label, minlength=count)
-        if sizes.max(initial=0) <= MAX_LINKED:
-            return [np.flatnonzero(label == k) for k in np.flatnonzero(sizes > 1)]
-        least += 0.05
-
-
-def _choice(operations: np.ndarray, has: np.ndarray) -> Choice:
-    """The ways in which routings `has` (n, L) settle a choice."""
-    ways, counts = np.unique(has[:, operations], axis=0, return_counts=True)
-    order = np.argsort(-counts, kind="stable")[:MAX_WAYS]
-    return Choice(operations, ways[order], counts[order] / counts[order].sum())
+    return np.maximum(asked.likely, 1 - asked.likely).prod(axis=1) * asked.sure
 
 
 def _softmax(facts: np.ndarray, weights: np.ndarray) -> np.ndarray:
