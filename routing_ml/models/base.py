@@ -26,12 +26,15 @@ from routing_ml.models.parts.confidence import Calibration
 from routing_ml.models.parts.machines import Machines
 from routing_ml.models.parts.operations import Numbering, Operation, Rows
 from routing_ml.models.parts.order import Order, places
+from routing_ml.models.parts.outside import Outside
+from routing_ml.models.parts.quantities import Quantities
 from routing_ml.models.parts.times import Times
 from routing_ml.models.storage import Stored
 
 PROPOSAL_COLUMNS = (
     "ITEM_CD", "PROC_SEQ", "JOB_CD", "JOB_NM", "RES_CD", "SETUP_TIME", "RUN_TIME", "RUN_TIME_LOW",
-    "RUN_TIME_HIGH", "CONFIDENCE", "SIMILARITY_SCORE", "REFERENCE_ITEM_CD",
+    "RUN_TIME_HIGH", "CONFIDENCE", "SIMILARITY_SCORE", "REFERENCE_ITEM_CD", "RES_LIKELIHOOD",
+    "RES_OTHERS", "OUTSIDE", "NOTE",
 )  # fmt: skip
 MIN_ITEMS = 20
 CHUNK = 4096  # items predicted at a time: bounds memory
@@ -67,7 +70,7 @@ class RoutingModel(ABC):
         every = operations.read(routings, coded["ITEM_CD"].tolist())
         rows = operations.frequent(every)
         self.alternatives_: Alternatives | None = None
-        for cached in ("_spelled", "_row_of"):
+        for cached in ("_spelled", "_row_of", "_lots"):
             self.__dict__.pop(cached, None)
         self.items_, self.operations_ = rows.codes, rows.operations
         lengths = np.bincount(rows.item, minlength=len(rows.codes))
@@ -81,7 +84,9 @@ class RoutingModel(ABC):
         self.gower_ = Gower.fit(self.encoder_, prepared, routing)
         self.numbering_ = Numbering.fit(every)
         self.times_ = Times.fit(rows, self.design_, prepared, matrix, results)
-        self.machines_ = Machines.fit(rows, matrix, bins)
+        self.machines_ = Machines.fit(rows, matrix, bins, results)
+        self.outside_ = Outside.fit(rows, self.machines_.choices, self.machines_.names)
+        self.quantities_ = Quantities.fit(rows, results)
         unseen = self._fit_operations(prepared, matrix, rows)
         self.alternatives_ = Alternatives.fit(
             rows, operations.further(alternatives, rows), self._asked(unseen, matrix), self.order_
@@ -122,12 +127,18 @@ class RoutingModel(ABC):
         return [self.operations_[k] for k in self.routings_[1][start:end].tolist()]
 
     def predict(
-        self, items: pd.DataFrame, *, similarity: bool = True, alternatives: int = 1
+        self,
+        items: pd.DataFrame,
+        *,
+        similarity: bool = True,
+        alternatives: int = 1,
+        quantity: float | None = None,
     ) -> pd.DataFrame:
         """Proposals: PROPOSAL_COLUMNS, a row per operation, items in the order given.
 
         With `alternatives` up to so many whole routings an item, the proposed one first, told
-        apart by a column RANK; CONFIDENCE is then how likely this routing is the planner's.
+        apart by a column RANK; CONFIDENCE is how likely each is the planner's. With `quantity` a
+        column TOTAL_MINUTES: setup and run of so many pieces.
 
         Times in minutes, NaN where none is known of the operation. An item that was fitted on is
         never its own reference. Without `similarity` SIMILARITY_SCORE is NaN and
@@ -138,17 +149,22 @@ class RoutingModel(ABC):
         starts = range(CHUNK, len(items), CHUNK)
         chunks = [items.iloc[start : start + CHUNK] for start in starts]
         first = items.iloc[:CHUNK] if chunks else items
-        parts = [self._propose(chunk, similarity, alternatives) for chunk in (first, *chunks)]
+        parts = [
+            self._propose(chunk, similarity, alternatives, quantity) for chunk in (first, *chunks)
+        ]
         columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        names = [*PROPOSAL_COLUMNS, "RANK"] if alternatives > 1 else PROPOSAL_COLUMNS
-        frame = pd.DataFrame(columns, columns=list(names))
+        names = [*PROPOSAL_COLUMNS]
+        names += ["TOTAL_MINUTES"] if quantity is not None else []
+        names += ["RANK"] if alternatives > 1 else []
+        frame = pd.DataFrame(columns, columns=names)
+        frame["OUTSIDE"] = frame["OUTSIDE"].astype("boolean")
         for name, kind in frame.dtypes.items():
             if kind.kind == "O":  # nothing but missing values, or no rows
                 frame[name] = frame[name].astype("str")
         return frame
 
     def _propose(
-        self, items: pd.DataFrame, similarity: bool, alternatives: int
+        self, items: pd.DataFrame, similarity: bool, alternatives: int, quantity: float | None
     ) -> dict[str, np.ndarray]:
         prepared = self.encoder_.transform(items)
         matrix = self.design_.transform(prepared)
@@ -159,7 +175,11 @@ class RoutingModel(ABC):
         setup, run, low, high = self.times_.predict(
             self.times_.scale.apply(self.design_, prepared, matrix), matrix, item, operation
         )
-        machine = self.machines_.predict(matrix, item, operation)
+        chosen = self.machines_.choose(matrix, item, operation)
+        outside = self.outside_.predict(operation, chosen.machine)
+        total = setup + self.quantities_.minutes(
+            operation, run, 1.0 if quantity is None else quantity
+        )
         jobs, names, machines, codes = self._spelled
         score = np.full(len(items), np.nan)
         reference = np.full(len(items), None, object)
@@ -174,7 +194,7 @@ class RoutingModel(ABC):
             ],
             "JOB_CD": jobs[operation],
             "JOB_NM": names[operation],
-            "RES_CD": machines[machine],
+            "RES_CD": machines[chosen.machine],
             "SETUP_TIME": setup,
             "RUN_TIME": run,
             "RUN_TIME_LOW": low,
@@ -182,6 +202,11 @@ class RoutingModel(ABC):
             "CONFIDENCE": confidence[item, rank],
             "SIMILARITY_SCORE": score[item],
             "REFERENCE_ITEM_CD": reference[item],
+            "RES_LIKELIHOOD": chosen.likely,
+            "RES_OTHERS": chosen.others,
+            "OUTSIDE": np.where(np.isnan(outside), None, outside > 0.5),
+            "NOTE": notes_of(outside, chosen.notes, self._lots[operation]),
+            "TOTAL_MINUTES": np.round(total, 2),
             "RANK": rank + 1,
         }
 
@@ -229,6 +254,11 @@ class RoutingModel(ABC):
         return tuple(np.array(values, object) for values in lists)
 
     @cached_property
+    def _lots(self) -> np.ndarray:
+        """What is to be said of each operation's time and the quantity."""
+        return self.quantities_.notes()
+
+    @cached_property
     def _row_of(self) -> dict[str, int]:
         """The number of each fitted item."""
         return {str(code): row for row, code in enumerate(self.items_)}
@@ -255,7 +285,7 @@ class RoutingModel(ABC):
                 "numbering": [self.numbering_.start, self.numbering_.step],
                 **self.encoder_.facts(),
                 "features": self.design_.facts(),
-                "machines.names": self.machines_.names,
+                **storage.prefixed("machines", self.machines_.facts()),
                 **(
                     {"alternatives.whole": known.whole, "alternatives.choices": known.facts()}
                     if known
@@ -270,6 +300,8 @@ class RoutingModel(ABC):
                 **storage.prefixed("order", self.order_.arrays()),
                 **storage.prefixed("times", self.times_.arrays()),
                 **storage.prefixed("machines", self.machines_.arrays()),
+                **storage.prefixed("outside", self.outside_.arrays()),
+                **storage.prefixed("quantities", self.quantities_.arrays()),
                 **storage.prefixed("alternatives", known.arrays() if known else {}),
                 **storage.prefixed("confidence", self.confidence_.arrays()),
                 **arrays,
@@ -308,10 +340,28 @@ class RoutingModel(ABC):
         model.order_ = Order.from_stored(stored, "order", width, size)
         model.times_ = Times.from_stored(stored, "times", model.design_, size)
         model.machines_ = Machines.from_stored(stored, "machines", width, size)
+        model.outside_ = Outside.from_stored(stored, "outside", model.machines_.choices, size)
+        model.quantities_ = Quantities.from_stored(stored, "quantities", size)
         model.alternatives_ = Alternatives.from_stored(stored, "alternatives", size, model.order_)
         model.confidence_ = Calibration.from_stored(stored, "confidence")
         model._restore(stored)
         return model
+
+
+def notes_of(outside: np.ndarray, machines: np.ndarray, lots: np.ndarray) -> np.ndarray:
+    """NOTE of k operations: all that is to be said of each, None where there is nothing."""
+    found = np.full(len(outside), None, object)
+    said = (outside > 0) | np.array([note is not None for note in machines], bool)
+    said |= np.array([note is not None for note in lots], bool)
+    for at in np.flatnonzero(said).tolist():
+        share = outside[at]
+        notes = [machines[at], lots[at]]
+        if share > 0.5:
+            notes.insert(0, "done outside" + (f" ({share:.0%} of the past)" if share < 1 else ""))
+        elif share > 0:
+            notes.insert(0, f"done outside in {share:.0%} of the past")
+        found[at] = "; ".join(note for note in notes if note) or None
+    return found
 
 
 def decide(likely: np.ndarray, known: list[Operation]) -> np.ndarray:

@@ -32,7 +32,8 @@ class Operation:
 @dataclass(frozen=True)
 class Rows:
     """Routing rows as numbers, in routing order: `item` and `operation` index the two lists;
-    `whole` (items,) bool: none of the item's rows were left out."""
+    `whole` (items,) bool: none of the item's rows were left out; `entered` (items,): the day of each
+    routing's newest row, counted from 1970, NaN where unknown."""
 
     codes: list[str]
     operations: list[Operation]
@@ -40,6 +41,7 @@ class Rows:
     operation: np.ndarray
     table: pd.DataFrame
     whole: np.ndarray
+    entered: np.ndarray
 
     @property
     def present(self) -> np.ndarray:
@@ -72,7 +74,8 @@ def read(routings: pd.DataFrame, codes: list[str]) -> Rows:
     # items in the order of `codes`, each item's operations in routing order
     order = np.argsort(item, kind="stable")
     table, item, operation = table.iloc[order].reset_index(drop=True), item[order], operation[order]
-    return Rows(codes, operations, item, operation, table, np.ones(len(codes), bool))
+    whole = np.ones(len(codes), bool)
+    return Rows(codes, operations, item, operation, table, whole, _entered(table, codes))
 
 
 def frequent(rows: Rows) -> Rows:
@@ -92,8 +95,22 @@ def frequent(rows: Rows) -> Rows:
     whole[rows.item[~kept]] = False
     table = rows.table[kept].reset_index(drop=True)
     return Rows(
-        rows.codes, rows.operations[:size], rows.item[kept], rows.operation[kept], table, whole
-    )
+        rows.codes, rows.operations[:size], rows.item[kept], rows.operation[kept], table, whole,
+        rows.entered,
+    )  # fmt: skip
+
+
+def days(moments: pd.Series) -> np.ndarray:
+    """Days since 1970 of dates (n,), NaN where there is none."""
+    moments = pd.to_datetime(moments).astype("datetime64[us]")
+    found = moments.to_numpy().astype("int64") / 86_400e6
+    return np.where(moments.isna(), np.nan, found)
+
+
+def _entered(table: pd.DataFrame, codes: list[str]) -> np.ndarray:
+    if "INSRT_DT" not in table:
+        return np.full(len(codes), np.nan)
+    return days(table.groupby("ITEM_CD")["INSRT_DT"].max().reindex(codes))
 
 
 def further(routings: pd.DataFrame | None, rows: Rows) -> Rows | None:
@@ -117,7 +134,7 @@ def further(routings: pd.DataFrame | None, rows: Rows) -> Rows | None:
     kept = operation >= 0
     return Rows(
         codes, rows.operations, every.item[kept], operation[kept],
-        every.table[kept].reset_index(drop=True), whole,
+        every.table[kept].reset_index(drop=True), whole, every.entered,
     )  # fmt: skip
 
 
