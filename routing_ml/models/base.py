@@ -39,6 +39,7 @@ PROPOSAL_COLUMNS = (
 MIN_ITEMS = 20
 CHUNK = 4096  # items predicted at a time: bounds memory
 MAX_DAY_SHARE = 0.05
+TOLD_OUTSIDE = 0.05  # share of the past done outside that is worth a note
 
 
 class RoutingModel(ABC):
@@ -204,7 +205,7 @@ class RoutingModel(ABC):
             "REFERENCE_ITEM_CD": reference[item],
             "RES_LIKELIHOOD": chosen.likely,
             "RES_OTHERS": chosen.others,
-            "OUTSIDE": np.where(np.isnan(outside), None, outside > 0.5),
+            "OUTSIDE": _said(outside),
             "NOTE": notes_of(outside, chosen.notes, self._lots[operation]),
             "TOTAL_MINUTES": np.round(total, 2),
             "RANK": rank + 1,
@@ -348,17 +349,24 @@ class RoutingModel(ABC):
         return model
 
 
+def _said(share: np.ndarray) -> np.ndarray:
+    """Whether it is more often so than not, None where nobody said."""
+    found = (share > 0.5).astype(object)
+    found[np.isnan(share)] = None
+    return found
+
+
 def notes_of(outside: np.ndarray, machines: np.ndarray, lots: np.ndarray) -> np.ndarray:
     """NOTE of k operations: all that is to be said of each, None where there is nothing."""
     found = np.full(len(outside), None, object)
-    said = (outside > 0) | np.array([note is not None for note in machines], bool)
+    said = (outside >= TOLD_OUTSIDE) | np.array([note is not None for note in machines], bool)
     said |= np.array([note is not None for note in lots], bool)
     for at in np.flatnonzero(said).tolist():
         share = outside[at]
         notes = [machines[at], lots[at]]
         if share > 0.5:
             notes.insert(0, "done outside" + (f" ({share:.0%} of the past)" if share < 1 else ""))
-        elif share > 0:
+        elif share >= TOLD_OUTSIDE:
             notes.insert(0, f"done outside in {share:.0%} of the past")
         found[at] = "; ".join(note for note in notes if note) or None
     return found

@@ -13,5 +13,6 @@ def says_yes(value: str | None) -> bool:
 
 
 def says_outside(value: str | None) -> bool:
-    """Whether the flag `inside` says that an operation is done elsewhere; a missing one does not."""
+    """Whether the flag `inside` says that an operation is done elsewhere: any no, or a word of
+    `OUTSIDE`; a missing one does not."""
     return value is not None and value.strip() != "" and value.strip().upper() in OUTSIDE

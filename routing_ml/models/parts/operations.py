@@ -32,8 +32,8 @@ class Operation:
 @dataclass(frozen=True)
 class Rows:
     """Routing rows as numbers, in routing order: `item` and `operation` index the two lists;
-    `whole` (items,) bool: none of the item's rows were left out; `entered` (items,): the day of each
-    routing's newest row, counted from 1970, NaN where unknown."""
+    `whole` (items,) bool: none of the item's rows were left out; `entered` (items,): the day of
+    each routing's newest row, counted from 1970, NaN where unknown."""
 
     codes: list[str]
     operations: list[Operation]

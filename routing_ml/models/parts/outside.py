@@ -29,7 +29,7 @@ class Outside:
             return found
         flags = rows.table["INSIDE_FLAG"]
         said = flags.notna().to_numpy()
-        outside = np.array([says_outside(flag) for flag in flags.where(flags.notna(), None)])
+        outside = np.array([says_outside(flag) for flag in flags.fillna("")], bool)
         counts = np.bincount(rows.operation[said], minlength=len(share))
         hits = np.bincount(rows.operation[said], weights=outside[said], minlength=len(share))
         share[counts > 0] = hits[counts > 0] / counts[counts > 0]

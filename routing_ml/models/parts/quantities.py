@@ -57,8 +57,7 @@ class Quantities:
     def _written(self, rows: Rows) -> None:
         if "PER_LOT" not in rows.table:
             return
-        flags = rows.table["PER_LOT"]
-        lots = np.array([says_yes(flag) for flag in flags.where(flags.notna(), None)], bool)
+        lots = np.array([says_yes(flag) for flag in rows.table["PER_LOT"].fillna("")], bool)
         count = np.bincount(rows.operation, minlength=len(self.power))
         share = np.bincount(rows.operation, weights=lots, minlength=len(self.power)) / count
         self.told[:] = WRITTEN
