@@ -121,6 +121,15 @@ class RoutingModel(ABC):
         """How likely each operation is for prepared items: (m, L) in [0, 1]."""
         return self._probabilities(items, self.design_.transform(items))
 
+    def decided(self, items: Prepared) -> np.ndarray:
+        """Which operations are proposed for prepared items: (m, L) bool."""
+        matrix = self.design_.transform(items)
+        asked = self._asked(self._probabilities(items, matrix), matrix)
+        proposed = propose(self.alternatives_, asked, 1)
+        present = np.zeros(asked.present.shape, bool)
+        present[proposed.item, proposed.operation] = True
+        return present
+
     def past_routing(self, row: int) -> list[Operation]:
         """The operations of the fitted item number `row`, in order, without those too rare to be
         learned."""
@@ -203,7 +212,7 @@ class RoutingModel(ABC):
             "CONFIDENCE": confidence[item, rank],
             "SIMILARITY_SCORE": score[item],
             "REFERENCE_ITEM_CD": reference[item],
-            "RES_LIKELIHOOD": chosen.likely,
+            "RES_LIKELIHOOD": np.round(chosen.likely, 4),
             "RES_OTHERS": chosen.others,
             "OUTSIDE": _said(outside),
             "NOTE": notes_of(outside, chosen.notes, self._lots[operation]),
@@ -341,9 +350,14 @@ class RoutingModel(ABC):
         model.order_ = Order.from_stored(stored, "order", width, size)
         model.times_ = Times.from_stored(stored, "times", model.design_, size)
         model.machines_ = Machines.from_stored(stored, "machines", width, size)
-        model.outside_ = Outside.from_stored(stored, "outside", model.machines_.choices, size)
-        model.quantities_ = Quantities.from_stored(stored, "quantities", size)
         model.alternatives_ = Alternatives.from_stored(stored, "alternatives", size, model.order_)
+        choices = model.machines_.choices
+        if model.alternatives_ is None:  # of 2.1.0
+            model.outside_ = Outside.unknown(choices, size)
+            model.quantities_ = Quantities.usual(size)
+        else:
+            model.outside_ = Outside.from_stored(stored, "outside", choices, size)
+            model.quantities_ = Quantities.from_stored(stored, "quantities", size)
         model.confidence_ = Calibration.from_stored(stored, "confidence")
         model._restore(stored)
         return model

@@ -51,10 +51,6 @@ class Stored:
     ) -> None:
         self.folder, self._facts, self._arrays = folder, facts, arrays
 
-    def has(self, name: str) -> bool:
-        """Is there an array `name`."""
-        return name in self._arrays
-
     def fact(self, name: str, kind: type | tuple[type, ...]) -> Any:
         """The entry `name` of model.json, which must be of the type `kind`."""
         value = self._facts.get(name)

@@ -9,7 +9,7 @@ from collections import defaultdict
 import numpy as np
 import pandas as pd
 
-from routing_ml.models import MISSING, UNSEEN, Feature, Prepared, RoutingModel, combine, decide
+from routing_ml.models import MISSING, UNSEEN, Feature, Prepared, RoutingModel, combine
 
 EXACT = "exact contributions along the paths of the trees"
 OCCLUSION = "occlusion: the change when one attribute is hidden"
@@ -151,7 +151,7 @@ def changes_with(
         np.repeat(items.numbers, count, axis=0) if numbers is None else numbers,
         np.repeat(items.words, count, axis=0) if marks is None else marks,
     )
-    others = decide(model.likelihoods(supposed), model.operations_)
+    others = model.decided(supposed)
     found = []
     for value, other in zip(words, others, strict=True):
         more = [model.operations_[k] for k in np.flatnonzero(other & ~present)]

@@ -174,7 +174,7 @@ class Machines:
         if not 0 < sharpness < 100:
             stored.refuse(f"{prefix}.sharpness", "is not between 0 and 100")
         top = None
-        if stored.fact(f"{prefix}.corrected", (bool, type(None))):
+        if stored.fact(f"{prefix}.corrected", bool):
             top = Calibration.from_stored(stored, f"{prefix}.top")
         used = np.array([np.nan if day is None else day for day in days], float)
         return cls(names, choices, base, trees, sharpness=sharpness, top=top, used=used)

@@ -20,11 +20,15 @@ class Outside:
         self._on = {(k, m): i for i, (k, m) in enumerate(choices.tolist())}
 
     @classmethod
+    def unknown(cls, choices: np.ndarray, size: int) -> Outside:
+        """Nobody said."""
+        return cls(np.full(size, np.nan), choices, np.full(len(choices), np.nan))
+
+    @classmethod
     def fit(cls, rows: Rows, choices: np.ndarray, names: list[str]) -> Outside:
         """`INSIDE_FLAG` may be missing, in rows or altogether."""
-        share = np.full(len(rows.operations), np.nan)
-        share_on = np.full(len(choices), np.nan)
-        found = cls(share, choices, share_on)
+        found = cls.unknown(choices, len(rows.operations))
+        share, share_on = found.share, found.share_on
         if "INSIDE_FLAG" not in rows.table:
             return found
         flags = rows.table["INSIDE_FLAG"]
@@ -58,9 +62,7 @@ class Outside:
 
     @classmethod
     def from_stored(cls, stored: Stored, prefix: str, choices: np.ndarray, size: int) -> Outside:
-        """The part of a stored model; of one of 2.1.0, nobody said."""
-        if not stored.has(f"{prefix}.share"):
-            return cls(np.full(size, np.nan), choices, np.full(len(choices), np.nan))
+        """The part of a stored model."""
         shares = [
             stored.array(f"{prefix}.{name}", "f", (count,), low=0, high=1, finite=False)
             for name, count in (("share", size), ("share_on", len(choices)))

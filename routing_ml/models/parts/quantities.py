@@ -112,9 +112,7 @@ class Quantities:
 
     @classmethod
     def from_stored(cls, stored: Stored, prefix: str, size: int) -> Quantities:
-        """The part of a stored model; one of 2.1.0 takes every operation per piece."""
-        if not stored.has(f"{prefix}.power"):
-            return cls.usual(size)
+        """The part of a stored model."""
         return cls(
             stored.array(f"{prefix}.power", "f", (size,), low=0, high=1),
             stored.array(f"{prefix}.level", "f", (size,), low=-50, high=50),
