@@ -166,12 +166,13 @@ class RoutingModel(ABC):
         names = [*PROPOSAL_COLUMNS]
         names += ["TOTAL_MINUTES"] if quantity is not None else []
         names += ["RANK"] if alternatives > 1 else []
-        frame = pd.DataFrame(columns, columns=names)
-        frame["OUTSIDE"] = frame["OUTSIDE"].astype("boolean")
-        for name, kind in frame.dtypes.items():
-            if kind.kind == "O":  # nothing but missing values, or no rows
-                frame[name] = frame[name].astype("str")
-        return frame
+        share = columns["OUTSIDE"]
+        # converted one by one: a frame takes four times as long to change its columns
+        typed = {
+            name: pd.array(values, dtype="str") if values.dtype == object else values
+            for name, values in columns.items()
+        } | {"OUTSIDE": pd.arrays.BooleanArray(share > 0.5, np.isnan(share))}
+        return pd.DataFrame({name: typed[name] for name in names}, copy=False)
 
     def _propose(
         self, items: pd.DataFrame, similarity: bool, alternatives: int, quantity: float | None
@@ -214,7 +215,7 @@ class RoutingModel(ABC):
             "REFERENCE_ITEM_CD": reference[item],
             "RES_LIKELIHOOD": np.round(chosen.likely, 4),
             "RES_OTHERS": chosen.others,
-            "OUTSIDE": _said(outside),
+            "OUTSIDE": outside,
             "NOTE": notes_of(outside, chosen.notes, self._lots[operation]),
             "TOTAL_MINUTES": np.round(total, 2),
             "RANK": rank + 1,
@@ -363,18 +364,10 @@ class RoutingModel(ABC):
         return model
 
 
-def _said(share: np.ndarray) -> np.ndarray:
-    """Whether it is more often so than not, None where nobody said."""
-    found = (share > 0.5).astype(object)
-    found[np.isnan(share)] = None
-    return found
-
-
 def notes_of(outside: np.ndarray, machines: np.ndarray, lots: np.ndarray) -> np.ndarray:
     """NOTE of k operations: all that is to be said of each, None where there is nothing."""
     found = np.full(len(outside), None, object)
-    said = (outside >= TOLD_OUTSIDE) | np.array([note is not None for note in machines], bool)
-    said |= np.array([note is not None for note in lots], bool)
+    said = (outside >= TOLD_OUTSIDE) | pd.notna(machines) | pd.notna(lots)
     for at in np.flatnonzero(said).tolist():
         share = outside[at]
         notes = [machines[at], lots[at]]

@@ -119,11 +119,10 @@ class Machines:
         best = likely.argmax(axis=1)
         found.machine[mine] = machines[best]
         found.likely[mine] = likely[np.arange(len(mine)), best]
-        order = np.argsort(-likely, axis=1, kind="stable")
-        also = np.take_along_axis(likely, order, axis=1) >= SHOWN
-        told = also[:, 1:].any(axis=1) | self.unused[machines[best]]
+        told = ((likely >= SHOWN).sum(axis=1) > 1) | self.unused[machines[best]]
         for row in np.flatnonzero(told).tolist():
-            others = order[row, 1 : 1 + MOST_SHOWN][also[row, 1 : 1 + MOST_SHOWN]]
+            order = np.argsort(-likely[row], kind="stable")[: 1 + MOST_SHOWN]
+            others = [c for c in order.tolist() if c != best[row] and likely[row, c] >= SHOWN]
             named = [f"{self.names[machines[c]]} {_share(likely[row, c])}" for c in others]
             found.others[mine[row]] = "; ".join(named) or None
             unused = [m for m in machines[[best[row], *others]].tolist() if self.unused[m]]
