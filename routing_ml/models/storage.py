@@ -17,7 +17,8 @@ import numpy as np
 
 from routing_ml.errors import ModelError
 
-FORMAT = 1
+FORMAT = 2
+READABLE = (1, 2)  # 1 is of 2.1.0 and before
 FACTS = "model.json"
 ARRAYS = "arrays.npz"
 MAX_BYTES = 2_000_000_000  # unpacked: a few bytes of zip can claim terabytes
@@ -35,10 +36,10 @@ def write(folder: Path, facts: Mapping[str, Any], arrays: Mapping[str, np.ndarra
 def read(folder: Path) -> Stored:
     """The two files of `folder`, unpacked but not yet believed."""
     facts = _read_facts(folder / FACTS)
-    if facts.get("format") != FORMAT:
+    if facts.get("format") not in READABLE:
         raise ModelError(
-            f"{folder / FACTS}: format {facts.get('format')!r}, this version reads {FORMAT}: "
-            "train a new model"
+            f"{folder / FACTS}: format {facts.get('format')!r}, this version reads "
+            f"{' and '.join(map(str, READABLE))}: train a new model"
         )
     return Stored(folder, facts, _read_arrays(folder / ARRAYS))
 
@@ -50,6 +51,11 @@ class Stored:
         self, folder: Path, facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
     ) -> None:
         self.folder, self._facts, self._arrays = folder, facts, arrays
+        self.format = facts.get("format", FORMAT)
+
+    def has(self, name: str) -> bool:
+        """Is there an array `name`."""
+        return name in self._arrays
 
     def fact(self, name: str, kind: type | tuple[type, ...]) -> Any:
         """The entry `name` of model.json, which must be of the type `kind`."""

@@ -26,7 +26,8 @@ UNSEEN = 8.0  # log odds against likeliest operations that are the candidate of 
 MIN_ITEMS = 30  # to learn the weights from
 MAX_ITEMS = 5_000
 RIDGE = 0.1
-USUAL = np.array([1.0, 0.0, -2.0])  # the weights where there are too few items
+LEAST_WEIGHT = 0.1  # what is likelier must stay so
+USUAL = np.array([1.0, 1.0, 0.0, -2.0])  # the weights where there are too few items
 AT_ONCE = 1_024
 
 
@@ -72,8 +73,10 @@ class Proposed:
 @dataclass(frozen=True)
 class Change:
     """Another way than the likeliest for a part of a routing: `operations` that are then there or
-    not (`has`), and the open pair of the order that is turned round, -1 for none."""
+    not (`has`), and the open pair of the order that is turned round, -1 for none; `lost` (2,) log
+    likelihood, of choices and of all else."""
 
+    lost: tuple[float, float]
     operations: np.ndarray
     has: np.ndarray
     pair: int = -1
@@ -81,8 +84,8 @@ class Change:
 
 @dataclass(frozen=True)
 class Settled:
-    """The likeliest whole routings of m items: `best` (m, L), its log likelihood `score` (m,), and
-    the log likelihoods of the ways of each choice, (m, w) each."""
+    """The likeliest whole routings of m items: `best` (m, L), its log likelihood `score` (m, 2) of
+    choices and of all else, and the log likelihoods of the ways of each choice, (m, w) each."""
 
     best: np.ndarray
     score: np.ndarray
@@ -92,7 +95,7 @@ class Settled:
 @dataclass(frozen=True)
 class Candidates:
     """Routings of m items, the proposed one first: `present` (m, C, L), `pairs` (m, C, K) and
-    `facts` (m, C, 2), -inf where there is none."""
+    `facts` (m, C, 3), -inf where there is none."""
 
     present: np.ndarray
     pairs: np.ndarray
@@ -101,8 +104,8 @@ class Candidates:
 
 class Alternatives:
     """`choices`; `whole`: the likeliest whole routing is proposed, for it is right more often than
-    the likeliest operations; `weights` (3,): of a routing's log likelihood, of being the proposed
-    one, and of none being right."""
+    the likeliest operations; `weights` (4,): of a routing's log likelihood, that of its choices and
+    that of all else, of being the proposed one, and of none being right."""
 
     def __init__(
         self, choices: Sequence[Choice], weights: np.ndarray, whole: bool, order: Order
@@ -133,6 +136,11 @@ class Alternatives:
         alone = (np.where(asked.present, asked.place, -1) == truth).all(axis=1)
         gained, lost = (right & ~alone).sum(), (alone & ~right).sum()
         self.whole = bool(gained - lost > 2 * np.sqrt(gained + lost))
+        for _ in range(2):  # the weights tell which candidates there are
+            self.weights = _fit_weights(*self._answers(asked, truth))
+
+    def _answers(self, asked: Asked, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The facts (m, C, 3) of all candidates; the number of the right one (m,), C of none."""
         facts, answer = [], []
         for start in range(0, len(truth), AT_ONCE):
             found = self._candidates(asked.at(slice(start, start + AT_ONCE)))
@@ -145,13 +153,13 @@ class Alternatives:
             right &= np.isfinite(found.facts[:, :, 0])
             answer.append(np.where(right.any(axis=1), right.argmax(axis=1), width))
             facts.append(found.facts)
-        self.weights = _fit_weights(np.concatenate(facts), np.concatenate(answer))
+        return np.concatenate(facts), np.concatenate(answer)
 
     def first(self, asked: Asked) -> Proposed:
         """The likeliest whole routing of each item."""
         settled = self._settle(asked)
         place, sure = self._order.placed(asked.pairs, settled.best)
-        chance = np.exp(settled.score) * sure
+        chance = np.exp(settled.score @ self.weights[:2]) * sure
         return _proposed(settled.best, place, np.arange(len(place)), chance[:, None], chance)
 
     def rank(self, asked: Asked, most: int) -> Proposed:
@@ -191,11 +199,10 @@ class Alternatives:
         cls, stored: Stored, prefix: str, size: int, order: Order
     ) -> Alternatives | None:
         """The part of a stored model; None where it is of 2.1.0 and has none."""
-        told = stored.fact(f"{prefix}.choices", (list, type(None)))
-        if told is None:
+        if stored.format == 1:
             return None
         choices = []
-        for k, known in enumerate(told):
+        for k, known in enumerate(stored.fact(f"{prefix}.choices", list)):
             is_number = isinstance(known, list) and all(type(of) is int for of in known)
             if not is_number or not known or not 0 <= min(known) <= max(known) < size:
                 stored.refuse(f"{prefix}.choices", "names an operation that is not there")
@@ -204,22 +211,23 @@ class Alternatives:
             if not len(ways):
                 stored.refuse(f"{prefix}.ways.{k}", "is empty")
             choices.append(Choice(np.array(known), ways, common))
-        weights = stored.array(f"{prefix}.weights", "f", (3,))
+        weights = stored.array(f"{prefix}.weights", "f", (4,))
         return cls(choices, weights, stored.fact(f"{prefix}.whole", bool), order)
 
     def _settle(self, asked: Asked) -> Settled:
         likely = np.clip(asked.likely, LEAST, 1 - LEAST)
         best = likely >= 0.5
         score = np.log(np.maximum(likely, 1 - likely))
-        ways = []
+        ways, chosen = [], np.zeros(len(best))
         for choice in self.choices:
             chance = np.log(np.maximum(choice.likely(asked.likely), LEAST**2))
             best[:, choice.operations] = choice.ways[chance.argmax(axis=1)]
-            score[:, choice.operations] = chance.max(axis=1)[:, None] / len(choice.operations)
+            score[:, choice.operations] = 0
+            chosen += chance.max(axis=1)
             ways.append(chance)
         none = ~best.any(axis=1)
         best[none] = asked.present[none]
-        return Settled(best, score.sum(axis=1), ways)
+        return Settled(best, np.c_[chosen, score.sum(axis=1)], ways)
 
     def _candidates(self, asked: Asked) -> Candidates:
         settled = self._settle(asked)
@@ -231,21 +239,24 @@ class Alternatives:
         count, width = len(likely), 1 + SHOWN
         present = np.repeat(first[:, None], width, axis=1)
         pairs = np.repeat(asked.pairs[:, None], width, axis=1)
-        facts = np.zeros((count, width, 2))
-        facts[:, 1:, 0], facts[:, 0] = -np.inf, np.c_[settled.score - UNSEEN, np.ones(count)]
+        facts = np.zeros((count, width, 3))
+        facts[:, 1:, 0], facts[:, 0, 2] = -np.inf, 1
+        facts[:, 0, :2] = settled.score - [UNSEEN, 0]
         for row in range(count):
             best, column = settled.best[row], 1
             parts = self._changes([of[row] for of in settled.ways], alone[row], turned[row], best)
-            for loss, changes in _cheapest(parts, width):
+            for _, changes in _cheapest(parts, width):
+                lost = np.array([change.lost for change in changes]).reshape(-1, 2)
+                score = settled.score[row] - lost.sum(axis=0)
                 has, turns = best.copy(), [change.pair for change in changes if change.pair >= 0]
                 for change in changes:
                     has[change.operations] = change.has
                 if not turns and (has == first[row]).all():
-                    facts[row, 0, 0] = settled.score[row] - loss
+                    facts[row, 0, :2] = score
                 elif column < width and has.any():
                     present[row, column] = has
                     pairs[row, column, turns] = 1 - pairs[row, column, turns]
-                    facts[row, column, 0] = settled.score[row] - loss
+                    facts[row, column, :2] = score
                     column += 1
         return Candidates(present, pairs, facts)
 
@@ -253,22 +264,26 @@ class Alternatives:
         self, ways: list[np.ndarray], alone: np.ndarray, turned: np.ndarray, best: np.ndarray
     ) -> list[list[tuple[float, Change]]]:
         """Of one item, for each thing that is open, what may be instead of the likeliest and how
-        much log likelihood it costs: ways (w,) of each choice, `alone` (L,) of the operations of
-        none, `turned` (K,) of the open pairs."""
+        much weighted log likelihood it costs: ways (w,) of each choice, `alone` (L,) of the
+        operations of none, `turned` (K,) of the open pairs."""
         found = []
+        of_choices, of_others = self.weights[:2].tolist()
         for choice, chance in zip(self.choices, ways, strict=True):
             loss = chance.max() - chance
             order = np.argsort(loss, kind="stable")[1 : 1 + SHOWN]
             found.append([
-                (float(loss[w]), Change(choice.operations, choice.ways[w]))
-                for w in order.tolist() if loss[w] < UNLIKELY
+                (of_choices * lost, Change((lost, 0.0), choice.operations, choice.ways[w]))
+                for w, lost in zip(order.tolist(), loss[order].tolist(), strict=True)
+                if of_choices * lost < UNLIKELY
             ])  # fmt: skip
-        for k in np.flatnonzero(alone < UNLIKELY).tolist():
-            found.append([(float(alone[k]), Change(np.array([k]), ~best[[k]]))])
-        for k in np.flatnonzero(turned < UNLIKELY).tolist():
+        for k in np.flatnonzero(of_others * alone < UNLIKELY).tolist():
+            lost = float(alone[k])
+            found.append([(of_others * lost, Change((0.0, lost), np.array([k]), ~best[[k]]))])
+        none = np.zeros(0, np.int64), np.zeros(0, bool)
+        for k in np.flatnonzero(of_others * turned < UNLIKELY).tolist():
+            lost = float(turned[k])
             if best[self._order.pairs[k]].all():
-                none = np.zeros(0, np.int64)
-                found.append([(float(turned[k]), Change(none, none.astype(bool), k))])
+                found.append([(of_others * lost, Change((0.0, lost), *none, k))])
         return sorted((of for of in found if of), key=lambda of: of[0][0])[:MAX_OPEN]
 
 
@@ -319,10 +334,10 @@ def _softmax(facts: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def _fit_weights(facts: np.ndarray, answer: np.ndarray) -> np.ndarray:
-    """The weights (3,) of greatest likelihood (a conditional logit, McFadden 1974), drawn
-    towards the usual ones; `answer` (m,) is the right candidate, C for none."""
+    """The weights (4,) of greatest likelihood (a conditional logit, McFadden 1974), drawn towards
+    the usual ones; `answer` (m,) is the right candidate, C for none."""
     width = facts.shape[1]
-    inputs = np.zeros((len(facts), width + 1, 3))
+    inputs = np.zeros((len(facts), width + 1, 4))
     inputs[:, :-1, :-1] = np.where(np.isfinite(facts[:, :, :1]), facts, 0)
     inputs[:, -1, -1] = 1
     rows = np.arange(len(inputs))
@@ -334,4 +349,5 @@ def _fit_weights(facts: np.ndarray, answer: np.ndarray) -> np.ndarray:
         value = RIDGE / 2 * away @ away - np.log(likely[rows, answer] + 1e-12).sum()
         return value, RIDGE * away - chosen + np.einsum("mc,mcf->f", likely, inputs)
 
-    return optimize.minimize(loss, USUAL, jac=True, method="BFGS").x
+    found = optimize.minimize(loss, USUAL, jac=True, method="BFGS").x
+    return np.r_[np.maximum(found[:2], LEAST_WEIGHT), found[2:]]

@@ -24,6 +24,7 @@ UNUSED_SHARE = 0.02  # of its likelihood: only where no other machine is at all 
 SHARPNESSES = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.35, 1.5, 1.75, 2.0)
 LEAST = 0.003  # score of a machine that was used for the operation at all
 HELD_OUT = 0.15
+MAX_TRIED = 6_000  # items, the newest: bounds the time
 MIN_HELD_OUT = 200  # operations, to learn from
 SHOWN = 0.05  # likelihood from which another machine is named
 MOST_SHOWN = 3
@@ -145,14 +146,14 @@ class Machines:
     def facts(self) -> dict[str, Any]:
         """JSON-able; what `from_stored` needs beside the arrays."""
         days = [None if np.isnan(day) else float(day) for day in self.used]
-        found = {"names": self.names, "sharpness": self.sharpness, "used": days}
-        return {**found, "corrected": self.top is not None}
+        return {"names": self.names, "used": days, "corrected": self.top is not None}
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What `from_stored` needs beside the facts."""
         trees = prefixed("trees", self.trees.arrays()) if self.trees else {}
         top = prefixed("top", self.top.arrays()) if self.top else {}
-        return {"choices": self.choices, "base": self.base, **trees, **top}
+        sharpness = np.array([self.sharpness])
+        return {"choices": self.choices, "base": self.base, "sharpness": sharpness, **trees, **top}
 
     @classmethod
     def from_stored(cls, stored: Stored, prefix: str, features: int, size: int) -> Machines:
@@ -164,14 +165,12 @@ class Machines:
             stored.refuse(f"{prefix}.choices", "names an operation or machine that is not there")
         base = stored.array(f"{prefix}.base", "f", (count,))
         trees = Ensemble.from_stored(stored, f"{prefix}.trees", features, count) if count else None
-        sharpness = stored.fact(f"{prefix}.sharpness", (float, int, type(None)))
-        if sharpness is None:
+        if stored.format == 1:
             return cls(names, choices, base, trees)
+        sharpness = float(stored.array(f"{prefix}.sharpness", "f", (1,), low=0.01, high=100)[0])
         days = stored.fact(f"{prefix}.used", list)
         if len(days) != len(names) or not all(_is_day(day) for day in days):
             stored.refuse(f"{prefix}.used", "holds something that is no day")
-        if not 0 < sharpness < 100:
-            stored.refuse(f"{prefix}.sharpness", "is not between 0 and 100")
         top = None
         if stored.fact(f"{prefix}.corrected", bool):
             top = Calibration.from_stored(stored, f"{prefix}.top")
@@ -186,6 +185,7 @@ def _tried(
     ways = weightings(rows.entered)
     usual = ways[0], 1.2, None
     order = np.argsort(np.nan_to_num(rows.entered, nan=-np.inf), kind="stable")
+    order = order[-MAX_TRIED:]
     old, new = np.split(order, [len(order) - int(HELD_OUT * len(order))])
     if len(ways) == 1:  # without dates any item is as good as another
         new = order[:: round(1 / HELD_OUT)]

@@ -8,6 +8,7 @@ from routing_ml.models.parts.operations import Rows
 from routing_ml.models.storage import Stored
 from routing_ml.source import says_outside
 
+UNSAID = -1.0  # in a stored model
 MIN_ROWS = 3  # of an operation on a machine, to go by these alone
 
 
@@ -58,13 +59,15 @@ class Outside:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What `from_stored` needs."""
-        return {"share": self.share, "share_on": self.share_on}
+        said = np.nan_to_num(self.share, nan=UNSAID), np.nan_to_num(self.share_on, nan=UNSAID)
+        return dict(zip(("share", "share_on"), said, strict=True))
 
     @classmethod
     def from_stored(cls, stored: Stored, prefix: str, choices: np.ndarray, size: int) -> Outside:
         """The part of a stored model."""
         shares = [
-            stored.array(f"{prefix}.{name}", "f", (count,), low=0, high=1, finite=False)
+            stored.array(f"{prefix}.{name}", "f", (count,), low=UNSAID, high=1)
             for name, count in (("share", size), ("share_on", len(choices)))
         ]
-        return cls(shares[0], choices, shares[1])
+        share, share_on = (np.where(of < 0, np.nan, of) for of in shares)
+        return cls(share, choices, share_on)
