@@ -33,8 +33,7 @@ def boosted() -> RoutingModel:
 def routings(proposals: pd.DataFrame) -> pd.DataFrame:
     """A row a routing: its operations and what is said of it."""
     ranked = proposals.groupby(["ITEM_CD", "RANK"], sort=False)
-    found = ranks = ranked.agg(jobs=("JOB_CD", tuple), said=("CONFIDENCE", "first"))
-    return found if ranks is found else ranks
+    return ranked.agg(jobs=("JOB_CD", tuple), said=("CONFIDENCE", "first"))
 
 
 def planned(shop: workshop.Workshop, codes: pd.Series) -> dict[str, tuple[str, ...]]:
@@ -121,3 +120,19 @@ def test_exclusive_ways_get_the_likelihood_of_their_operations():
     choice = Choice(np.arange(5), ways, np.full(3, 1 / 3))
     found = choice.likely(np.array([[0.6, 0.6, 0.25, 0.25, 0.15]]))
     assert found[0] == pytest.approx([0.6, 0.25, 0.15], abs=1e-6)
+
+
+def test_what_was_learned_of_choices_is_taken_over_whatever_the_operations_numbers(boosted):
+    theirs = boosted.operations_
+    mine = [operation for operation in reversed(theirs) if operation.job != "NORMALISE"]
+    found = boosted.alternatives_.known_to(theirs, mine, boosted.order_)
+
+    def ways(of, known):
+        return {
+            frozenset(known[k].job for k in choice.operations[way]) - {"NORMALISE"}
+            for choice in of.choices
+            for way in choice.ways
+        }
+
+    assert ways(found, mine) == ways(boosted.alternatives_, theirs)
+    assert all(choice.common.sum() == pytest.approx(1) for choice in found.choices)

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import optimize
 
 from routing_ml.models.parts.choices import LEAST, Choice, linked
-from routing_ml.models.parts.operations import Rows
+from routing_ml.models.parts.operations import Operation, Rows
 from routing_ml.models.parts.order import Order, places
 from routing_ml.models.storage import Stored
 
@@ -154,6 +154,17 @@ class Alternatives:
             answer.append(np.where(right.any(axis=1), right.argmax(axis=1), width))
             facts.append(found.facts)
         return np.concatenate(facts), np.concatenate(answer)
+
+    def known_to(
+        self, theirs: Sequence[Operation], mine: Sequence[Operation], order: Order
+    ) -> Alternatives:
+        """What was learned by a model of the operations `theirs`, for one of `mine` and its order,
+        fitted on hardly other items."""
+        at = {(o.job, o.occurrence): k for k, o in enumerate(mine)}
+        keys = [(o.job, o.occurrence) for o in theirs]
+        number = {k: at[key] for k, key in enumerate(keys) if key in at}
+        choices = [choice.known_to(number) for choice in self.choices]
+        return Alternatives([c for c in choices if c], self.weights, self.whole, order)
 
     def first(self, asked: Asked) -> Proposed:
         """The likeliest whole routing of each item."""

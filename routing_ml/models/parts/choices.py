@@ -39,6 +39,16 @@ class Choice:
         order = np.argsort(-counts, kind="stable")[:MAX_WAYS]
         return cls(operations, ways[order], counts[order] / counts[order].sum())
 
+    def known_to(self, number: dict[int, int]) -> Choice | None:
+        """The same choice by the operations' numbers in another model, without those that it does
+        not have; None where fewer than two are left."""
+        kept = [k for k, operation in enumerate(self.operations.tolist()) if operation in number]
+        if len(kept) < 2:
+            return None
+        operations = np.array([number[k] for k in self.operations[kept].tolist()])
+        ways, same = np.unique(self.ways[:, kept], axis=0, return_inverse=True)
+        return Choice(operations, ways, np.bincount(same.ravel(), weights=self.common))
+
     def likely(self, likely: np.ndarray) -> np.ndarray:
         """(m, w) probabilities of the ways by iterative proportional fitting: the nearest to
         `common`, by relative entropy, with the operations' likelihoods (m, L) as margins."""
