@@ -100,6 +100,16 @@ def _days(text: str) -> int:
     return int(text)
 
 
+def _quantity(text: str) -> float:
+    try:
+        quantity = float(text)
+    except ValueError:
+        quantity = 0.0
+    if not 0 < quantity <= 1e12:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of pieces above 0")
+    return quantity
+
+
 def _parser() -> argparse.ArgumentParser:
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--json", action="store_true", help="print one JSON object")
@@ -150,12 +160,22 @@ def _parser() -> argparse.ArgumentParser:
     which.add_argument("--items", type=Path, metavar="FILE", help="Excel, CSV, Parquet or JSON")
     which.add_argument("--item-cd", metavar="CODE", help="one item of the source")
     added.add_argument("--out", type=Path, metavar="FILE", help=".xlsx, .csv, .parquet or .json")
+    added.epilog = (
+        "a proposal has a row an operation: its times in minutes, with a band that four of five "
+        "fall into; CONFIDENCE that the whole routing is right; RES_LIKELIHOOD of the machine and "
+        "RES_OTHERS; OUTSIDE where a subcontractor does it; NOTE what else is to be known"
+    )
+    text = "routings an item, ranked (RANK), each with its CONFIDENCE; default: 1"
+    added.add_argument("--top", type=int, choices=(1, 2, 3), default=1, help=text)
+    text = "pieces: adds TOTAL_MINUTES, setup and run of all"
+    added.add_argument("--quantity", type=_quantity, metavar="N", help=text)
     added.add_argument("--source", metavar="S", help="an Access file, an ODBC connection string")
     added = command(
         "explain", proposals.explain, "why this routing: similar items, what decided, what lacks"
     )
     added.add_argument("item_cd", metavar="CODE")
     added.add_argument("--items", type=Path, metavar="FILE", help="the file that has the item")
+    added.add_argument("--quantity", type=_quantity, metavar="N", help=text)
     added.add_argument("--source", metavar="S", help="an Access file, an ODBC connection string")
     command("models", models.models, "list the versions; * is in use")
     added = command("promote", models.promote, "put a version into use")

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from routing_ml.source import Columns
 
 
+_USUAL = {"run_time_unit": "minutes", "per_quantity": "for one piece"}
+
+
 def predict(settings: Settings, options: argparse.Namespace) -> Result:
     from routing_ml import pipeline
     from routing_ml.proposals import add_workbook, beside, default_path
@@ -26,12 +29,16 @@ def predict(settings: Settings, options: argparse.Namespace) -> Result:
         _spare(options.items, [out, beside(out)])
     if out and not options.items and not options.item_cd:
         facts = pipeline.propose_missing(
-            settings, source=source, columns=columns, as_of=settings.moment(None), path=out
-        )
+            settings, source=source, columns=columns, as_of=settings.moment(None), path=out,
+            alternatives=options.top, quantity=options.quantity,
+        ) | _assumed(columns, options)  # fmt: skip
     else:
         items = _asked(settings, source, columns, options)
-        proposals, model = pipeline.propose(settings, items, save_to=out)
+        proposals, model = pipeline.propose(
+            settings, items, save_to=out, alternatives=options.top, quantity=options.quantity
+        )
         facts = {"model": model, "items": len(items), "operations": len(proposals)}
+        facts |= _assumed(columns, options)
         if out is None:
             facts["proposal"] = json.loads(proposals.to_json(orient="records", force_ascii=False))
             return facts, proposals.to_string(index=False)
@@ -54,8 +61,19 @@ def explain(settings: Settings, options: argparse.Namespace) -> Result:
     predictor = predict.Predictor(Registry(settings.home / "models"))
     items = _asked(settings, source, columns, options)
     code = options.item_cd if options.items else str(items["ITEM_CD"].iloc[0])
-    found = explained(predictor.model, items, code)
-    return {"model": predictor.version} | found.as_dict(), found.as_text()
+    found = explained(predictor.model, items, code, quantity=options.quantity)
+    facts = {"model": predictor.version} | found.as_dict()
+    return facts | _assumed(columns, options), found.as_text()
+
+
+def _assumed(columns: "Columns", options: argparse.Namespace) -> dict[str, str]:
+    """What total minutes rest on that nobody has stated; said on standard error too."""
+    if options.quantity is None or not (keys := columns.routings.times.assumed):
+        return {}
+    words = f"the columns file does not give {keys}: run times are taken as "
+    words += "minutes for one piece" if "," in keys else _USUAL[keys]
+    say(words)
+    return {"assumed": words}
 
 
 def _asked(

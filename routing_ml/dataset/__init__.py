@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from routing_ml.dataset.frames import entered as entered
     from routing_ml.dataset.frames import load as load
     from routing_ml.dataset.frames import newest_routings as newest_routings
+    from routing_ml.dataset.frames import other_routings as other_routings
     from routing_ml.dataset.frames import read_manifest as read_manifest
     from routing_ml.dataset.frames import split as split
     from routing_ml.dataset.frames import without_routing as without_routing

@@ -116,6 +116,27 @@ def newest_routings(routings: pd.DataFrame) -> pd.DataFrame:
     one with the higher last number in its `ROUT_NO` counts (`R10` before `R9`), then the one that
     sorts last. Of several alternatives it is the newest revision of the first one.
     """
+    revisions = _by_age(routings)
+    keys = revisions.columns.tolist()
+    rows = routings.merge(revisions.drop_duplicates("ITEM_CD", keep="last"), on=keys)
+    return rows.sort_values(["ITEM_CD", "PROC_SEQ"], kind="stable", ignore_index=True)
+
+
+def other_routings(routings: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the newest revision of each further alternative of an item, by `ITEM_CD`,
+    `ALT_NO`, `PROC_SEQ`; none where the columns file names no `alternative`."""
+    if "ALT_NO" not in routings:
+        return routings.iloc[:0]
+    revisions = _by_age(routings)
+    keys = revisions.columns.tolist()
+    newest = revisions.drop_duplicates(["ITEM_CD", "ALT_NO"], keep="last")
+    rows = routings.merge(newest[newest["ITEM_CD"].duplicated(keep="last")], on=keys)
+    by = ["ITEM_CD", "ALT_NO", "PROC_SEQ"]
+    return rows.sort_values(by, kind="stable", ignore_index=True)
+
+
+def _by_age(routings: pd.DataFrame) -> pd.DataFrame:
+    """The keys of all revisions, each item's in turn: the one that counts is its last."""
     keys = [name for name in ("ITEM_CD", "ROUT_NO", "ALT_NO") if name in routings]
     revisions = routings.groupby(keys, as_index=False, dropna=False)[["INSRT_DT"]].max()
     order = ["INSRT_DT", *_numbered(revisions, "ROUT_NO")]
@@ -124,9 +145,7 @@ def newest_routings(routings: pd.DataFrame) -> pd.DataFrame:
         revisions = revisions.sort_values(
             _numbered(revisions, "ALT_NO"), ascending=False, na_position="last", kind="stable"
         )
-    newest = revisions.drop_duplicates("ITEM_CD", keep="last")[keys]
-    rows = routings.merge(newest, on=keys)
-    return rows.sort_values(["ITEM_CD", "PROC_SEQ"], kind="stable", ignore_index=True)
+    return revisions[keys]
 
 
 def entered(items: pd.DataFrame, newest: pd.DataFrame) -> pd.Series:

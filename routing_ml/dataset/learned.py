@@ -27,6 +27,8 @@ STANDARD = {
     "SETUP_TIME": "setup, minutes",
     "RUN_TIME": "run, minutes apiece",
     "INSIDE_FLAG": "made inside",
+    "PER_LOT": "time for a lot",
+    "LOT_SIZE": "pieces of a lot",
     "INSRT_DT": "entered",
     "REPORT_DT": "reported",
     "MACH_WORKED_HOURS": "machine hours of the order",

@@ -44,10 +44,14 @@ def fit(
     results: pd.DataFrame | None = None,
     *,
     attributes: Attributes,
+    alternatives: pd.DataFrame | None = None,
     like: RoutingModel | None = None,
 ) -> RoutingModel:
-    """Fit the candidate `name` on `items` and their newest `routings`; `like` as `Learning.fit`."""
-    return candidate(name)().fit(items, routings, results, attributes=attributes, like=like)
+    """Fit the candidate `name` on `items`, their newest `routings` and what else is valid; `like`
+    as `Learning.fit` has it."""
+    return candidate(name)().fit(
+        items, routings, results, attributes=attributes, alternatives=alternatives, like=like
+    )
 
 
 def load(folder: Path) -> RoutingModel:

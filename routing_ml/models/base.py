@@ -21,19 +21,24 @@ from routing_ml.models.features.design import Design
 from routing_ml.models.features.gower import Gower
 from routing_ml.models.learning import Learning
 from routing_ml.models.parts import operations
+from routing_ml.models.parts.alternatives import Alternatives, propose
 from routing_ml.models.parts.confidence import Confidence
 from routing_ml.models.parts.machines import Machines
-from routing_ml.models.parts.operations import Numbering, Operation, certainty, decide
+from routing_ml.models.parts.operations import Numbering, Operation
 from routing_ml.models.parts.order import Order
+from routing_ml.models.parts.outside import Outside
+from routing_ml.models.parts.quantities import Quantities
 from routing_ml.models.parts.times import Times
 from routing_ml.models.storage import Stored
 
 PROPOSAL_COLUMNS = (
     "ITEM_CD", "PROC_SEQ", "JOB_CD", "JOB_NM", "RES_CD", "SETUP_TIME", "RUN_TIME", "RUN_TIME_LOW",
-    "RUN_TIME_HIGH", "CONFIDENCE", "SIMILARITY_SCORE", "REFERENCE_ITEM_CD",
+    "RUN_TIME_HIGH", "CONFIDENCE", "SIMILARITY_SCORE", "REFERENCE_ITEM_CD", "RES_LIKELIHOOD",
+    "RES_OTHERS", "OUTSIDE", "NOTE",
 )  # fmt: skip
 CHUNK = 4096  # items predicted at a time: bounds memory
 MAX_DAY_SHARE = 0.05
+TOLD_OUTSIDE = 0.05  # share of the past done outside that is worth a note
 
 
 class RoutingModel(Learning):
@@ -59,14 +64,34 @@ class RoutingModel(Learning):
         """How likely each operation is for prepared items, as borne out: (m, L) in [0, 1]."""
         return self.confidence_.likelihoods(self.likely(items), self.given(items))
 
+    def decided(self, items: Prepared) -> np.ndarray:
+        """Which operations are proposed for prepared items: (m, L) bool."""
+        matrix = self.design_.transform(items)
+        asked = self._asked(self._probabilities(items, matrix), matrix)
+        proposed = propose(self.alternatives_, asked, 1)
+        present = np.zeros(asked.present.shape, bool)
+        present[proposed.item, proposed.operation] = True
+        return present
+
     def past_routing(self, row: int) -> list[Operation]:
         """The operations of the fitted item number `row`, in order, without those too rare to be
         learned."""
         start, end = self.routings_[0][row : row + 2]
         return [self.operations_[k] for k in self.routings_[1][start:end].tolist()]
 
-    def predict(self, items: pd.DataFrame, *, similarity: bool = True) -> pd.DataFrame:
+    def predict(
+        self,
+        items: pd.DataFrame,
+        *,
+        similarity: bool = True,
+        alternatives: int = 1,
+        quantity: float | None = None,
+    ) -> pd.DataFrame:
         """Proposals: PROPOSAL_COLUMNS, a row per operation, items in the order given.
+
+        With `alternatives` up to so many whole routings an item, the proposed one first, told
+        apart by a column RANK; CONFIDENCE is how likely each is the planner's. With `quantity` a
+        column TOTAL_MINUTES: setup and run of so many pieces.
 
         Times in minutes, NaN where none is known of the operation. An item that was fitted on is
         never its own reference. Without `similarity` SIMILARITY_SCORE is NaN and
@@ -77,31 +102,40 @@ class RoutingModel(Learning):
         starts = range(CHUNK, len(items), CHUNK)
         chunks = [items.iloc[start : start + CHUNK] for start in starts]
         first = items.iloc[:CHUNK] if chunks else items
-        parts = [self._propose(chunk, similarity) for chunk in (first, *chunks)]
+        parts = [
+            self._propose(chunk, similarity, alternatives, quantity) for chunk in (first, *chunks)
+        ]
         columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        frame = pd.DataFrame(columns, columns=list(PROPOSAL_COLUMNS))
-        for name, kind in frame.dtypes.items():
-            if kind.kind == "O":  # nothing but missing values, or no rows
-                frame[name] = frame[name].astype("str")
-        return frame
+        names = [*PROPOSAL_COLUMNS]
+        names += ["TOTAL_MINUTES"] if quantity is not None else []
+        names += ["RANK"] if alternatives > 1 else []
+        share = columns["OUTSIDE"]
+        # converted one by one: a frame takes four times as long to change its columns
+        typed = {
+            name: pd.array(values, dtype="str") if values.dtype == object else values
+            for name, values in columns.items()
+        } | {"OUTSIDE": pd.arrays.BooleanArray(share > 0.5, np.isnan(share))}
+        return pd.DataFrame({name: typed[name] for name in names}, copy=False)
 
-    def _propose(self, items: pd.DataFrame, similarity: bool) -> dict[str, np.ndarray]:
+    def _propose(
+        self, items: pd.DataFrame, similarity: bool, alternatives: int, quantity: float | None
+    ) -> dict[str, np.ndarray]:
         prepared = self.encoder_.transform(items)
         matrix = self.design_.transform(prepared)
-        likely = self._probabilities(prepared, matrix)
-        present = decide(likely, self.operations_)
-        rank, sure = self.order_.rank(matrix, present)
-        item, operation = np.nonzero(present)
-        order = np.lexsort((rank[item, operation], item))
-        item, operation = item[order], operation[order]
+        asked = self._asked(self._probabilities(prepared, matrix), matrix)
+        proposed = propose(self.alternatives_, asked, alternatives)
         given = self.given(prepared)
+        confidence = proposed.shared(self.confidence_.apply(proposed.certainty, given))
+        item, operation, rank = proposed.item, proposed.operation, proposed.rank
         setup, run, low, high = self.times_.predict(
             self.times_.scale.apply(self.design_, prepared, matrix), matrix, item, operation,
             self.times_.widths(given, self.confidence_.unknown),
         )  # fmt: skip
-        machine = self.machines_.predict(matrix, item, operation)
-        confidence = self.confidence_.apply(certainty(likely) * sure, given)
-        count = present.sum(axis=1)
+        chosen = self.machines_.choose(matrix, item, operation)
+        outside = self.outside_.predict(operation, chosen.machine)
+        total = setup + self.quantities_.minutes(
+            operation, run, 1.0 if quantity is None else quantity
+        )
         jobs, names, machines, codes = self._spelled
         score = np.full(len(items), np.nan)
         reference = np.full(len(items), None, object)
@@ -111,19 +145,25 @@ class RoutingModel(Learning):
             reference = codes[near[:, 0]]
         return {
             "ITEM_CD": items["ITEM_CD"].to_numpy(object)[item],
-            "PROC_SEQ": self.numbering_.numbers(int(count.max(initial=0)))[rank[item, operation]]
-            if len(item)
-            else np.zeros(0, np.int64),
+            "PROC_SEQ": self.numbering_.numbers(int(proposed.place.max(initial=-1)) + 1)[
+                proposed.place
+            ],
             "JOB_CD": jobs[operation],
             "JOB_NM": names[operation],
-            "RES_CD": machines[machine],
+            "RES_CD": machines[chosen.machine],
             "SETUP_TIME": setup,
             "RUN_TIME": run,
             "RUN_TIME_LOW": low,
             "RUN_TIME_HIGH": high,
-            "CONFIDENCE": confidence[item],
+            "CONFIDENCE": confidence[item, rank],
             "SIMILARITY_SCORE": score[item],
             "REFERENCE_ITEM_CD": reference[item],
+            "RES_LIKELIHOOD": np.round(chosen.likely, 4),
+            "RES_OTHERS": chosen.others,
+            "OUTSIDE": outside,
+            "NOTE": notes_of(outside, chosen.notes, self._lots[operation]),
+            "TOTAL_MINUTES": np.round(total, 2),
+            "RANK": rank + 1,
         }
 
     def similarities(self, items: pd.DataFrame, days: pd.Series) -> np.ndarray:
@@ -164,6 +204,11 @@ class RoutingModel(Learning):
         return tuple(np.array(values, object) for values in lists)
 
     @cached_property
+    def _lots(self) -> np.ndarray:
+        """What is to be said of each operation's time and the quantity."""
+        return self.quantities_.notes()
+
+    @cached_property
     def _row_of(self) -> dict[str, int]:
         """The number of each fitted item."""
         return {str(code): row for row, code in enumerate(self.items_)}
@@ -171,6 +216,7 @@ class RoutingModel(Learning):
     def save(self, folder: Path) -> None:
         """Write the fitted model into `folder`: model.json and arrays.npz."""
         facts, arrays = self._parts()
+        known = self.alternatives_
         storage.write(
             Path(folder),
             {
@@ -180,8 +226,13 @@ class RoutingModel(Learning):
                 "numbering": [self.numbering_.start, self.numbering_.step],
                 **self.encoder_.facts(),
                 "features": self.design_.facts(),
-                "machines.names": self.machines_.names,
                 "confidence": self.confidence_.facts(),
+                **storage.prefixed("machines", self.machines_.facts()),
+                **(
+                    {"alternatives.whole": known.whole, "alternatives.choices": known.facts()}
+                    if known
+                    else {}
+                ),
                 **facts,
             },
             {
@@ -191,6 +242,9 @@ class RoutingModel(Learning):
                 **storage.prefixed("order", self.order_.arrays()),
                 **storage.prefixed("times", self.times_.arrays()),
                 **storage.prefixed("machines", self.machines_.arrays()),
+                **storage.prefixed("outside", self.outside_.arrays()),
+                **storage.prefixed("quantities", self.quantities_.arrays()),
+                **storage.prefixed("alternatives", known.arrays() if known else {}),
                 **storage.prefixed("confidence", self.confidence_.arrays()),
                 **arrays,
             },
@@ -228,7 +282,30 @@ class RoutingModel(Learning):
         model.order_ = Order.from_stored(stored, "order", width, size)
         model.times_ = Times.from_stored(stored, "times", model.design_, size)
         model.machines_ = Machines.from_stored(stored, "machines", width, size)
+        model.alternatives_ = Alternatives.from_stored(stored, "alternatives", size, model.order_)
+        choices = model.machines_.choices
+        if model.alternatives_ is None:  # of 2.1.0
+            model.outside_ = Outside.unknown(choices, size)
+            model.quantities_ = Quantities.usual(size)
+        else:
+            model.outside_ = Outside.from_stored(stored, "outside", choices, size)
+            model.quantities_ = Quantities.from_stored(stored, "quantities", size)
         labels = model.encoder_.labels
         model.confidence_ = Confidence.from_stored(stored, "confidence", labels)
         model._restore(stored)
         return model
+
+
+def notes_of(outside: np.ndarray, machines: np.ndarray, lots: np.ndarray) -> np.ndarray:
+    """NOTE of k operations: all that is to be said of each, None where there is nothing."""
+    found = np.full(len(outside), None, object)
+    said = (outside >= TOLD_OUTSIDE) | pd.notna(machines) | pd.notna(lots)
+    for at in np.flatnonzero(said).tolist():
+        share = outside[at]
+        notes = [machines[at], lots[at]]
+        if share > 0.5:
+            notes.insert(0, "done outside" + (f" ({share:.0%} of the past)" if share < 1 else ""))
+        elif share >= TOLD_OUTSIDE:
+            notes.insert(0, f"done outside in {share:.0%} of the past")
+        found[at] = "; ".join(note for note in notes if note) or None
+    return found

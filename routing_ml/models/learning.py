@@ -18,6 +18,7 @@ from routing_ml.models.features.design import Design
 from routing_ml.models.features.gower import Gower
 from routing_ml.models.features.masking import few, masked
 from routing_ml.models.parts import operations
+from routing_ml.models.parts.alternatives import Alternatives, Asked, propose
 from routing_ml.models.parts.choice import choose
 from routing_ml.models.parts.confidence import (
     PENALTY,
@@ -30,8 +31,10 @@ from routing_ml.models.parts.confidence import (
     unknown_inputs,
 )
 from routing_ml.models.parts.machines import Machines
-from routing_ml.models.parts.operations import Numbering, Operation, Rows, certainty, decide
+from routing_ml.models.parts.operations import Numbering, Operation, Rows, decide
 from routing_ml.models.parts.order import Order, places
+from routing_ml.models.parts.outside import Outside
+from routing_ml.models.parts.quantities import Quantities
 from routing_ml.models.parts.times import BAND, Times
 from routing_ml.models.parts.trials import Trial, trials, tried_columns
 from routing_ml.models.trees.boosting import SEED
@@ -59,6 +62,9 @@ class Learning(ABC):
     numbering_: Numbering
     times_: Times
     machines_: Machines
+    outside_: Outside
+    quantities_: Quantities
+    alternatives_: Alternatives | None
     confidence_: Confidence
     quick_: bool = False  # about the same in less time, of what only calibrates
 
@@ -69,10 +75,12 @@ class Learning(ABC):
         results: pd.DataFrame | None = None,
         *,
         attributes: Attributes,
-        like: Learning | None = None,
+        alternatives: pd.DataFrame | None = None,
+        like: Self | None = None,
     ) -> Self:
         """Learn from `items` and the newest routing of each; items without rows are left out,
-        and so are operations of hardly any item (`operations.frequent`).
+        and so are operations of hardly any item (`operations.frequent`). `alternatives` are the
+        further routings of items, as of `dataset.other_routings`.
 
         `like` is a model of the same candidate and factory, fitted on hardly fewer items: what it
         has learned of how right it is, which takes many fits, is taken over.
@@ -100,10 +108,17 @@ class Learning(ABC):
         self.gower_ = Gower.fit(self.encoder_, prepared, routing)
         self.numbering_ = Numbering.fit(every)
         self.times_ = Times.fit(rows, self.design_, prepared, matrix, results)
-        self.machines_ = Machines.fit(rows, matrix, bins)
+        self.machines_ = Machines.fit(rows, matrix, bins, results)
+        self.outside_ = Outside.fit(rows, self.machines_.choices, self.machines_.names)
+        self.quantities_ = Quantities.fit(rows, results)
         looks = [prepared, *self._copies(coded)]
         if like is None:
-            self._calibrate(looks, self._unseen(looks, rows.present), rows)
+            unseen = self._unseen(looks, rows.present)
+            self.alternatives_ = Alternatives.fit(
+                rows, operations.further(alternatives, rows), self._asked(unseen[0], matrix),
+                self.order_,
+            )  # fmt: skip
+            self._calibrate(looks, unseen, rows)
             self.confidence_.unknown = self._try(looks, rows)
         else:
             self._take(like)
@@ -141,6 +156,10 @@ class Learning(ABC):
         """Take over what `like` has learned of how right it is."""
         self.confidence_ = like.confidence_.known_to(self.encoder_.labels)
         self.times_.wider = like.times_.wider
+        if like.alternatives_:
+            self.alternatives_ = like.alternatives_.known_to(
+                like.operations_, self.operations_, self.order_
+            )
 
     def _copies(self, coded: pd.DataFrame) -> list[Prepared]:
         """The fitted items with columns left out, in the last with hardly any left."""
@@ -212,10 +231,18 @@ class Learning(ABC):
         self, items: Prepared, likely: np.ndarray, rows: Rows
     ) -> tuple[np.ndarray, np.ndarray]:
         """How certain the model is of each whole routing, and whether it is right: (n,) each."""
+        proposed = propose(
+            self.alternatives_, self._asked(likely, self.design_.transform(items)), 1
+        )
+        found = np.full(likely.shape, -1)
+        found[proposed.item, proposed.operation] = proposed.place
+        return proposed.certainty, (found == places(rows)).all(axis=1) & rows.whole
+
+    def _asked(self, likely: np.ndarray, matrix: np.ndarray) -> Asked:
+        """What the likelihoods of the operations alone say of items."""
         present = decide(likely, self.operations_)
-        rank, sure = self.order_.rank(self.design_.transform(items), present)
-        right = (np.where(present, rank, -1) == places(rows)).all(axis=1) & rows.whole
-        return certainty(likely) * sure, right
+        place, sure = self.order_.rank(matrix, present)
+        return Asked(likely, present, place, sure, self.order_.likely(matrix))
 
     def _try(self, looks: list[Prepared], rows: Rows) -> Unknown:
         """What is borne out for kinds of items that were left out."""

@@ -23,20 +23,24 @@ def propose(
     *,
     save_to: Path | None = None,
     batch: str | None = None,
+    alternatives: int = 1,
+    quantity: float | None = None,
 ) -> tuple[pd.DataFrame, str]:
     """Proposals for `items` and the version that made them, saved where told, and recorded in the
-    monitoring store; a failure is counted there. `batch` names what must not be recorded twice.
+    monitoring store, the first routing of each item; a failure is counted there. `batch` names what
+    must not be recorded twice; `alternatives` and `quantity` are as of `RoutingModel.predict`.
     """
     predictor = predict.Predictor(Registry(settings.home / "models"))
     with _failures_counted(settings):
         model = predictor.model
         started = time.perf_counter()
-        proposals = model.predict(items)
+        proposals = model.predict(items, alternatives=alternatives, quantity=quantity)
         seconds = time.perf_counter() - started
     if save_to:
         save(proposals, save_to)
     version = predictor.version
-    monitor.record_predictions(settings, proposals, model=version, seconds=seconds, batch=batch)
+    first = proposals[proposals["RANK"] == 1] if "RANK" in proposals else proposals
+    monitor.record_predictions(settings, first, model=version, seconds=seconds, batch=batch)
     return proposals, version
 
 
@@ -48,6 +52,8 @@ def propose_missing(
     as_of: datetime,
     path: Path,
     batch: str | None = None,
+    alternatives: int = 1,
+    quantity: float | None = None,
 ) -> dict[str, object]:
     """Propose a routing for every item of a configured source that has none, and write them to
     `path`; returns the file, the model, and how many items and operations. They come oldest first
@@ -58,7 +64,9 @@ def propose_missing(
     items = dataset.without_routing(data.items, data.routings)
     if "INSRT_DT" in items:  # by code, a kind of item that is few would come all at once
         items = items.sort_values(["INSRT_DT", "ITEM_CD"], na_position="first", ignore_index=True)
-    proposals, model = propose(settings, items, save_to=path, batch=batch)
+    proposals, model = propose(
+        settings, items, save_to=path, batch=batch, alternatives=alternatives, quantity=quantity
+    )
     return {"model": model, "items": len(items), "operations": len(proposals), "out": str(path)}
 
 

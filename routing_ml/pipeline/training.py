@@ -140,12 +140,14 @@ def _fit(
 ) -> RoutingModel:
     wanted = set(codes)
     results = data.results
+    others = dataset.other_routings(data.routings)
     return models.fit(
         candidate,
         data.items[data.items["ITEM_CD"].isin(wanted)],
         newest[newest["ITEM_CD"].isin(wanted)],
         None if results is None else results[results["ITEM_CD"].isin(wanted)],
         attributes=data.attributes,
+        alternatives=others[others["ITEM_CD"].isin(wanted)],
     )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from routing_ml.errors import InputError
-from routing_ml.models import Operation, Prepared, RoutingModel, decide
+from routing_ml.models import Operation, Prepared, RoutingModel
 from routing_ml.proposals.reasons import (
     EXACT,
     changes_with,
@@ -25,7 +25,9 @@ from routing_ml.proposals.reasons import (
     number_words,
 )
 
+WORTH_SHOWING = 0.005  # confidence of another routing
 DOUBTFUL = 0.05  # likelihood from which an operation that was left out is worth explaining
+ALTERNATIVES = 3  # whole routings shown, the proposed one among them
 REASONS = 4  # most attributes named for, and against, an operation
 SUPPOSED_VALUES = 8  # commonest values tried for a missing attribute
 STRENGTHS = {"log-odds": (2.0, 0.7, 0.2), "probability": (0.25, 0.1, 0.03)}
@@ -70,6 +72,17 @@ class Similar:
 
 
 @dataclass(frozen=True)
+class Alternative:
+    """Another whole routing, how likely it is the planner's, and what it has less (`only_here`)
+    and more (`only_there`) than the proposed one."""
+
+    confidence: float
+    routing: list[str]
+    only_here: list[str]
+    only_there: list[str]
+
+
+@dataclass(frozen=True)
 class Missing:
     """A missing attribute: the value it was given from others, or what each value would change."""
 
@@ -88,6 +101,7 @@ class Explanation:
     method: str
     unit: str
     proposal: list[dict[str, Any]]
+    alternatives: list[Alternative]
     similar: list[Similar]
     operations: list[OperationReason]
     missing: list[Missing]
@@ -104,10 +118,19 @@ class Explanation:
             f"certain, about {self.confidence * 100:.0f} are right in every operation."
         ]
         for row in self.proposal:
-            machine = f" on {row['RES_CD']}" if row["RES_CD"] else ""
-            named = f"  {row['PROC_SEQ']:>4} {label(row['JOB_CD'], row['JOB_NM'])}{machine}"
+            named = f"  {row['PROC_SEQ']:>4} {label(row['JOB_CD'], row['JOB_NM'])}"
             times = _times_text(row)
-            lines.append(f"{named}: {times}" if times else named)
+            lines.append(named + _machine_text(row) + (f": {times}" if times else ""))
+            if row["NOTE"]:
+                lines.append(f"       {row['NOTE']}")
+        if any("TOTAL_MINUTES" in row for row in self.proposal):
+            known = [row["TOTAL_MINUTES"] for row in self.proposal]
+            known = [minutes for minutes in known if minutes is not None]
+            of = "" if len(known) == count else f" of {len(known)} of the {count} operations"
+            lines.append(f"  in all {sum(known):,.1f} min{of}")
+        if self.alternatives:
+            lines += ["", "Other routings that are valid, and of 100 how many are right"]
+            lines += [line for other in self.alternatives for line in _alternative_text(other)]
         lines += ["", "Similar past items"]
         for past in self.similar:
             lines += _similar_text(past)
@@ -135,8 +158,10 @@ def explain(
     code_or_row: str | Mapping[str, Any] | pd.Series,
     *,
     similar: int = 3,
+    quantity: float | None = None,
 ) -> Explanation:
     """Explain what `model` proposes for an item: its code in `items`, or a row of attributes.
+    With `quantity` the proposal has the total minutes of so many pieces.
 
     `similar` past items are described; the item itself is not among them. A code in another case
     is found too, unless one is spelled exactly so. Raises InputError when `items` has no such code.
@@ -145,8 +170,9 @@ def explain(
     code = str(row["ITEM_CD"].iloc[0])
     prepared = model.encoder_.transform(row)
     likely = model.likelihoods(prepared)
-    present = decide(likely, model.operations_)
-    proposal = model.predict(row, similarity=False)
+    present = model.decided(prepared)
+    ranked = model.predict(row, similarity=False, alternatives=ALTERNATIVES, quantity=quantity)
+    proposal = ranked[ranked["RANK"] == 1].drop(columns="RANK")
     jobs = proposal["JOB_CD"].tolist()
     method, start, effects = effects_of(model, prepared, likely[0])
     return Explanation(
@@ -156,6 +182,7 @@ def explain(
         method=method,
         unit=model.effect_unit if method == EXACT else "probability",
         proposal=_jsonable(proposal.drop(columns=["SIMILARITY_SCORE", "REFERENCE_ITEM_CD"])),
+        alternatives=_alternatives(ranked, jobs),
         similar=_similar(model, prepared, code, jobs, similar),
         operations=_operations(model, proposal, likely[0], present[0], start, effects),
         missing=_missing(model, prepared, row, present[0]),
@@ -201,6 +228,18 @@ def _similar(
                 differs=differs,
             )
         )
+    return found
+
+
+def _alternatives(ranked: pd.DataFrame, jobs: list[str]) -> list[Alternative]:
+    found = []
+    for _, routing in ranked[ranked["RANK"] > 1].groupby("RANK"):
+        theirs = routing["JOB_CD"].tolist()
+        confidence = float(routing["CONFIDENCE"].iloc[0])
+        if confidence >= WORTH_SHOWING:
+            found.append(
+                Alternative(confidence, theirs, _surplus(jobs, theirs), _surplus(theirs, jobs))
+            )
     return found
 
 
@@ -315,7 +354,25 @@ def _times_text(row: Mapping[str, Any]) -> str:
             f"run {row['RUN_TIME']:g} min "
             f"(four of five between {row['RUN_TIME_LOW']:g} and {row['RUN_TIME_HIGH']:g})"
         )
+    if row.get("TOTAL_MINUTES") is not None:
+        times.append(f"in all {row['TOTAL_MINUTES']:g} min")
     return ", ".join(times)
+
+
+def _machine_text(row: Mapping[str, Any]) -> str:
+    """The machine of a proposed operation with its likelihood, where others are likely too."""
+    if not row["RES_CD"]:
+        return ""
+    if not row["RES_OTHERS"]:
+        return f" on {row['RES_CD']}"
+    return f" on {row['RES_CD']} ({row['RES_LIKELIHOOD']:.0%} likely; {row['RES_OTHERS']})"
+
+
+def _alternative_text(other: Alternative) -> list[str]:
+    parts = [f"without {' '.join(other.only_here)}"] if other.only_here else []
+    parts += [f"with {' '.join(other.only_there)}"] if other.only_there else []
+    differs = ", ".join(parts) or "the same operations in another order"
+    return [f"  {other.confidence * 100:.0f}: {differs}", f"    {' '.join(other.routing)}"]
 
 
 def _similar_text(past: Similar) -> list[str]:

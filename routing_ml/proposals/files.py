@@ -18,6 +18,7 @@ MAX_ROWS_UNASKED = 20_000  # openpyxl writes some 4,000 a second
 FORMATS = {
     "PROC_SEQ": "0", "SETUP_TIME": "0.0", "RUN_TIME": "0.00", "RUN_TIME_LOW": "0.00",
     "RUN_TIME_HIGH": "0.00", "CONFIDENCE": "0.00", "SIMILARITY_SCORE": "0.00",
+    "RES_LIKELIHOOD": "0.00", "TOTAL_MINUTES": "0.0", "RANK": "0",
 }  # fmt: skip
 AS_TEXT = "@"  # also after somebody has edited the cell
 WIDEST = 40  # characters

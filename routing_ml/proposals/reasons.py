@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from routing_ml.models import MISSING, UNSEEN, Feature, Prepared, RoutingModel, combine, decide
+from routing_ml.models import MISSING, UNSEEN, Feature, Prepared, RoutingModel, combine
 
 EXACT = "exact contributions along the paths of the trees"
 OCCLUSION = "occlusion: the change when one attribute is hidden"
@@ -150,7 +150,7 @@ def changes_with(
     supposed = replace(
         items.repeat(count), **{name: part for name, part in given.items() if part is not None}
     )
-    others = decide(model.likelihoods(supposed), model.operations_)
+    others = model.decided(supposed)
     found = []
     for value, other in zip(words, others, strict=True):
         more = [model.operations_[k] for k in np.flatnonzero(other & ~present)]

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from routing_ml.source.extraction import DEFAULT_LIMIT as DEFAULT_LIMIT
     from routing_ml.source.extraction import Extract as Extract
     from routing_ml.source.extraction import extract as extract
+    from routing_ml.source.flags import says_outside as says_outside
+    from routing_ml.source.flags import says_yes as says_yes
     from routing_ml.source.named import Attributes as Attributes
     from routing_ml.source.reading import Progress as Progress
 else:

@@ -145,6 +145,7 @@ class _Reader:
             run_unit=run,
             setup_unit=self.unit(given, "setup_time_unit", run),
             per_quantity=float(quantity) if is_number else quantity,
+            assumed=", ".join(k for k in ("run_time_unit", "per_quantity") if k not in given),
         )
         return self.table(given, "routings", active=active, times=times)
 

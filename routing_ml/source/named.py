@@ -19,6 +19,8 @@ ROUTING_COLUMNS = {
     "run_minutes": ("RUN_TIME", "number", False),
     "alternative": ("ALT_NO", "code", False),
     "inside": ("INSIDE_FLAG", "code", False),
+    "per_lot": ("PER_LOT", "code", False),
+    "lot_size": ("LOT_SIZE", "number", False),
     "status": ("_STATUS", "code", False),
     "valid_from": ("_VALID_FROM", "date", False),
     "valid_to": ("_VALID_TO", "date", False),
@@ -51,12 +53,14 @@ class Times:
     """What a number of the routings' times means.
 
     `run_unit` and `setup_unit` are minutes in one of their unit, or the column that names the
-    unit; `per_quantity` is the number of pieces that a run time is for, or the column that has it.
+    unit; `per_quantity` is the number of pieces that a run time is for, or the column that has it;
+    `assumed` names the keys of the columns file that were left to their defaults.
     """
 
     run_unit: float | str = 1.0
     setup_unit: float | str = 1.0
     per_quantity: float | str = 1.0
+    assumed: str = ""
 
 
 @dataclass(frozen=True)

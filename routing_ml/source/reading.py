@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from routing_ml.errors import SourceError
 from routing_ml.source import pushdown, time_units, typed
+from routing_ml.source.flags import says_yes
 from routing_ml.source.named import JOINED_BY, Attributes, Table
 from routing_ml.source.relation import Source, Values, spelled
 from routing_ml.source.spool import Spool
@@ -214,6 +215,9 @@ class TableReader:
         if "_PER" in self.named:
             as_numbers = self._converter("_PER")
             pieces = self._told(values, "_PER", lambda given: time_units.pieces(as_numbers(given)))
+        if "PER_LOT" in self.named:  # such a time is for a lot, however many pieces that are
+            lots = np.array([says_yes(flag) for flag in arrays["PER_LOT"].to_pylist()], bool)
+            pieces = np.where(lots, 1.0, pieces)
         for name, factor, per in (
             ("RUN_TIME", factors.get("_RUN_UNIT", times.run_unit), pieces),
             ("SETUP_TIME", factors.get("_SETUP_UNIT", times.setup_unit), 1.0),

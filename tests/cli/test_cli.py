@@ -153,7 +153,7 @@ def test_check_ends_with_1_where_the_columns_cannot_be_right(run: Run, tmp_path:
 def test_check_says_what_to_write_where_a_person_must_look(run: Run, tmp_path: Path) -> None:
     columns = DEFAULT_FILE.read_text(encoding="utf-8")
     columns = columns[: columns.index("[results]")]
-    wrong = columns.replace("setup_minutes", 'run_time_unit = "seconds"\nsetup_minutes')
+    wrong = columns.replace('"TIME_UNIT"', '"seconds"')
     path = tmp_path / "columns.toml"
     path.write_text(wrong, encoding="utf-8")
     code, out, _ = run("check", "--columns", str(path))
@@ -197,7 +197,7 @@ def test_predict_proposes_a_routing_for_every_item_without_one(run: Run, tmp_pat
     lines = out_file.read_text(encoding="utf-8-sig").splitlines()
     assert lines[0] == (
         "ITEM_CD,PROC_SEQ,JOB_CD,JOB_NM,RES_CD,SETUP_TIME,RUN_TIME,RUN_TIME_LOW,RUN_TIME_HIGH,"
-        "CONFIDENCE,SIMILARITY_SCORE,REFERENCE_ITEM_CD"
+        "CONFIDENCE,SIMILARITY_SCORE,REFERENCE_ITEM_CD,RES_LIKELIHOOD,RES_OTHERS,OUTSIDE,NOTE"
     )
     assert len(lines) - 1 == json.loads(out)["operations"]
 

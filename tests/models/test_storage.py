@@ -135,6 +135,6 @@ def test_a_folder_without_a_model_and_a_newer_format_are_refused(saved, tmp_path
         models.load(tmp_path / "nothing")
     folder = copy(saved, tmp_path / "newer")
     facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-    (folder / "model.json").write_text(json.dumps({**facts, "format": 2}))
-    with pytest.raises(ModelError, match="format 2"):
+    (folder / "model.json").write_text(json.dumps({**facts, "format": 3}))
+    with pytest.raises(ModelError, match="format 3"):
         models.load(folder)

@@ -21,7 +21,9 @@ TEXTS = st.lists(
     | st.text(st.characters(codec="utf-8"), max_size=3),
     max_size=6,
 ).map("".join)
-TEXT_COLUMNS = ("ITEM_CD", "JOB_CD", "JOB_NM", "RES_CD", "REFERENCE_ITEM_CD")
+TEXT_COLUMNS = (
+    "ITEM_CD", "JOB_CD", "JOB_NM", "RES_CD", "REFERENCE_ITEM_CD", "RES_OTHERS", "NOTE",
+)  # fmt: skip
 
 
 def proposals(texts: list[str | None], number: float = -2.5) -> pd.DataFrame:
@@ -77,7 +79,7 @@ def test_no_cell_is_a_formula_and_numbers_stay_numbers(tmp_path: Path, texts: li
     lines = (tmp_path / "p.csv").read_bytes()
     assert lines.startswith(b"\xef\xbb\xbfITEM_CD,")
     frame = pd.read_csv(tmp_path / "p.csv", dtype="str", keep_default_na=False, encoding="utf-8")
-    for name in frame.columns[[0, 2, 3, 4, 11]]:
+    for name in TEXT_COLUMNS:
         assert not any(re.match(r"\s*[=+\-@＝＋－＠]|[\t\r\n]", value) for value in frame[name])
     assert set(frame["RUN_TIME"]) == {"-2.5"}
 

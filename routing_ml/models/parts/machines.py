@@ -1,57 +1,163 @@
-"""The machine of each operation, by shared trees on the item's features and its entry date."""
+"""The machine of each operation, by shared trees on the item's features: how likely each of those
+is that were used for it, and whether anybody still uses it.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from routing_ml.models.parts.confidence import Calibration
 from routing_ml.models.parts.operations import Rows
+from routing_ml.models.parts.recent import DAY, last_used, weightings
 from routing_ml.models.storage import Stored, prefixed
 from routing_ml.models.trees.boosting import Plan, boost_numbers
 from routing_ml.models.trees.ensemble import Ensemble, Shape
 
 PLAN = Plan(trees=25, rate=0.3, shape=Shape(leaves=16, min_leaf=5))
+UNUSED_DAYS = 730.5  # two years
+UNUSED_SHARE = 0.02  # of its likelihood: only where no other machine is at all likely does it win
+SHARPNESSES = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.35, 1.5, 1.75, 2.0)
+LEAST = 0.003  # score of a machine that was used for the operation at all
+HELD_OUT = 0.15
+MAX_TRIED = 6_000  # items, the newest: bounds the time
+MIN_HELD_OUT = 200  # operations, to learn from
+SHOWN = 0.05  # likelihood from which another machine is named
+MOST_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Of k operations: the `machine`'s number, -1 for none, how `likely` it is (NaN for none), the
+    `others` and what is to be said of any of them (`notes`), as texts or None."""
+
+    machine: np.ndarray
+    likely: np.ndarray
+    others: np.ndarray
+    notes: np.ndarray
 
 
 class Machines:
     """`names` of machines; `choices` (K, 2): (operation, machine) pairs that were seen together,
-    by operation; `base` (K,) and `trees` score them, and the highest of an operation wins."""
+    by operation; `base` (K,) and `trees` score them. Scores to the power of `sharpness`, as shares
+    of their operation's, are the likelihoods; `top` corrects that of the likeliest. `used` (M,):
+    the day of each machine's last use, NaN where unknown; `newest`: of any."""
 
     def __init__(
-        self, names: list[str], choices: np.ndarray, base: np.ndarray, trees: Ensemble | None
+        self,
+        names: list[str],
+        choices: np.ndarray,
+        base: np.ndarray,
+        trees: Ensemble | None,
+        *,
+        sharpness: float = 1.2,
+        top: Calibration | None = None,
+        used: np.ndarray | None = None,
     ) -> None:
         self.names, self.choices, self.base, self.trees = names, choices, base, trees
+        self.sharpness, self.top = sharpness, top
+        self.used = np.full(len(names), np.nan) if used is None else used
+        known = self.used[~np.isnan(self.used)]
+        self.unused = self.used < known.max() - UNUSED_DAYS if len(known) else self.used < 0
+        self._columns = {
+            k: np.flatnonzero(choices[:, 0] == k) for k in np.unique(choices[:, 0]).tolist()
+        }
 
     @classmethod
-    def fit(cls, rows: Rows, matrix: np.ndarray, bins: np.ndarray) -> Machines:
-        """`RES_CD` may be missing, in rows or altogether."""
+    def fit(
+        cls,
+        rows: Rows,
+        matrix: np.ndarray,
+        bins: np.ndarray,
+        results: pd.DataFrame | None = None,
+    ) -> Machines:
+        """`RES_CD` may be missing, in rows or altogether.
+
+        What is recent weighs more only where it is shown to help: of the weightings, the one
+        that is right most often on the newest 15 % of the items when fitted on the others, no
+        weighting unless it is beaten by two standard errors. The sharpness is learned there too.
+        """
         names, choices, target = targets(rows)
         if not len(choices):
             return cls([], choices, np.zeros(0), None)
-        base, trees = boost_numbers(matrix, bins, target, PLAN)
-        return cls(names, choices, base, trees)
+        weights, sharpness, top = _tried(rows, matrix, bins, choices, target)
+        at = weights(np.arange(len(target)))
+        base, trees = boost_numbers(matrix[at], bins, target[at], PLAN)
+        used = last_used(rows, names, results)
+        return cls(names, choices, base, trees, sharpness=sharpness, top=top, used=used)
 
     def predict(self, matrix: np.ndarray, item: np.ndarray, operation: np.ndarray) -> np.ndarray:
         """The machine's number for each (item, operation), -1 for none."""
-        found = np.full(len(item), -1)
+        return self.choose(matrix, item, operation).machine
+
+    def choose(self, matrix: np.ndarray, item: np.ndarray, operation: np.ndarray) -> Chosen:
+        """The machine for each (item, operation) and what is known of it."""
+        found = Chosen(
+            np.full(len(item), -1), np.full(len(item), np.nan),
+            np.full(len(item), None, object), np.full(len(item), None, object),
+        )  # fmt: skip
         if self.trees is None or not len(item):
             return found
         scores = self.base + self.trees.predict(matrix)
-        for k in np.unique(self.choices[:, 0]).tolist():
-            columns = np.flatnonzero(self.choices[:, 0] == k)
+        for k, columns in self._columns.items():
             mine = np.flatnonzero(operation == k)
-            best = scores[item[mine][:, None], columns].argmax(axis=1)
-            found[mine] = self.choices[columns[best], 1]
+            if len(mine):
+                self._fill(found, mine, scores[item[mine][:, None], columns], columns)
         return found
 
+    def _fill(
+        self, found: Chosen, mine: np.ndarray, scores: np.ndarray, columns: np.ndarray
+    ) -> None:
+        machines = self.choices[columns, 1]
+        likely = self._corrected(_shares(scores, self.sharpness))
+        if self.unused[machines].any():
+            likely = likely * np.where(self.unused[machines], UNUSED_SHARE, 1.0)
+            likely /= likely.sum(axis=1, keepdims=True)
+        best = likely.argmax(axis=1)
+        found.machine[mine] = machines[best]
+        found.likely[mine] = likely[np.arange(len(mine)), best]
+        told = ((likely >= SHOWN).sum(axis=1) > 1) | self.unused[machines[best]]
+        for row in np.flatnonzero(told).tolist():
+            order = np.argsort(-likely[row], kind="stable")[: 1 + MOST_SHOWN]
+            others = [c for c in order.tolist() if c != best[row] and likely[row, c] >= SHOWN]
+            named = [f"{self.names[machines[c]]} {_share(likely[row, c])}" for c in others]
+            found.others[mine[row]] = "; ".join(named) or None
+            unused = [m for m in machines[[best[row], *others]].tolist() if self.unused[m]]
+            found.notes[mine[row]] = "; ".join(map(self._not_used, unused)) or None
+
+    def _corrected(self, likely: np.ndarray) -> np.ndarray:
+        """Likelihoods (m, c) with that of the likeliest as it turned out, the others alike."""
+        if self.top is None or likely.shape[1] < 2:
+            return likely
+        first = likely.max(axis=1, keepdims=True)
+        says = np.clip(self.top.apply(first), 1 / likely.shape[1], 1 - 1e-6)
+        rest = (1 - says) / np.maximum(1 - first, 1e-9)
+        # another one may not become likelier than the likeliest
+        return np.where(likely == first, says, np.minimum(likely * rest, says))
+
+    def _not_used(self, machine: int) -> str:
+        day = date.fromordinal(DAY + int(self.used[machine]))
+        return f"{self.names[machine]} not used since {day:%Y-%m}"
+
+    def facts(self) -> dict[str, Any]:
+        """JSON-able; what `from_stored` needs beside the arrays."""
+        days = [None if np.isnan(day) else float(day) for day in self.used]
+        return {"names": self.names, "used": days, "corrected": self.top is not None}
+
     def arrays(self) -> dict[str, np.ndarray]:
-        """What `from_stored` needs beside the names."""
+        """What `from_stored` needs beside the facts."""
         trees = prefixed("trees", self.trees.arrays()) if self.trees else {}
-        return {"choices": self.choices, "base": self.base, **trees}
+        top = prefixed("top", self.top.arrays()) if self.top else {}
+        sharpness = np.array([self.sharpness])
+        return {"choices": self.choices, "base": self.base, "sharpness": sharpness, **trees, **top}
 
     @classmethod
     def from_stored(cls, stored: Stored, prefix: str, features: int, size: int) -> Machines:
-        """The part of a stored model."""
+        """The part of a stored model; one of 2.1.0 knows no last use."""
         names = stored.strings(f"{prefix}.names", unique=True)
         choices = stored.array(f"{prefix}.choices", "i", (None, 2), low=0)
         count = len(choices)
@@ -59,7 +165,82 @@ class Machines:
             stored.refuse(f"{prefix}.choices", "names an operation or machine that is not there")
         base = stored.array(f"{prefix}.base", "f", (count,))
         trees = Ensemble.from_stored(stored, f"{prefix}.trees", features, count) if count else None
-        return cls(names, choices, base, trees)
+        if stored.format == 1:
+            return cls(names, choices, base, trees)
+        sharpness = float(stored.array(f"{prefix}.sharpness", "f", (1,), low=0.01, high=100)[0])
+        days = stored.fact(f"{prefix}.used", list)
+        if len(days) != len(names) or not all(_is_day(day) for day in days):
+            stored.refuse(f"{prefix}.used", "holds something that is no day")
+        top = None
+        if stored.fact(f"{prefix}.corrected", bool):
+            top = Calibration.from_stored(stored, f"{prefix}.top")
+        used = np.array([np.nan if day is None else day for day in days], float)
+        return cls(names, choices, base, trees, sharpness=sharpness, top=top, used=used)
+
+
+def _tried(
+    rows: Rows, matrix: np.ndarray, bins: np.ndarray, choices: np.ndarray, target: np.ndarray
+) -> tuple[Any, float, Calibration | None]:
+    """The weighting, the sharpness and the correction that the newest items ask for."""
+    ways = weightings(rows.entered)
+    usual = ways[0], 1.2, None
+    order = np.argsort(np.nan_to_num(rows.entered, nan=-np.inf), kind="stable")
+    order = order[-MAX_TRIED:]
+    old, new = np.split(order, [len(order) - int(HELD_OUT * len(order))])
+    if len(ways) == 1:  # without dates any item is as good as another
+        new = order[:: round(1 / HELD_OUT)]
+        old = np.setdiff1d(order, new)
+    groups = [np.flatnonzero(choices[:, 0] == k) for k in np.unique(choices[:, 0]).tolist()]
+    asked = [(columns, new[(target[np.ix_(new, columns)] == 1).any(axis=1)]) for columns in groups]
+    if sum(len(at) for _, at in asked) < MIN_HELD_OUT:
+        return usual
+    best, right, scores = ways[0], None, None
+    for weigh in ways:
+        at = weigh(old)
+        base, trees = boost_numbers(matrix[at], bins, target[at], PLAN)
+        every = np.full((len(target), len(choices)), np.nan)
+        every[new] = base + trees.predict(matrix[new])
+        hits = np.concatenate([
+            target[at, columns[every[np.ix_(at, columns)].argmax(axis=1)]] == 1
+            for columns, at in asked
+        ])  # fmt: skip
+        if right is not None:
+            gained, lost = (hits & ~right).sum(), (right & ~hits).sum()
+            if gained - lost <= 2 * np.sqrt(gained + lost):
+                continue
+        best, right, scores = weigh, hits, every
+    assert scores is not None
+    told = [(scores[np.ix_(at, columns)], target[np.ix_(at, columns)] == 1)
+            for columns, at in asked if len(columns) > 1 and len(at)]  # fmt: skip
+    if not told:
+        return best, 1.2, None
+    losses = [
+        -sum(np.log(_shares(s, sharpness)[hit]).sum() for s, hit in told)
+        for sharpness in SHARPNESSES
+    ]
+    sharpness = SHARPNESSES[int(np.argmin(losses))]
+    shares = [_shares(s, sharpness) for s, _ in told]
+    first = np.concatenate([share.max(axis=1) for share in shares])
+    hit = np.concatenate([
+        hit[np.arange(len(hit)), share.argmax(axis=1)]
+        for share, (_, hit) in zip(shares, told, strict=True)
+    ])  # fmt: skip
+    return best, sharpness, Calibration.fit(first, hit) if len(hit) >= MIN_HELD_OUT else None
+
+
+def _shares(scores: np.ndarray, sharpness: float) -> np.ndarray:
+    """(m, c) likelihoods of the machines of one operation. Scores are regressions on 0 and 1; as
+    shares they fit better than a softmax does (log loss .365 against .379 on the sample)."""
+    shares = np.clip(scores, LEAST, None) ** sharpness
+    return shares / shares.sum(axis=1, keepdims=True)
+
+
+def _share(likely: float) -> str:
+    return f"{likely:.2f}".lstrip("0")
+
+
+def _is_day(day: object) -> bool:
+    return day is None or (isinstance(day, int | float) and abs(day) < DAY)
 
 
 def targets(rows: Rows) -> tuple[list[str], np.ndarray, np.ndarray]:

@@ -32,7 +32,8 @@ class Operation:
 @dataclass(frozen=True)
 class Rows:
     """Routing rows as numbers, in routing order: `item` and `operation` index the two lists;
-    `whole` (items,) bool: none of the item's rows were left out."""
+    `whole` (items,) bool: none of the item's rows were left out; `entered` (items,): the day of
+    each routing's newest row, counted from 1970, NaN where unknown."""
 
     codes: list[str]
     operations: list[Operation]
@@ -40,6 +41,7 @@ class Rows:
     operation: np.ndarray
     table: pd.DataFrame
     whole: np.ndarray
+    entered: np.ndarray
 
     @property
     def present(self) -> np.ndarray:
@@ -61,6 +63,7 @@ class Rows:
             self.operation[kept],
             self.table.iloc[kept].reset_index(drop=True),
             self.whole[items],
+            self.entered[items],
         )
 
 
@@ -87,7 +90,8 @@ def read(routings: pd.DataFrame, codes: list[str]) -> Rows:
     # items in the order of `codes`, each item's operations in routing order
     order = np.argsort(item, kind="stable")
     table, item, operation = table.iloc[order].reset_index(drop=True), item[order], operation[order]
-    return Rows(codes, operations, item, operation, table, np.ones(len(codes), bool))
+    whole = np.ones(len(codes), bool)
+    return Rows(codes, operations, item, operation, table, whole, _entered(table, codes))
 
 
 def frequent(rows: Rows) -> Rows:
@@ -107,8 +111,47 @@ def frequent(rows: Rows) -> Rows:
     whole[rows.item[~kept]] = False
     table = rows.table[kept].reset_index(drop=True)
     return Rows(
-        rows.codes, rows.operations[:size], rows.item[kept], rows.operation[kept], table, whole
-    )
+        rows.codes, rows.operations[:size], rows.item[kept], rows.operation[kept], table, whole,
+        rows.entered,
+    )  # fmt: skip
+
+
+def days(moments: pd.Series) -> np.ndarray:
+    """Days since 1970 of dates (n,), NaN where there is none."""
+    moments = pd.to_datetime(moments).astype("datetime64[us]")
+    found = moments.to_numpy().astype("int64") / 86_400e6
+    return np.where(moments.isna(), np.nan, found)
+
+
+def _entered(table: pd.DataFrame, codes: list[str]) -> np.ndarray:
+    if "INSRT_DT" not in table:
+        return np.full(len(codes), np.nan)
+    return days(table.groupby("ITEM_CD")["INSRT_DT"].max().reindex(codes))
+
+
+def further(routings: pd.DataFrame | None, rows: Rows) -> Rows | None:
+    """More routings of the items of `rows`, each revision of an alternative as an item of its own
+    under the same code; whole where `rows` know all their operations. None without any."""
+    if routings is None or routings.empty:
+        return None
+    keys = [name for name in ("ITEM_CD", "ALT_NO", "ROUT_NO") if name in routings]
+    known = routings[routings["ITEM_CD"].isin(rows.codes)]
+    if known.empty:
+        return None
+    number = known.groupby(keys, dropna=False, sort=True).ngroup().to_numpy()
+    codes = known.groupby(keys, dropna=False, sort=True)["ITEM_CD"].first().tolist()
+    names = [str(k) for k in range(len(codes))]
+    every = read(known.assign(ITEM_CD=pd.Series(number, known.index).map(str)), names)
+    at = {(o.job, o.occurrence): k for k, o in enumerate(rows.operations)}
+    place = np.array([at.get((o.job, o.occurrence), -1) for o in every.operations], np.int64)
+    operation = place[every.operation]
+    whole = np.ones(len(codes), bool)
+    whole[every.item[operation < 0]] = False
+    kept = operation >= 0
+    return Rows(
+        codes, rows.operations, every.item[kept], operation[kept],
+        every.table[kept].reset_index(drop=True), whole, every.entered,
+    )  # fmt: skip
 
 
 def decide(likely: np.ndarray, known: list[Operation]) -> np.ndarray:
@@ -122,11 +165,6 @@ def decide(likely: np.ndarray, known: list[Operation]) -> np.ndarray:
         if occurrence and (job, occurrence - 1) in at:
             present[:, at[job, occurrence - 1]] |= present[:, i]
     return present
-
-
-def certainty(likely: np.ndarray) -> np.ndarray:
-    """The chance that every operation is decided rightly if they were independent: (m,)."""
-    return np.maximum(likely, 1 - likely).prod(axis=1)
 
 
 def facts(operations: list[Operation]) -> list[dict[str, Any]]:

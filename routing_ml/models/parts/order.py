@@ -61,8 +61,13 @@ class Order:
         return ((left >= 0) & (left < right)).astype(np.uint8)
 
     def rank(self, matrix: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """For present (m, L) bool: each operation's place in its item's order (m, L), from 0, and
-        how sure the order is (m,): the product over the item's open pairs of max(p, 1 - p).
+        """`placed` by the items' features."""
+        return self.placed(self.likely(matrix), present)
+
+    def placed(self, pairs: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """For present (m, L) bool and how likely the first of each open pair comes first (m, K):
+        each operation's place in its item's order (m, L), from 0, and how sure the order is (m,):
+        the product over the item's open pairs of max(p, 1 - p).
 
         The place is the number of present operations that come before it (Copeland's count), equal
         counts by the sum of shares, then by number. Places of absent operations mean nothing.
@@ -70,20 +75,24 @@ class Order:
         some = present.astype(np.float64)
         score = some @ self._wins
         sure = np.ones(len(present))
-        if self.trees is not None and len(present):
-            likely = np.clip(self.base + self.trees.predict(matrix), 0.01, 0.99)
-            for k, (a, b) in enumerate(self.pairs.tolist()):
-                both = np.flatnonzero(present[:, a] & present[:, b])
-                p = likely[both, k]
-                won = np.where(p > 0.5, 1.0, 0.0) + 1e-3 * p
-                score[both, b] += won - self._wins[a, b]
-                score[both, a] += 1.001 - won - self._wins[b, a]
-                sure[both] *= np.maximum(p, 1 - p)
+        for k, (a, b) in enumerate(self.pairs.tolist()):
+            both = np.flatnonzero(present[:, a] & present[:, b])
+            p = pairs[both, k]
+            won = np.where(p > 0.5, 1.0, 0.0) + 1e-3 * p
+            score[both, b] += won - self._wins[a, b]
+            score[both, a] += 1.001 - won - self._wins[b, a]
+            sure[both] *= np.maximum(p, 1 - p)
         score = np.where(present, score, np.inf)
         order = np.argsort(score, axis=1, kind="stable")
         rank = np.empty_like(order)
         np.put_along_axis(rank, order, np.arange(order.shape[1])[None, :], axis=1)
         return rank, sure
+
+    def likely(self, matrix: np.ndarray) -> np.ndarray:
+        """(m, K): how likely the first operation of each open pair comes first."""
+        if self.trees is None:
+            return np.zeros((len(matrix), 0))
+        return np.clip(self.base + self.trees.predict(matrix), 0.01, 0.99)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What `from_stored` needs."""

@@ -1,0 +1,132 @@
+"""What a proposal says of the shop floor: machines, what is done outside, and the quantity."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import workshop
+from hypothesis import given
+from hypothesis import strategies as st
+
+from routing_ml import models
+from routing_ml.models.base import RoutingModel
+from routing_ml.models.parts.quantities import Quantities
+from routing_ml.models.parts.recent import weightings
+
+SHOP = workshop.make()
+OLD = SHOP.items["ITEM_CD"][:320]
+NEW = SHOP.items[320:].reset_index(drop=True)
+
+
+def fit(routings: pd.DataFrame, results: pd.DataFrame | None = SHOP.results) -> RoutingModel:
+    return models.fit(
+        "nearest", SHOP.items, routings[routings["ITEM_CD"].isin(OLD)], results,
+        attributes=workshop.ATTRIBUTES,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def model() -> RoutingModel:
+    return fit(SHOP.first)
+
+
+def of(proposals: pd.DataFrame, job: str) -> pd.DataFrame:
+    return proposals[proposals["JOB_CD"] == job]
+
+
+def test_machines_come_with_likelihoods_that_are_right_as_often_as_they_say(model):
+    turned = of(model.predict(NEW), "TURN").set_index("ITEM_CD")
+    assert turned["RES_LIKELIHOOD"].between(0, 1).all()
+    truth = of(SHOP.first, "TURN").set_index("ITEM_CD")["RES_CD"].reindex(turned.index)
+    right = (turned["RES_CD"] == truth).mean()
+    assert turned["RES_LIKELIHOOD"].mean() == pytest.approx(right, abs=0.15)
+    assert turned["RES_OTHERS"].dropna().str.fullmatch(r"L\d \.\d\d(; L\d \.\d\d)*").all()
+    assert (of(model.predict(NEW), "WASH")["RES_LIKELIHOOD"] == 1).all()
+
+
+def test_a_machine_bought_late_is_proposed_for_what_is_new(model):
+    turned = of(model.predict(NEW), "TURN")
+    assert (turned["RES_CD"] == "L2").mean() >= 0.8
+
+
+def test_a_machine_that_nobody_uses_any_more_is_not_proposed_where_another_one_is(model):
+    narrow = of(model.predict(NEW.assign(WIDTH=15.0)), "TURN")
+    assert not narrow["RES_CD"].eq("L0").any()
+
+
+def test_a_machine_that_nobody_uses_any_more_is_never_named_without_a_note():
+    only = SHOP.first.copy()
+    old = only["INSRT_DT"] < workshop.GIVEN_UP
+    only.loc[only["JOB_CD"].eq("TURN") & ~old, ["JOB_CD", "RES_CD"]] = ["MILL", "M1"]
+    only.loc[only["JOB_CD"].eq("TURN"), "RES_CD"] = "L0"
+    model = fit(only)
+    asked = SHOP.items[SHOP.items["INSRT_DT"] < workshop.GIVEN_UP]
+    found = model.predict(asked)
+    named = found["RES_CD"].eq("L0") | found["RES_OTHERS"].fillna("").str.contains("L0")
+    assert named.any()
+    assert found.loc[named, "NOTE"].str.contains("L0 not used since 2022-02").all()
+    assert not found.loc[~named, "NOTE"].fillna("").str.contains("not used").any()
+
+
+def test_what_was_reported_of_a_machine_counts_as_its_use():
+    only = SHOP.first.copy()
+    only.loc[only["JOB_CD"].eq("TURN"), "RES_CD"] = np.where(
+        of(only, "TURN")["INSRT_DT"] < workshop.GIVEN_UP, "L0", "L1"
+    )
+    late = SHOP.results.assign(REPORT_DT=pd.Timestamp("2025-12-01"))
+    used = fit(only, late).machines_
+    assert not used.unused.any()
+    assert fit(only, None).machines_.unused.tolist() == [name == "L0" for name in used.names]
+
+
+def test_what_is_done_outside_is_marked_and_noted(model):
+    found = model.predict(NEW)
+    assert found["OUTSIDE"].dtype == "boolean"
+    assert found.loc[found["OUTSIDE"], "JOB_CD"].unique().tolist() == ["COAT"]
+    assert of(found, "COAT")["NOTE"].eq("done outside").all()
+    unsaid = fit(SHOP.first.drop(columns="INSIDE_FLAG")).predict(NEW)
+    assert unsaid["OUTSIDE"].isna().all()
+
+
+def test_minutes_of_a_quantity_are_setup_and_run_of_each_piece_or_lot(model):
+    found = model.predict(NEW, quantity=90)
+    setup, run = found["SETUP_TIME"], found["RUN_TIME"]
+    times = found["JOB_CD"].map({"WASH": 3, "TEMPER": 1}).fillna(90)
+    assert found["TOTAL_MINUTES"].to_numpy() == pytest.approx(
+        (setup + run * times).to_numpy(), 0.06
+    )
+    lots, furnace = of(found, "WASH")["NOTE"], of(found, "TEMPER")["NOTE"]
+    assert lots.eq("run time is for a lot of up to 40 pieces, by the ERP").all()
+    assert furnace.eq("run time is for a lot, whatever its quantity, by its work orders").all()
+    assert "TOTAL_MINUTES" not in model.predict(NEW)
+
+
+def test_work_orders_are_believed_over_a_flag_of_the_erp():
+    flagged = SHOP.first.assign(PER_LOT=SHOP.first["JOB_CD"].map({"TURN": "B"}))
+    found = fit(flagged.drop(columns="LOT_SIZE")).predict(NEW, quantity=10)
+    turned = of(found, "TURN")
+    minutes = (turned["SETUP_TIME"] + 10 * turned["RUN_TIME"]).to_numpy()
+    assert turned["TOTAL_MINUTES"].to_numpy() == pytest.approx(minutes, rel=1e-3)
+    believed = of(fit(flagged.drop(columns="LOT_SIZE"), None).predict(NEW, quantity=10), "TURN")
+    minutes = (believed["SETUP_TIME"] + believed["RUN_TIME"]).to_numpy()
+    assert believed["TOTAL_MINUTES"].to_numpy() == pytest.approx(minutes, rel=1e-3)
+
+
+@given(power=st.floats(0.25, 0.8), level=st.floats(-1, 1))
+def test_minutes_that_grow_less_than_the_quantity_are_learned_from_work_orders(power, level):
+    random = np.random.default_rng(2)
+    x = random.uniform(1, 6, 300)
+    found = Quantities.usual(1)
+    found._reported(0, x, level + power * x + random.normal(0, 0.02, 300))
+    one = np.zeros(1, np.int64)
+    for quantity in (3, 50, 400):
+        due = 4 * np.exp(level) * quantity**power
+        assert found.minutes(one, np.array([4.0]), quantity)[0] == pytest.approx(due, rel=0.1)
+    assert f"power {power:.1f}"[:-1] in found.notes()[0]
+
+
+@given(st.lists(st.one_of(st.just(float("nan")), st.floats(0, 1e5)), min_size=1, max_size=40))
+def test_every_weighting_draws_as_many_items_as_it_is_given(entered):
+    items = np.arange(len(entered))
+    for weigh in weightings(np.array(entered)):
+        drawn = weigh(items)
+        assert len(drawn) == len(items) and set(drawn) <= set(items)
