@@ -10,16 +10,20 @@ from hypothesis import strategies as st
 from routing_ml import models
 from routing_ml.models.base import RoutingModel
 from routing_ml.models.parts.quantities import Quantities
-from routing_ml.models.parts.recent import weightings
+from routing_ml.models.parts.recent import ages, trend
 
 SHOP = workshop.make()
 OLD = SHOP.items["ITEM_CD"][:320]
 NEW = SHOP.items[320:].reset_index(drop=True)
 
 
+# Without dates of the items, from which the machine of a time could be told.
+UNDATED = SHOP.items.drop(columns="INSRT_DT")
+
+
 def fit(routings: pd.DataFrame, results: pd.DataFrame | None = SHOP.results) -> RoutingModel:
     return models.fit(
-        "nearest", SHOP.items, routings[routings["ITEM_CD"].isin(OLD)], results,
+        "nearest", UNDATED, routings[routings["ITEM_CD"].isin(OLD)], results,
         attributes=workshop.ATTRIBUTES,
     )  # fmt: skip
 
@@ -125,8 +129,16 @@ def test_minutes_that_grow_less_than_the_quantity_are_learned_from_work_orders(p
 
 
 @given(st.lists(st.one_of(st.just(float("nan")), st.floats(0, 1e5)), min_size=1, max_size=40))
-def test_every_weighting_draws_as_many_items_as_it_is_given(entered):
-    items = np.arange(len(entered))
-    for weigh in weightings(np.array(entered)):
-        drawn = weigh(items)
-        assert len(drawn) == len(items) and set(drawn) <= set(items)
+def test_ages_are_shares_of_the_time_that_all_items_span(entered):
+    age = ages(np.array(entered))
+    assert ((age >= 0) & (age <= 1)).all()
+    assert not age.any() or {0, 1} <= set(age)
+
+
+def test_what_became_commoner_counts_more_and_what_was_always_as_common_does_not():
+    age = np.linspace(1, 0, 100)
+    late = np.arange(100) >= 80
+    target = np.stack([~late, late, np.ones(100)], axis=1).astype(np.float32)
+    found = trend(target, np.array([0, 0, 1]), age, 1 / 12)
+    assert found[1] > 2 and found[0] < 0.6
+    assert found[2] == pytest.approx(1)
