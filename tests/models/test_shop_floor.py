@@ -1,5 +1,7 @@
 """What a proposal says of the shop floor: machines, what is done outside, and the quantity."""
 
+import copy
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -52,9 +54,15 @@ def test_a_machine_bought_late_is_proposed_for_what_is_new(model):
     assert (turned["RES_CD"] == "L2").mean() >= 0.8
 
 
-def test_a_machine_that_nobody_uses_any_more_is_not_proposed_where_another_one_is(model):
-    narrow = of(model.predict(NEW.assign(WIDTH=15.0)), "TURN")
-    assert not narrow["RES_CD"].eq("L0").any()
+def test_a_machine_that_nobody_uses_is_proposed_only_where_there_is_no_other(model):
+    other = copy.copy(model)
+    other.machines_ = copy.copy(model.machines_)
+    other.machines_.unused = np.array([name in ("L2", "WASH-1") for name in model.machines_.names])
+    assert of(model.predict(NEW), "TURN")["RES_CD"].eq("L2").any()
+    found = other.predict(NEW)
+    assert not of(found, "TURN")["RES_CD"].eq("L2").any()
+    assert of(found, "WASH")["RES_CD"].eq("WASH-1").all()
+    assert of(found, "WASH")["NOTE"].str.contains("WASH-1 not used since").all()
 
 
 def test_a_machine_that_nobody_uses_any_more_is_never_named_without_a_note():
