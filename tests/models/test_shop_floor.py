@@ -1,5 +1,7 @@
 """What a proposal says of the shop floor: machines, what is done outside, and the quantity."""
 
+import copy
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,16 +12,20 @@ from hypothesis import strategies as st
 from routing_ml import models
 from routing_ml.models.base import RoutingModel
 from routing_ml.models.parts.quantities import Quantities
-from routing_ml.models.parts.recent import weightings
+from routing_ml.models.parts.recent import ages, trend
 
 SHOP = workshop.make()
 OLD = SHOP.items["ITEM_CD"][:320]
 NEW = SHOP.items[320:].reset_index(drop=True)
 
 
+# Without dates of the items, from which the machine of a time could be told.
+UNDATED = SHOP.items.drop(columns="INSRT_DT")
+
+
 def fit(routings: pd.DataFrame, results: pd.DataFrame | None = SHOP.results) -> RoutingModel:
     return models.fit(
-        "nearest", SHOP.items, routings[routings["ITEM_CD"].isin(OLD)], results,
+        "nearest", UNDATED, routings[routings["ITEM_CD"].isin(OLD)], results,
         attributes=workshop.ATTRIBUTES,
     )  # fmt: skip
 
@@ -48,9 +54,15 @@ def test_a_machine_bought_late_is_proposed_for_what_is_new(model):
     assert (turned["RES_CD"] == "L2").mean() >= 0.8
 
 
-def test_a_machine_that_nobody_uses_any_more_is_not_proposed_where_another_one_is(model):
-    narrow = of(model.predict(NEW.assign(WIDTH=15.0)), "TURN")
-    assert not narrow["RES_CD"].eq("L0").any()
+def test_a_machine_that_nobody_uses_is_proposed_only_where_there_is_no_other(model):
+    other = copy.copy(model)
+    other.machines_ = copy.copy(model.machines_)
+    other.machines_.unused = np.array([name in ("L2", "WASH-1") for name in model.machines_.names])
+    assert of(model.predict(NEW), "TURN")["RES_CD"].eq("L2").any()
+    found = other.predict(NEW)
+    assert not of(found, "TURN")["RES_CD"].eq("L2").any()
+    assert of(found, "WASH")["RES_CD"].eq("WASH-1").all()
+    assert of(found, "WASH")["NOTE"].str.contains("WASH-1 not used since").all()
 
 
 def test_a_machine_that_nobody_uses_any_more_is_never_named_without_a_note():
@@ -125,8 +137,16 @@ def test_minutes_that_grow_less_than_the_quantity_are_learned_from_work_orders(p
 
 
 @given(st.lists(st.one_of(st.just(float("nan")), st.floats(0, 1e5)), min_size=1, max_size=40))
-def test_every_weighting_draws_as_many_items_as_it_is_given(entered):
-    items = np.arange(len(entered))
-    for weigh in weightings(np.array(entered)):
-        drawn = weigh(items)
-        assert len(drawn) == len(items) and set(drawn) <= set(items)
+def test_ages_are_shares_of_the_time_that_all_items_span(entered):
+    age = ages(np.array(entered))
+    assert ((age >= 0) & (age <= 1)).all()
+    assert not age.any() or {0, 1} <= set(age)
+
+
+def test_what_became_commoner_counts_more_and_what_was_always_as_common_does_not():
+    age = np.linspace(1, 0, 100)
+    late = np.arange(100) >= 80
+    target = np.stack([~late, late, np.ones(100)], axis=1).astype(np.float32)
+    found = trend(target, np.array([0, 0, 1]), age, 1 / 12)
+    assert found[1] > 2 and found[0] < 0.6
+    assert found[2] == pytest.approx(1)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from routing_ml.models.parts.confidence import Calibration
 from routing_ml.models.parts.operations import Rows
-from routing_ml.models.parts.recent import DAY, last_used, weightings
+from routing_ml.models.parts.recent import DAY, ages, last_used, trend
 from routing_ml.models.storage import Stored, prefixed
 from routing_ml.models.trees.boosting import Plan, boost_numbers
 from routing_ml.models.trees.ensemble import Ensemble, Shape
@@ -25,7 +25,8 @@ SHARPNESSES = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.35, 1.5, 1.75, 2.0)
 LEAST = 0.003  # score of a machine that was used for the operation at all
 HELD_OUT = 0.15
 MAX_TRIED = 6_000  # items, the newest: bounds the time
-MIN_HELD_OUT = 200  # operations, to learn from
+MIN_HELD_OUT = 40  # operations with a choice of machines, to learn from
+HALF_LIVES = (1 / 3, 1 / 12, 1 / 24)  # of the time that the routings span
 SHOWN = 0.05  # likelihood from which another machine is named
 MOST_SHOWN = 3
 
@@ -43,9 +44,9 @@ class Chosen:
 
 class Machines:
     """`names` of machines; `choices` (K, 2): (operation, machine) pairs that were seen together,
-    by operation; `base` (K,) and `trees` score them. Scores to the power of `sharpness`, as shares
-    of their operation's, are the likelihoods; `top` corrects that of the likeliest. `used` (M,):
-    the day of each machine's last use, NaN where unknown; `newest`: of any."""
+    by operation; `base` (K,) and `trees` score them. Scores to the power of `sharpness` times
+    `trend` (K,), as shares of their operation's, are the likelihoods; `top` corrects that of the
+    likeliest. `used` (M,): the day of each machine's last use, NaN where unknown."""
 
     def __init__(
         self,
@@ -55,10 +56,12 @@ class Machines:
         trees: Ensemble | None,
         *,
         sharpness: float = 1.2,
+        trend: np.ndarray | None = None,
         top: Calibration | None = None,
         used: np.ndarray | None = None,
     ) -> None:
         self.names, self.choices, self.base, self.trees = names, choices, base, trees
+        self.trend = np.ones(len(choices)) if trend is None else trend
         self.sharpness, self.top = sharpness, top
         self.used = np.full(len(names), np.nan) if used is None else used
         known = self.used[~np.isnan(self.used)]
@@ -77,18 +80,22 @@ class Machines:
     ) -> Machines:
         """`RES_CD` may be missing, in rows or altogether.
 
-        What is recent weighs more only where it is shown to help: of the weightings, the one
-        that is right most often on the newest 15 % of the items when fitted on the others, no
-        weighting unless it is beaten by two standard errors. The sharpness is learned there too.
+        What has become commoner counts more only where that is shown to help: of the half-lives,
+        the one that is right most often on the newest 15 % of the items when fitted on the others,
+        none unless it is beaten by two standard errors. The sharpness is learned there too.
         """
         names, choices, target = targets(rows)
         if not len(choices):
             return cls([], choices, np.zeros(0), None)
-        weights, sharpness, top = _tried(rows, matrix, bins, choices, target)
-        at = weights(np.arange(len(target)))
-        base, trees = boost_numbers(matrix[at], bins, target[at], PLAN)
+        half_life, sharpness, top = _tried(rows, matrix, bins, choices, target)
+        base, trees = boost_numbers(matrix, bins, target, PLAN)
+        factors = None
+        if half_life:
+            factors = trend(target, choices[:, 0], ages(rows.entered), half_life)
         used = last_used(rows, names, results)
-        return cls(names, choices, base, trees, sharpness=sharpness, top=top, used=used)
+        return cls(
+            names, choices, base, trees, sharpness=sharpness, trend=factors, top=top, used=used
+        )
 
     def predict(self, matrix: np.ndarray, item: np.ndarray, operation: np.ndarray) -> np.ndarray:
         """The machine's number for each (item, operation), -1 for none."""
@@ -113,7 +120,7 @@ class Machines:
         self, found: Chosen, mine: np.ndarray, scores: np.ndarray, columns: np.ndarray
     ) -> None:
         machines = self.choices[columns, 1]
-        likely = self._corrected(_shares(scores, self.sharpness))
+        likely = self._corrected(_shares(scores, self.sharpness, self.trend[columns]))
         if self.unused[machines].any():
             likely = likely * np.where(self.unused[machines], UNUSED_SHARE, 1.0)
             likely /= likely.sum(axis=1, keepdims=True)
@@ -153,7 +160,8 @@ class Machines:
         trees = prefixed("trees", self.trees.arrays()) if self.trees else {}
         top = prefixed("top", self.top.arrays()) if self.top else {}
         sharpness = np.array([self.sharpness])
-        return {"choices": self.choices, "base": self.base, "sharpness": sharpness, **trees, **top}
+        found = {"choices": self.choices, "base": self.base, "trend": self.trend}
+        return {**found, "sharpness": sharpness, **trees, **top}
 
     @classmethod
     def from_stored(cls, stored: Stored, prefix: str, features: int, size: int) -> Machines:
@@ -175,63 +183,71 @@ class Machines:
         if stored.fact(f"{prefix}.corrected", bool):
             top = Calibration.from_stored(stored, f"{prefix}.top")
         used = np.array([np.nan if day is None else day for day in days], float)
-        return cls(names, choices, base, trees, sharpness=sharpness, top=top, used=used)
+        factors = stored.array(f"{prefix}.trend", "f", (count,), low=1e-9, high=1e9)
+        return cls(
+            names, choices, base, trees, sharpness=sharpness, trend=factors, top=top, used=used
+        )
 
 
 def _tried(
     rows: Rows, matrix: np.ndarray, bins: np.ndarray, choices: np.ndarray, target: np.ndarray
-) -> tuple[Any, float, Calibration | None]:
-    """The weighting, the sharpness and the correction that the newest items ask for."""
-    ways = weightings(rows.entered)
-    usual = ways[0], 1.2, None
-    order = np.argsort(np.nan_to_num(rows.entered, nan=-np.inf), kind="stable")
-    order = order[-MAX_TRIED:]
-    old, new = np.split(order, [len(order) - int(HELD_OUT * len(order))])
-    if len(ways) == 1:  # without dates any item is as good as another
+) -> tuple[float, float, Calibration | None]:
+    """The half-life (0: none), the sharpness and the correction that the newest items ask for."""
+    age = ages(rows.entered)
+    order = np.argsort(-age, kind="stable")[-MAX_TRIED:]
+    if age.any():
+        old, new = np.split(order, [len(order) - int(HELD_OUT * len(order))])
+    else:  # without dates any item is as good as another
         new = order[:: round(1 / HELD_OUT)]
         old = np.setdiff1d(order, new)
     groups = [np.flatnonzero(choices[:, 0] == k) for k in np.unique(choices[:, 0]).tolist()]
     asked = [(columns, new[(target[np.ix_(new, columns)] == 1).any(axis=1)]) for columns in groups]
+    asked = [(columns, at) for columns, at in asked if len(columns) > 1 and len(at)]
     if sum(len(at) for _, at in asked) < MIN_HELD_OUT:
-        return usual
-    best, right, scores = ways[0], None, None
-    for weigh in ways:
-        at = weigh(old)
-        base, trees = boost_numbers(matrix[at], bins, target[at], PLAN)
-        every = np.full((len(target), len(choices)), np.nan)
-        every[new] = base + trees.predict(matrix[new])
-        hits = np.concatenate([
-            target[at, columns[every[np.ix_(at, columns)].argmax(axis=1)]] == 1
-            for columns, at in asked
-        ])  # fmt: skip
-        if right is not None:
-            gained, lost = (hits & ~right).sum(), (right & ~hits).sum()
-            if gained - lost <= 2 * np.sqrt(gained + lost):
-                continue
-        best, right, scores = weigh, hits, every
-    assert scores is not None
+        return 0.0, 1.2, None
+    base, trees = boost_numbers(matrix[old], bins, target[old], PLAN)
+    scores = np.full((len(target), len(choices)), np.nan)
+    scores[new] = base + trees.predict(matrix[new])
     told = [(scores[np.ix_(at, columns)], target[np.ix_(at, columns)] == 1)
-            for columns, at in asked if len(columns) > 1 and len(at)]  # fmt: skip
-    if not told:
-        return best, 1.2, None
+            for columns, at in asked]  # fmt: skip
+
+    def shares(sharpness: float, factors: np.ndarray) -> list[np.ndarray]:
+        return [
+            _shares(score, sharpness, factors[columns])
+            for (score, _), (columns, _) in zip(told, asked, strict=True)
+        ]
+
+    def hits(likely: list[np.ndarray]) -> np.ndarray:
+        return np.concatenate([
+            hit[np.arange(len(hit)), share.argmax(axis=1)]
+            for share, (_, hit) in zip(likely, told, strict=True)
+        ])  # fmt: skip
+
+    best, factors = 0.0, np.ones(len(choices))
+    right = hits(shares(1.2, factors))
+    for half_life in HALF_LIVES if age.any() else ():
+        tried = trend(target[old], choices[:, 0], ages(rows.entered[old]), half_life)
+        now = hits(shares(1.2, tried))
+        gained, lost = (now & ~right).sum(), (right & ~now).sum()
+        if gained - lost > 2 * np.sqrt(gained + lost):  # as in McNemar's test
+            best, factors, right = half_life, tried, now
     losses = [
-        -sum(np.log(_shares(s, sharpness)[hit]).sum() for s, hit in told)
+        -sum(
+            np.log(share[hit]).sum()
+            for share, (_, hit) in zip(shares(sharpness, factors), told, strict=True)
+        )
         for sharpness in SHARPNESSES
     ]
     sharpness = SHARPNESSES[int(np.argmin(losses))]
-    shares = [_shares(s, sharpness) for s, _ in told]
-    first = np.concatenate([share.max(axis=1) for share in shares])
-    hit = np.concatenate([
-        hit[np.arange(len(hit)), share.argmax(axis=1)]
-        for share, (_, hit) in zip(shares, told, strict=True)
-    ])  # fmt: skip
-    return best, sharpness, Calibration.fit(first, hit) if len(hit) >= MIN_HELD_OUT else None
+    likely = shares(sharpness, factors)
+    first = np.concatenate([share.max(axis=1) for share in likely])
+    return best, sharpness, Calibration.fit(first, hits(likely))
 
 
-def _shares(scores: np.ndarray, sharpness: float) -> np.ndarray:
+def _shares(scores: np.ndarray, sharpness: float, factors: np.ndarray) -> np.ndarray:
     """(m, c) likelihoods of the machines of one operation. Scores are regressions on 0 and 1; as
     shares they fit better than a softmax does (log loss .365 against .379 on the sample)."""
-    shares = np.clip(scores, LEAST, None) ** sharpness
+    shares = np.clip(scores, LEAST, None) ** sharpness * factors
     return shares / shares.sum(axis=1, keepdims=True)
 
 
