@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from routing_ml.lazily import handing_on
 
 if TYPE_CHECKING:
+    from routing_ml.comparison import intervals as intervals
     from routing_ml.comparison import metrics as metrics
     from routing_ml.comparison.cases import MARGIN as MARGIN
     from routing_ml.comparison.cases import Comparison as Comparison
@@ -12,5 +13,6 @@ if TYPE_CHECKING:
     from routing_ml.comparison.cases import PairedTest as PairedTest
     from routing_ml.comparison.compare import COLUMNS as COLUMNS
     from routing_ml.comparison.compare import decide as decide
+    from routing_ml.comparison.floor import LEAST_ITEMS as LEAST_ITEMS
 else:
     __getattr__ = handing_on(__name__, __file__)
