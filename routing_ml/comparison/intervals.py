@@ -6,7 +6,7 @@ or wrong together, so that they are what is counted, not the single items.
 
 from __future__ import annotations
 
-from math import sqrt
+from math import inf, sqrt
 from statistics import NormalDist
 
 import numpy as np
@@ -34,7 +34,6 @@ def of(
     tp, fp, fn = (items[name].to_numpy(float) for name in ("tp", "fp", "fn"))
     ones = np.ones(len(items))
     shares = {
-        "exact_match": (items["exact"].to_numpy(float), ones),
         "operation_precision": (tp, tp + fp),
         "operation_recall": (tp, tp + fn),
         "operation_f1": (2 * tp, 2 * tp + fp + fn),
@@ -45,7 +44,9 @@ def of(
     }
     matched = metrics.match(proposals, truth)
     of_row = pd.Series(family, index=items.index)[matched["ITEM_CD"]].to_numpy(np.int64)
-    found = {name: _share(part, whole, family) for name, (part, whole) in shares.items()}
+    right = items["exact"].to_numpy(float)
+    found = {"exact_match": _share(right, ones, family, most=len(items))}
+    found |= {name: _share(part, whole, family) for name, (part, whole) in shares.items()}
     for name, column in (("run_time_mdape", "run_ape"), ("setup_time_mdape", "setup_ape")):
         found[name] = _median(matched[column].to_numpy(float), of_row)
     return {
@@ -78,8 +79,11 @@ def wilson(share: float, count: float, level: float = LEVEL) -> Interval:
     return max(0.0, middle - reach), min(1.0, middle + reach)
 
 
-def _share(part: np.ndarray, whole: np.ndarray, family: np.ndarray) -> Interval | None:
-    """Of the ratio of two sums over items, by the variance between families (linearization)."""
+def _share(
+    part: np.ndarray, whole: np.ndarray, family: np.ndarray, *, most: float = inf
+) -> Interval | None:
+    """Of the ratio of two sums over items, by the variance between families (linearization), as of
+    `most` independent cases at the most."""
     total = float(whole.sum())
     if not total:
         return None
@@ -88,7 +92,7 @@ def _share(part: np.ndarray, whole: np.ndarray, family: np.ndarray) -> Interval 
     variance = float((residual**2).sum()) * groups / max(groups - 1, 1)
     # Where all are right, or all wrong, nothing varies: then each family counts once.
     count = share * (1 - share) / variance if variance > 0 else float(groups)
-    return wilson(share, min(count, total))
+    return wilson(share, min(count, most))
 
 
 def _median(errors: np.ndarray, family: np.ndarray) -> Interval | None:
