@@ -25,6 +25,7 @@ from routing_ml.comparison import floor, verdict
 from routing_ml.comparison.cases import ALPHA, MARGIN, Comparison, Decision, PairedTest
 from routing_ml.comparison.guards import guards
 from routing_ml.comparison.intervals import numbered
+from routing_ml.comparison.refusal import above, figures, refused
 from routing_ml.errors import InputError
 
 FRESH_SHARE = 0.8
@@ -71,9 +72,9 @@ def decide(
     tests = {
         name: floor.against_all(frames[name], simple, words or {}, group) for name in challengers
     }
-    above = [name for name in challengers if all(test.passes for test in tests[name])]
+    able = [name for name in challengers if all(test.passes for test in tests[name])]
     if champion is None:
-        best = max(above, key=lambda name: (exact[name], _f1(frames[name])), default=None)
+        best = max(able, key=lambda name: (exact[name], _f1(frames[name])), default=None)
         reason = verdict.first(best, exact, tests, count)
         return Decision(best, reason, count, exact, floor=tests)
 
@@ -99,20 +100,18 @@ def decide(
         for name in challengers
     }
     cases = _weighted_holm(cases, alpha)
-    passing = [c for c in cases.values() if c.passes and c.challenger in above]
+    passing = [c for c in cases.values() if c.passes and c.challenger in able]
     # Of several, the most exact; at a tie the champion's own method.
     best_case = max(passing, key=lambda c: (c.test.exact, c.fresh_fit), default=None)
     comparisons = tuple(cases.values())
     if best_case:
         winner = best_case.challenger
-        reason = verdict.promoted(best_case, alpha) + verdict.also_above(tests[winner])
+        reason = verdict.promoted(best_case, alpha) + above(tests[winner])
     else:
-        reasons = [
-            verdict.kept(c, alpha)
-            if c.challenger in above or not c.passes
-            else verdict.below(c.challenger, tests[c.challenger], count)
-            for c in comparisons
-        ]
+        stopped = [c.challenger for c in comparisons if c.passes]  # by the floor alone
+        reasons = [verdict.kept(c, alpha) for c in comparisons if c.challenger not in stopped]
+        if stopped:
+            reasons.append(refused({name: tests[name] for name in stopped}, count))
         reason, winner = f"the model in use stays: {'; '.join(reasons)}", None
     notes = _notes(base, ahead, alpha, group)
     return Decision(winner, reason, count, exact, comparisons, margin, alpha, notes, tests)
@@ -215,7 +214,7 @@ def _notes(
         if test.p_value <= alpha / len(references):
             notes.append(
                 f"{name}, in use earlier, is shown to be better than the model in use: "
-                f"{verdict.figures(test, alpha)}"
+                f"{figures(test, alpha)}"
             )
     return tuple(notes)
 

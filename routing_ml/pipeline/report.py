@@ -178,8 +178,10 @@ def _candidates(
     for key, label in FIGURES.items():
         lines.append(_row([label, *(_figure_between(one, key) for one in columns)]))
     models = [*(one["model"] for one in candidates.values()), *("" for _ in baselines)]
-    between = "Between: where the figure lies in truth, with 95 % certainty."
-    return [*lines, _row(["version", *models]), "", between]
+    lines.append(_row(["version", *models]))
+    if any(one.get("intervals") for one in columns):
+        lines += ["", "Between: where the figure lies in truth, with 95 % certainty."]
+    return lines
 
 
 def _figure_between(one: Mapping[str, Any], key: str) -> str:

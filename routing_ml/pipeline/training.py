@@ -1,9 +1,7 @@
 """Turns a dataset into a registered version, and versions into a decision which is to be in use."""
 
-from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +9,12 @@ import numpy as np
 import pandas as pd
 
 from routing_ml import comparison, dataset, models
-from routing_ml.comparison import intervals, metrics
+from routing_ml.comparison import metrics
 from routing_ml.drift import Baseline
 from routing_ml.errors import ModelError
 from routing_ml.models import RoutingModel
-from routing_ml.pipeline.unseen import Folds, Unseen, families_of
+from routing_ml.pipeline.material import Material, Rule
+from routing_ml.pipeline.unseen import Unseen
 from routing_ml.registry import Registry, Version
 
 MIN_AGREEMENT = 0.90
@@ -25,68 +24,6 @@ agree: what is learned by heart agrees with those, and not with what was fitted 
 MIN_KNOWN = 0.5
 REREAD_ITEMS = 200
 """Of each model, asked again once it was saved and loaded."""
-
-
-@dataclass(frozen=True)
-class Material:
-    """A dataset as it is learned from: newest routings, entry dates, and what is left out."""
-
-    data: dataset.Dataset
-
-    @cached_property
-    def newest(self) -> pd.DataFrame:
-        """The newest routing of every item that the item table has."""
-        newest = dataset.newest_routings(self.data.routings)
-        return newest[newest["ITEM_CD"].isin(self.data.items["ITEM_CD"])]
-
-    @cached_property
-    def entered(self) -> pd.Series:
-        """The entry date of each of these items."""
-        return dataset.entered(self.data.items, self.newest)
-
-    @cached_property
-    def families(self) -> pd.Series:
-        """The family of each of these items."""
-        return families_of(self.entered)
-
-    @cached_property
-    def codes(self) -> list[str]:
-        """These items, oldest first."""
-        fitted, held_out = dataset.split(self.data.items, self.newest)
-        return [*fitted, *held_out]
-
-    @cached_property
-    def folds(self) -> Folds:
-        """Which of them are left out of which fit."""
-        return Folds.of(*dataset.split(self.data.items, self.newest), self.families)
-
-    def items(self, codes: Sequence[str]) -> pd.DataFrame:
-        """The rows of these items, in this order."""
-        return self.data.items.set_index("ITEM_CD").loc[list(codes)].reset_index()
-
-    def truth(self, codes: Iterable[str]) -> pd.DataFrame:
-        """The newest routings of these items."""
-        return self.newest[self.newest["ITEM_CD"].isin(set(codes))]
-
-    def fit(self, candidate: str, codes: Iterable[str]) -> RoutingModel:
-        """The candidate fitted on these items."""
-        wanted = set(codes)
-        items, results = self.data.items, self.data.results
-        return models.fit(
-            candidate,
-            items[items["ITEM_CD"].isin(wanted)],
-            self.truth(wanted),
-            None if results is None else results[results["ITEM_CD"].isin(wanted)],
-            attributes=self.data.attributes,
-        )
-
-    def figures(self, proposed: pd.DataFrame, codes: Iterable[str]) -> dict[str, Any]:
-        """Metrics of proposals for these items and their intervals, as a manifest has them."""
-        truth = self.truth(codes)
-        return {
-            "metrics": metrics.evaluate(proposed, truth),
-            "intervals": intervals.of(proposed, truth, self.families),
-        }
 
 
 def fit_and_register(
@@ -193,7 +130,7 @@ def decide(
         return comparison.Decision(None, reason, 0, {})
     truth, asked = material.truth(fair), material.items(fair)
     scored = {name: metrics.per_item(one.predict(asked), truth) for name, one in by_name.items()}
-    rules = [_Rule.fit(kind, material) for kind in models.BASELINES]
+    rules = [Rule.fit(kind, material) for kind in models.BASELINES]
     decision = comparison.decide(
         scored[active.name] if active else None,
         {name: scored[version.name] for name, version in able.items()},
@@ -213,31 +150,6 @@ def decide(
 def unseen(version: Version) -> Unseen:
     """The version's models that were fitted without what they are judged by."""
     return Unseen.load(version.verify().folder / "twin")
-
-
-@dataclass(frozen=True)
-class _Rule:
-    """A simple rule, and what it proposes for the items left out, fitted as a candidate is."""
-
-    name: str
-    words: str
-    proposed: pd.DataFrame
-
-    @classmethod
-    def fit(cls, kind: type[Any], material: Material) -> "_Rule":
-        """Fit it without what it is asked, as a candidate is."""
-        items, folds = material.data.items, material.folds
-        proposed, words = [], []
-        for fold in sorted(set(folds.fold_of.values())):
-            asked = [code for code in material.codes if folds.fold_of.get(code) == fold]
-            rest = items[items["ITEM_CD"].isin(set(material.codes) - set(asked))]
-            rule = kind().fit(
-                rest, material.truth(rest["ITEM_CD"]), attributes=material.data.attributes
-            )
-            proposed.append(rule.predict(material.items(asked)))
-            words.append(rule.words)
-        most = max(words, key=words.count)
-        return cls(kind.name, most, pd.concat(proposed, ignore_index=True))
 
 
 def evaluate(version: Version, data: dataset.Dataset) -> dict[str, Any]:
