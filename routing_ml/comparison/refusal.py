@@ -7,6 +7,8 @@ from routing_ml.comparison.cases import FloorTest, PairedTest
 
 NEARLY_ALL = 0.98
 """Share of exact matches of a simple rule from which hardly anything is left to be better at."""
+FORESEEN = 5
+"""Times as many items: what would take more to be shown may as well be luck."""
 BY_HAND = "'routing-ml promote' puts it into use all the same"
 
 
@@ -76,13 +78,13 @@ def _help(test: FloorTest) -> str:
     exact = test.exact
     if exact.exact_against >= NEARLY_ALL:
         return f"nothing, that rule is right nearly always and takes no model; {BY_HAND}"
-    if _lead(test) <= 0:
+    needed = paired.items_to_show(exact.better, exact.worse, exact.items, test.level)
+    needed *= exact.dispersion
+    if _lead(test) <= 0 or needed > FORESEEN * exact.items:
         return (
             "a column of the item table that tells apart items made differently, or more items of "
             "each kind"
         )
-    needed = paired.items_to_show(exact.better, exact.worse, exact.items, test.level)
-    needed *= exact.dispersion
     if test.by == floor.EXACT and needed > exact.items:
         return f"more items with a routing, about {needed:,.0f} if it stays so far ahead"
     return "more items with a routing"

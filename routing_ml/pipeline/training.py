@@ -1,5 +1,6 @@
 """Turns a dataset into a registered version, and versions into a decision which is to be in use."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -56,13 +57,7 @@ def fit_and_register(
     def write(folder: Path) -> None:
         unseen.save(folder / "twin")
         whole.save(folder / "model")
-        reread = zip(
-            (whole, *unseen.models),
-            (models.load(folder / "model"), *Unseen.load(folder / "twin").models),
-            strict=True,
-        )
-        for fitted, loaded in reread:
-            _require_equal(fitted, loaded, data.items)
+        _require_equal((whole, *unseen.models), folder, data.items)
         np.save(folder / "validation_scores.npy", scores, allow_pickle=False)
         with suppress(ModelError):  # too few scores to watch for drift with
             Baseline.fit(scores, in_order=True).save(folder)
@@ -167,15 +162,23 @@ def evaluate(version: Version, data: dataset.Dataset) -> dict[str, Any]:
     return found["metrics"] | {"intervals": found["intervals"]}
 
 
-def _require_equal(fitted: RoutingModel, loaded: RoutingModel, items: pd.DataFrame) -> None:
-    """Raise ModelError where a model that was saved and loaded again proposes something else."""
-    spread = items.iloc[:: max(1, len(items) // REREAD_ITEMS)]
-    before, after = fitted.predict(spread), loaded.predict(spread)
-    if not before.equals(after):
+def _require_equal(fitted: Sequence[RoutingModel], folder: Path, items: pd.DataFrame) -> None:
+    """Raise ModelError where a model saved in a version's folder cannot be loaded, or proposes
+    something else than it did when it was fitted."""
+    name = f"a {fitted[0].name}"
+    refused = "it is not registered; this is a defect of Routing ML, please report it"
+    try:
+        loaded = (models.load(folder / "model"), *Unseen.load(folder / "twin").models)
+    except ModelError as error:
         raise ModelError(
-            f"a fitted {fitted.name} proposes something else once it was saved and loaded again: "
-            "it is not registered; this is a defect of Routing ML, please report it"
-        )
+            f"{name} cannot be loaded once it was saved ({error}): {refused}"
+        ) from error
+    spread = items.iloc[:: max(1, len(items) // REREAD_ITEMS)]
+    for before, after in zip(fitted, loaded, strict=True):
+        if not before.predict(spread).equals(after.predict(spread)):
+            raise ModelError(
+                f"{name} proposes something else once it was saved and loaded again: {refused}"
+            )
 
 
 def _least_agreement(version: Version) -> float:

@@ -60,15 +60,12 @@ class Unseen:
         """Proposals without similarity, each by a model fitted without the item; one that is new
         to all by the first."""
         fold = items["ITEM_CD"].map(self.fold_of).fillna(0)
-        asked = [items[fold == number] for number in range(len(self.models))]
-        return pd.concat(
-            [
-                model.predict(of, similarity=False)
-                for model, of in zip(self.models, asked, strict=True)
-                if len(of) or len(self.models) == 1
-            ],
-            ignore_index=True,
-        )
+        parts = [
+            model.predict(items[fold == number], similarity=False)
+            for number, model in enumerate(self.models)
+            if number == 0 or (fold == number).any()
+        ]
+        return pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
 
     def save(self, folder: Path) -> None:
         """Write one model into `folder` itself, or each into a folder of its number and the folds

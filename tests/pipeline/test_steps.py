@@ -139,6 +139,40 @@ def test_the_version_holds_what_the_watch_and_the_comparison_need(october):
     assert version.manifest["parents"] == []
 
 
+def other_references(model, stored):
+    restored(model, stored)
+    model.items_ = model.items_[::-1]
+
+
+def no_model(model, stored):
+    stored.refuse("times.logs", "has type float64")
+
+
+restored = models.candidate("forest")._restore
+
+
+@pytest.mark.parametrize(
+    ("restore", "message"),
+    [
+        (other_references, "a forest proposes something else once it was saved and loaded again"),
+        (no_model, r"a forest cannot be loaded once it was saved \(.* has type float64"),
+    ],
+)
+def test_a_version_that_is_not_the_same_once_it_was_saved_is_not_registered(
+    after_october, october, monkeypatch, restore, message
+):
+    _, data, *_ = october
+    before = {version.name for version in pipeline.registry(after_october).versions()}
+    monkeypatch.setattr(models.candidate("forest"), "_restore", restore)
+    with pytest.raises(ModelError, match=message) as error:
+        pipeline.train(after_october, "again", data, "forest")
+    assert "\n" not in str(error.value)
+    assert str(error.value).endswith("this is a defect of Routing ML, please report it")
+    registry = pipeline.registry(after_october)
+    assert {version.name for version in registry.versions()} == before
+    assert registry.damaged() == {}
+
+
 @pytest.mark.parametrize("step", ["audit", "train", "compare"])
 def test_a_parquet_file_that_was_changed_is_refused_by_name(after_october, october, step):
     _, data, trained, _ = october
