@@ -144,7 +144,7 @@ def parts(count: int = 240, *, seed: int = 0) -> Frames:
         "PART_TYPE": kind, "MATERIAL": metal, "FINISH": finish,
         "OUTER": outer, "INNER": inner, "LENGTH": length,
     })  # fmt: skip
-    minutes = random.lognormal(2, 0.6, present.shape[1])
+    minutes = random.lognormal(2, 0.6, len(done))
     return items, _routings(items, present, list(done), minutes, random)
 
 

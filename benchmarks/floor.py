@@ -105,13 +105,13 @@ def one_factory(seed: int) -> float | str | None:
         print(f"factory {seed}: {error}")
         return "unable"
     rules = [Rule.fit(kind, material) for kind in models.BASELINES]
-    decision = comparison.decide(
-        None,
+    tests = comparison.floor_tests(
         scored,
-        champion_method=None,
-        baselines={rule.name: metrics.per_item(rule.proposed, truth) for rule in rules},
-        families=material.families,
+        {rule.name: metrics.per_item(rule.proposed, truth) for rule in rules},
+        {rule.name: rule.words for rule in rules},
+        material.families,
     )
+    decision = comparison.decide(None, scored, champion_method=None, floor=tests)
     if decision.winner is None:
         return None
     fresh, truth = factory.draw(FRESH, 1)

@@ -1,5 +1,6 @@
 """What a decision rests on: paired tests, the case of each challenger, and the decision itself."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from math import ceil, floor
 from typing import Any, Self
@@ -9,9 +10,12 @@ import pandas as pd
 
 from routing_ml.comparison import paired
 from routing_ml.comparison.guards import Guard
+from routing_ml.errors import InputError
 
 MARGIN = 0.01
 ALPHA = 0.05
+COLUMNS = ("exact", "tp", "fp", "fn", "run_ape", "setup_ape", "resource_hits", "resource_known")
+"""Of `metrics.per_item`, what a comparison needs."""
 REFERENCE_LEAD = 1 / 3
 """Of the margin, how far a fresh fit may be behind a version that was in use during the year."""
 
@@ -157,3 +161,20 @@ class Decision:
     def as_dict(self) -> dict[str, Any]:
         """All of it as JSON has it."""
         return asdict(self)
+
+
+def aligned(frames: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """The frames in one order of items; InputError when they are not of the same items."""
+    first_name, first = next(iter(frames.items()))
+    done = {}
+    for name, frame in frames.items():
+        if missing := [c for c in COLUMNS if c not in frame]:
+            raise InputError(f"the figures of {name} lack {missing[0]}: score it again")
+        same = frame.index.equals(first.index)
+        if not frame.index.is_unique or not (same or set(frame.index) == set(first.index)):
+            raise InputError(
+                f"{name} and {first_name} were scored on different items: "
+                "score all of them on one holdout"
+            )
+        done[name] = frame if same else frame.reindex(first.index)
+    return done

@@ -14,15 +14,23 @@ the margin at a twelfth of the error rate, for that is tested every month, and b
 than a third of the margin, for a year of luck must not add up.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from routing_ml.comparison import floor, verdict
-from routing_ml.comparison.cases import ALPHA, MARGIN, Comparison, Decision, PairedTest
+from routing_ml.comparison import verdict
+from routing_ml.comparison.cases import (
+    ALPHA,
+    MARGIN,
+    Comparison,
+    Decision,
+    FloorTest,
+    PairedTest,
+    aligned,
+)
 from routing_ml.comparison.guards import guards
 from routing_ml.comparison.intervals import numbered
 from routing_ml.comparison.refusal import above, figures, refused
@@ -34,7 +42,6 @@ other methods, which must be ahead by more to be worth a change, have the rest (
 the fresh fit has passed)."""
 REFRESHES_A_YEAR = 12
 LISTED_ITEMS = 10
-COLUMNS = ("exact", "tp", "fp", "fn", "run_ape", "setup_ape", "resource_hits", "resource_known")
 
 
 def decide(
@@ -43,8 +50,7 @@ def decide(
     *,
     champion_method: str | None,
     references: Mapping[str, pd.DataFrame] | None = None,
-    baselines: Mapping[str, pd.DataFrame] | None = None,
-    words: Mapping[str, str] | None = None,
+    floor: Mapping[str, Sequence[FloorTest]] | None = None,
     families: pd.Series | None = None,
     margin: float = MARGIN,
     alpha: float = ALPHA,
@@ -55,23 +61,20 @@ def decide(
     the most exact matches goes in. The challenger named `champion_method` is its fresh fit.
     `references` (version name to frame) are the twins of the other versions that were in use
     during the past year (`Registry.references`); they bind the fresh fit only, another method
-    being shown better than the champion. `baselines` are the simple rules that any challenger has
-    to be better than, `words` what each does; `families` (by item code) are right or wrong
+    being shown better than the champion. `floor` has each challenger's tests against the simple
+    rules (`floor_tests`), all of which it must pass; `families` (by item code) are right or wrong
     together. Raises InputError when the frames hold different items or there is no challenger.
     """
     if not challengers:
         raise InputError("no candidate to compare: give at least one with --candidates")
-    everyone = {**challengers, **(references or {}), **(baselines or {})}
+    everyone = {**challengers, **(references or {})}
     if champion is not None:
         everyone["the champion"] = champion
-    frames = _aligned(everyone)
+    frames = aligned(everyone)
     first = next(iter(frames.values()))
     count, group = len(first), None if families is None else numbered(first.index, families)
     exact = {name: _share(frames[name]["exact"]) for name in challengers}
-    simple = {name: frames[name] for name in baselines or {}}
-    tests = {
-        name: floor.against_all(frames[name], simple, words or {}, group) for name in challengers
-    }
+    tests = {name: tuple((floor or {}).get(name, ())) for name in challengers}
     able = [name for name in challengers if all(test.passes for test in tests[name])]
     if champion is None:
         best = max(able, key=lambda name: (exact[name], _f1(frames[name])), default=None)
@@ -111,7 +114,7 @@ def decide(
         stopped = [c.challenger for c in comparisons if c.passes]  # by the floor alone
         reasons = [verdict.kept(c, alpha) for c in comparisons if c.challenger not in stopped]
         if stopped:
-            reasons.append(refused({name: tests[name] for name in stopped}, count))
+            reasons.append(refused({name: tests[name] for name in stopped}))
         reason, winner = f"the model in use stays: {'; '.join(reasons)}", None
     notes = _notes(base, ahead, alpha, group)
     return Decision(winner, reason, count, exact, comparisons, margin, alpha, notes, tests)
@@ -182,23 +185,6 @@ def _differing(mine: pd.DataFrame, base: pd.DataFrame) -> tuple[dict[str, Any], 
         for i in order
         if flips[i] or apart[i] or slower[i]
     )
-
-
-def _aligned(frames: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """The frames in one order of items; InputError when they are not of the same items."""
-    first_name, first = next(iter(frames.items()))
-    done = {}
-    for name, frame in frames.items():
-        if missing := [c for c in COLUMNS if c not in frame]:
-            raise InputError(f"the figures of {name} lack {missing[0]}: score it again")
-        same = frame.index.equals(first.index)
-        if not frame.index.is_unique or not (same or set(frame.index) == set(first.index)):
-            raise InputError(
-                f"{name} and {first_name} were scored on different items: "
-                "score all of them on one holdout"
-            )
-        done[name] = frame if same else frame.reindex(first.index)
-    return done
 
 
 def _notes(

@@ -7,7 +7,8 @@ import pandas as pd
 from scipy import stats
 
 from routing_ml.comparison import paired
-from routing_ml.comparison.cases import FloorTest, PairedTest
+from routing_ml.comparison.cases import FloorTest, PairedTest, aligned
+from routing_ml.comparison.intervals import numbered
 
 LEVEL = 0.001
 """Of every test against a simple rule: of 500 small factories, in many of which a candidate is just
@@ -22,16 +23,27 @@ LEAST_ITEMS = 30
 EXACT, F1 = "exact matches", "operation F1"
 
 
-def against_all(
-    mine: pd.DataFrame,
+def floor_tests(
+    challengers: Mapping[str, pd.DataFrame],
     baselines: Mapping[str, pd.DataFrame],
     words: Mapping[str, str],
-    families: np.ndarray | None,
-) -> tuple[FloorTest, ...]:
-    """The tests of `mine` against each baseline, `metrics.per_item` of one order of items."""
-    return tuple(
-        _test(name, words.get(name, name), mine, base, families) for name, base in baselines.items()
-    )
+    families: pd.Series | None = None,
+) -> dict[str, tuple[FloorTest, ...]]:
+    """The tests of each challenger against each baseline, by `metrics.per_item` of the same items.
+
+    `words` say what each baseline does; `families` (by item code) are right or wrong together.
+    """
+    frames = aligned({**challengers, **baselines})
+    group = None
+    if families is not None:
+        group = numbered(next(iter(frames.values())).index, families)
+    return {
+        mine: tuple(
+            _test(name, words.get(name, name), frames[mine], frames[name], group)
+            for name in baselines
+        )
+        for mine in challengers
+    }
 
 
 def _test(

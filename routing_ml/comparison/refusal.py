@@ -12,8 +12,9 @@ FORESEEN = 5
 BY_HAND = "'routing-ml promote' puts it into use all the same"
 
 
-def refused(tests: Mapping[str, Sequence[FloorTest]], items: int) -> str:
+def refused(tests: Mapping[str, Sequence[FloorTest]]) -> str:
     """Why none of these candidates goes in, and once what would help the best of them."""
+    items = max((test.exact.items for of in tests.values() for test in of), default=0)
     if items < floor.LEAST_ITEMS:
         return (
             f"{' and '.join(tests)} cannot be judged, for {items:,} items that none was fitted on "

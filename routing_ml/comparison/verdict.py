@@ -15,7 +15,7 @@ def first(
 ) -> str:
     """Why `best` goes in where no model is in use yet, or (None) why nothing does."""
     if best is None:
-        return f"no model goes into use: {refused(tests, count)}"
+        return f"no model goes into use: {refused(tests)}"
     rest = ", ".join(f"{n} {percent(e)}" for n, e in exact.items() if n != best)
     rest = f" ({rest})" if rest else ""
     return (

@@ -123,16 +123,27 @@ def decide(
             "can be compared fairly: it stays; retrain with a later as-of"
         )
         return comparison.Decision(None, reason, 0, {})
-    truth, asked = material.truth(fair), material.items(fair)
-    scored = {name: metrics.per_item(one.predict(asked), truth) for name, one in by_name.items()}
+    asked = material.items(judged)
+    proposed = {name: one.predict(asked) for name, one in by_name.items()}
+    known = {code for version in able.values() for code in by_name[version.name].seen}
+    truth = material.truth(code for code in judged if code not in known)
     rules = [Rule.fit(kind, material) for kind in models.BASELINES]
+    # Whatever the model in use has seen: the rules were fitted as the challengers were.
+    tests = comparison.floor_tests(
+        {n: metrics.per_item(proposed[version.name], truth) for n, version in able.items()},
+        {rule.name: metrics.per_item(rule.proposed, truth) for rule in rules},
+        {rule.name: rule.words for rule in rules},
+        material.families,
+    )
+    scored = {
+        name: metrics.per_item(found, material.truth(fair)) for name, found in proposed.items()
+    }
     decision = comparison.decide(
         scored[active.name] if active else None,
         {name: scored[version.name] for name, version in able.items()},
         champion_method=active.manifest["candidate"] if active else None,
         references={name: scored[name] for name in earlier},
-        baselines={rule.name: metrics.per_item(rule.proposed, truth) for rule in rules},
-        words={rule.name: rule.words for rule in rules},
+        floor=tests,
         families=material.families,
     )
     baselines = {
@@ -183,7 +194,7 @@ def _require_equal(fitted: Sequence[RoutingModel], folder: Path, items: pd.DataF
 
 def _least_agreement(version: Version) -> float:
     """The share of operations that a version's proposals have to have in common."""
-    f1 = version.manifest["metrics"].get("operation_f1")
+    f1 = version.manifest.get("metrics", {}).get("operation_f1")
     return MIN_AGREEMENT if f1 is None else min(MIN_AGREEMENT, f1 - BELOW_ACCURACY)
 
 

@@ -7,6 +7,7 @@ from scipy import stats
 
 from routing_ml.comparison import paired
 from routing_ml.comparison.compare import Comparison, decide
+from routing_ml.comparison.floor import floor_tests
 from routing_ml.comparison.guards import guards
 from routing_ml.comparison.metrics import per_item
 from routing_ml.errors import InputError
@@ -253,7 +254,8 @@ def test_hardly_any_item_keeps_the_champion(items):
 
 def test_without_a_holdout_no_model_goes_in():
     nothing = scores(0, items=0)
-    decision = decide(None, {"boosted": nothing}, champion_method=None, baselines={"copy": nothing})
+    tests = floor_tests({"boosted": nothing}, {"copy": nothing}, {})
+    decision = decide(None, {"boosted": nothing}, champion_method=None, floor=tests)
     assert decision.winner is None
     assert decision.reason == (
         "no model goes into use: boosted cannot be judged, for 0 items that none was fitted on "

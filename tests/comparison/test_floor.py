@@ -37,8 +37,7 @@ def decided(baselines=RULES, champion=None, families=None, **challengers):
         champion,
         challengers,
         champion_method="boosted" if champion is not None else None,
-        baselines=baselines,
-        words=WORDS,
+        floor=floor.floor_tests(challengers, baselines, WORDS, families),
         families=families,
     )
 
