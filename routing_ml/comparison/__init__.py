@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from routing_ml.comparison.cases import MARGIN as MARGIN
     from routing_ml.comparison.cases import Comparison as Comparison
     from routing_ml.comparison.cases import Decision as Decision
+    from routing_ml.comparison.cases import FloorTest as FloorTest
     from routing_ml.comparison.cases import PairedTest as PairedTest
     from routing_ml.comparison.compare import decide as decide
     from routing_ml.comparison.floor import LEAST_ITEMS as LEAST_ITEMS

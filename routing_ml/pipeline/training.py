@@ -1,6 +1,6 @@
 """Turns a dataset into a registered version, and versions into a decision which is to be in use."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -87,20 +87,8 @@ def decide(
     simple rules that any model has to be better than."""
     material = Material(data)
     judged = material.folds.judged(material.codes)
-    as_of = data.manifest["as_of"]
-    if active and active.manifest["as_of"] > as_of:
-        # On items of the past, which the limit has kept from it, it could seem the worse one.
-        reason = (
-            f"the model in use was fitted on later data (as of {active.manifest['as_of']}, "
-            f"this run's are as of {as_of}): it stays; retrain with a later as-of"
-        )
-        return comparison.Decision(None, reason, len(judged), {})
     in_use = unseen(active) if active else None
-    if in_use and (known := _share_known(in_use, data.items)) < MIN_KNOWN:
-        reason = (
-            f"the model in use learned from another factory (only {known:.0%} of its items are in "
-            "this source): it stays; keep a ROUTING_ML_HOME for each factory, or promote by hand"
-        )
+    if active and in_use and (reason := _beyond_comparison(active, in_use, data)):
         return comparison.Decision(None, reason, len(judged), {})
     unfit = {
         name: f"{name}: fitted on everything it proposes something else than fitted without what "
@@ -125,15 +113,11 @@ def decide(
         return comparison.Decision(None, reason, 0, {})
     asked = material.items(judged)
     proposed = {name: one.predict(asked) for name, one in by_name.items()}
-    known = {code for version in able.values() for code in by_name[version.name].seen}
-    truth = material.truth(code for code in judged if code not in known)
-    rules = [Rule.fit(kind, material) for kind in models.BASELINES]
-    # Whatever the model in use has seen: the rules were fitted as the challengers were.
-    tests = comparison.floor_tests(
-        {n: metrics.per_item(proposed[version.name], truth) for n, version in able.items()},
-        {rule.name: metrics.per_item(rule.proposed, truth) for rule in rules},
-        {rule.name: rule.words for rule in rules},
-        material.families,
+    seen_here = {code for version in able.values() for code in by_name[version.name].seen}
+    tests, baselines = _floor(
+        material,
+        {name: proposed[version.name] for name, version in able.items()},
+        [code for code in judged if code not in seen_here],
     )
     scored = {
         name: metrics.per_item(found, material.truth(fair)) for name, found in proposed.items()
@@ -146,10 +130,6 @@ def decide(
         floor=tests,
         families=material.families,
     )
-    baselines = {
-        rule.name: {"words": rule.words, **material.figures(rule.proposed, judged)}
-        for rule in rules
-    }
     return replace(decision, baselines=baselines)
 
 
@@ -190,6 +170,43 @@ def _require_equal(fitted: Sequence[RoutingModel], folder: Path, items: pd.DataF
             raise ModelError(
                 f"{name} proposes something else once it was saved and loaded again: {refused}"
             )
+
+
+def _beyond_comparison(active: Version, in_use: Unseen, data: dataset.Dataset) -> str | None:
+    """Why the model in use cannot be compared on this dataset; None where it can."""
+    as_of = data.manifest["as_of"]
+    if active.manifest["as_of"] > as_of:
+        # On items of the past, which the limit has kept from it, it could seem the worse one.
+        return (
+            f"the model in use was fitted on later data (as of {active.manifest['as_of']}, "
+            f"this run's are as of {as_of}): it stays; retrain with a later as-of"
+        )
+    if (known := _share_known(in_use, data.items)) < MIN_KNOWN:
+        return (
+            f"the model in use learned from another factory (only {known:.0%} of its items are in "
+            "this source): it stays; keep a ROUTING_ML_HOME for each factory, or promote by hand"
+        )
+    return None
+
+
+def _floor(
+    material: Material, proposed: Mapping[str, pd.DataFrame], judged: Sequence[str]
+) -> tuple[dict[str, tuple[comparison.FloorTest, ...]], dict[str, dict[str, Any]]]:
+    """The tests of each candidate's proposals against the simple rules on the items that they are
+    judged by, whatever the model in use has seen of these; and what the rules come to."""
+    rules = [Rule.fit(kind, material) for kind in models.BASELINES]
+    truth = material.truth(judged)
+    tests = comparison.floor_tests(
+        {name: metrics.per_item(found, truth) for name, found in proposed.items()},
+        {rule.name: metrics.per_item(rule.proposed, truth) for rule in rules},
+        {rule.name: rule.words for rule in rules},
+        material.families,
+    )
+    figures = {
+        rule.name: {"words": rule.words, **material.figures(rule.proposed, judged)}
+        for rule in rules
+    }
+    return tests, figures
 
 
 def _least_agreement(version: Version) -> float:
