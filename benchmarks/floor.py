@@ -25,7 +25,7 @@ from routing_ml.pipeline import Material, Rule, Unseen, decide, fit_and_register
 from routing_ml.registry import Registry, Version
 
 FRESH = 4_000
-BOOSTED_EVERY = 10  # factories in which `boosted` is fitted too: it takes five times as long
+BOOSTED_EVERY = 20  # factories in which `boosted` is fitted too: it takes five times as long
 
 
 def main() -> int:

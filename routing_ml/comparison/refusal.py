@@ -31,8 +31,9 @@ def above(tests: Sequence[FloorTest]) -> str:
     """That a candidate is better than the simple rules, with their figures; empty without any."""
     if not tests:
         return ""
-    rules = " and ".join(f"{test.words} ({_theirs(test)})" for test in tests)
-    return f", shown to be better than {rules}"
+    rules = [f"{test.words} ({_theirs(test)})" for test in tests]
+    listed = " and ".join(filter(None, [", ".join(rules[:-1]), rules[-1]]))
+    return f", shown to be better than {listed}"
 
 
 def figures(test: PairedTest, alpha: float) -> str:

@@ -1,8 +1,8 @@
-"""Two rules so simple that they need no learning: what any candidate has to be better than.
+"""Rules so simple that they need no learning: what any candidate has to be better than.
 
-A factory may do without a model that proposes no better than taking the commonest routing, or
-copying the most alike item. These are fitted on just what a candidate was fitted on and proposed
-for the same items; they are no candidates and are never kept.
+A factory may do without a model that proposes no better than taking the commonest routing, copying
+the most alike item, or proposing the operations that most items have. These are fitted on just what
+a candidate was fitted on and asked for the same items; they are no candidates and are never kept.
 """
 
 from __future__ import annotations
@@ -97,12 +97,43 @@ class Copy:
         return _given(items, keys, self.routings_)
 
 
-BASELINES: tuple[type[Commonest] | type[Copy], ...] = (Commonest, Copy)
+class Usual:
+    """The operations that most items have, for every item: those that give the best F1.
+
+    Where hardly two routings are the same, a rule that proposes more operations finds more of them:
+    of pure noise, each operation in half of the items, all of them get .67, a model that follows
+    the noise .5.
+    """
+
+    name: ClassVar[str] = "usual"
+    words: ClassVar[str] = "proposing the operations that most items have"
+
+    def fit(self, items: pd.DataFrame, routings: pd.DataFrame, *, attributes: Attributes) -> Self:
+        """Learn from `items` and the newest routing of each; one without rows is left out."""
+        items, rows = _routed(items, routings)
+        found = rows.groupby("operation", sort=True).agg(
+            items=("number", "size"), place=("place", "mean"), occurrence=("occurrence", "first")
+        )
+        found = found.sort_values(["items", "occurrence"], ascending=[False, True], kind="stable")
+        hits, proposed = found["items"].cumsum(), len(items) * np.arange(1, len(found) + 1)
+        best = int((2 * hits / (proposed + len(rows))).to_numpy().argmax()) + 1
+        chosen = found[:best].sort_values("place", kind="stable")
+        places = pd.Series(range(best), index=chosen.index)
+        rows = rows.assign(key=ANY, place=rows["operation"].map(places)).dropna(subset=["place"])
+        self.routings_ = _typical(rows.astype({"place": np.int64}))
+        return self
+
+    def predict(self, items: pd.DataFrame) -> pd.DataFrame:
+        """Proposals: COLUMNS, a row per operation, items in the order given."""
+        return _given(items, np.full(len(items), ANY), self.routings_)
+
+
+BASELINES: tuple[type[Commonest] | type[Copy] | type[Usual], ...] = (Commonest, Copy, Usual)
 
 
 def _routed(items: pd.DataFrame, routings: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The items that have a routing, by code, and its rows in order: `number` is the item's place,
-    `place` the operation's, `operation` its job and occurrence."""
+    `place` the operation's, `operation` its job and `occurrence`."""
     items = items.drop_duplicates("ITEM_CD", keep="last").sort_values("ITEM_CD")
     items = items[items["ITEM_CD"].isin(routings["ITEM_CD"])].reset_index(drop=True)
     number = pd.Series(range(len(items)), index=items["ITEM_CD"])
@@ -113,7 +144,10 @@ def _routed(items: pd.DataFrame, routings: pd.DataFrame) -> tuple[pd.DataFrame, 
     occurrence = rows.assign(JOB_CD=jobs).groupby(["number", "JOB_CD"]).cumcount()
     place = rows.groupby("number").cumcount()
     return items, rows.assign(
-        JOB_CD=jobs, place=place, operation=jobs + "\x1f" + occurrence.astype(str)
+        JOB_CD=jobs,
+        place=place,
+        occurrence=occurrence,
+        operation=jobs + "\x1f" + occurrence.astype(str),
     )
 
 

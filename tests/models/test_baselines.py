@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from routing_ml.comparison import metrics
-from routing_ml.models.baselines import BASELINES, COLUMNS, Commonest, Copy
+from routing_ml.models.baselines import BASELINES, COLUMNS, Commonest, Copy, Usual
 
 ATTRIBUTES = models_factory.Attributes(text=(), units={})
 
@@ -39,9 +39,12 @@ def test_the_commonest_routing_is_that_of_the_column_which_tells_most():
 
 
 def test_a_value_that_is_missing_or_new_gets_the_commonest_routing_of_all():
-    items, routings = frames(["A"] * 30 + ["B"] * 20 + [None] * 5, ["xy"] * 30 + ["z"] * 25)
+    items, routings = frames(
+        ["B"] * 20 + ["A"] * 30 + [None] * 5, ["z"] * 20 + ["xy"] * 30 + ["z"] * 5
+    )
     rule = Commonest().fit(items, routings, attributes=ATTRIBUTES)
     asked = pd.DataFrame({"ITEM_CD": ["n1", "n2", "n3"], "KIND": [None, "NEW", "B"]})
+    assert rule.column_ == "KIND"
     assert proposed(rule, asked) == {"n1": "xy", "n2": "xy", "n3": "z"}
     assert proposed(rule, asked[["ITEM_CD"]]) == dict.fromkeys(("n1", "n2", "n3"), "xy")
 
@@ -82,13 +85,36 @@ def test_both_are_well_above_nothing_on_a_factory_of_rules_and_the_same_each_tim
         ]
         one, other = (rule.predict(new) for rule in rules)
         pd.testing.assert_frame_equal(one, other)
-        assert metrics.evaluate(one, truth)["operation_f1"] > 0.8
+        assert metrics.evaluate(one, truth)["operation_f1"] > 0.75
+
+
+def test_the_usual_operations_are_those_with_the_best_f1_in_their_usual_order():
+    made = ["abz"] * 40 + ["acz"] * 30 + ["bz"] * 20 + ["zz"] * 10
+    items, routings = frames(["A"] * 100, made)
+    rule = Usual().fit(items, routings, attributes=ATTRIBUTES)
+    # z is in all, a in 70, b in 60, c in 30, a second z in 10: F1 .54, .71, .83, .79, .74
+    assert proposed(rule, items[:2]) == {"I000": "abz", "I001": "abz"}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_of_pure_noise_the_usual_operations_get_more_f1_than_any_other_rule(seed):
+    random = np.random.default_rng(seed)
+    made = ["".join(job for job in "abcdefgh" if random.random() < 0.5) or "a" for _ in range(400)]
+    items, routings = frames(random.choice(list("ABC"), 400), made)
+    past, new = routings["ITEM_CD"] < "I200", items[200:]
+    f1 = {
+        kind.name: metrics.evaluate(
+            kind().fit(items, routings[past], attributes=ATTRIBUTES).predict(new), routings[~past]
+        )["operation_f1"]
+        for kind in BASELINES
+    }
+    assert f1["usual"] == max(f1.values()) > 0.6
 
 
 @pytest.mark.parametrize("kind", BASELINES)
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
-def test_any_item_master_gets_a_routing_that_some_item_has(kind, data):
+def test_any_item_master_gets_a_routing_for_every_item(kind, data):
     count = data.draw(st.integers(2, 12))
     routings = data.draw(st.lists(st.sampled_from(["x", "xy", "xx", "yx"]), min_size=count,
                                   max_size=count))  # fmt: skip
@@ -107,4 +133,5 @@ def test_any_item_master_gets_a_routing_that_some_item_has(kind, data):
     rule = kind().fit(items, rows, attributes=ATTRIBUTES)
     asked = items.assign(ITEM_CD=[f"N{k}" for k in range(count)])
     found = proposed(rule, asked)
-    assert found.keys() == set(asked["ITEM_CD"]) and set(found.values()) <= set(routings)
+    assert found.keys() == set(asked["ITEM_CD"])
+    assert kind is Usual or set(found.values()) <= set(routings)
