@@ -134,13 +134,17 @@ def dispersion(differences: np.ndarray, families: np.ndarray | None) -> float:
 
     Items of a family are right or wrong together, so that `differences` (n,) of two models vary
     more than independent ones: by the variance of the families' sums over that of the items
-    (Kish's design effect, Survey Sampling, 1965, section 5.4). 1 without families.
+    (Kish's design effect, Survey Sampling, 1965, section 5.4). Few differences cannot tell, so that
+    one more family of the usual size is counted, which differs as one: without it a fresh fit
+    worse by the margin passed in 25 of 100 draws of 36 families of ten. 1 without families.
     """
-    residual = differences - differences.mean() if len(differences) else differences
-    alone = float((residual**2).sum())
-    if families is None or alone <= 0:
+    if families is None or not len(differences):
         return 1.0
-    return max(1.0, float((by_family(residual, families) ** 2).sum()) / alone)
+    sizes = np.bincount(families)
+    usual = float((sizes**2).sum() / sizes.sum())
+    residual = differences - differences.mean()
+    together = float((by_family(residual, families) ** 2).sum()) + usual**2
+    return max(1.0, together / (float((residual**2).sum()) + usual))
 
 
 def by_family(values: np.ndarray, families: np.ndarray | None) -> np.ndarray:

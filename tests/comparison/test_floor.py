@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from routing_ml.comparison import floor
+from routing_ml.comparison import floor, paired
 from routing_ml.comparison.cases import PairedTest
 from routing_ml.comparison.compare import decide
 
@@ -152,6 +152,14 @@ def test_equal_models_pass_no_more_often_than_the_level_however_large_the_famili
         assert test.low <= test.difference <= test.high and test.dispersion <= most
         shown += test.p_value <= 0.05
     assert shown <= stats.binom.isf(1e-4, 150, 0.06)
+
+
+def test_where_two_models_hardly_differ_families_are_taken_to_be_right_together():
+    nothing, one = np.zeros(60), np.r_[1.0, np.zeros(59)]
+    families = np.arange(60) // 6
+    assert paired.dispersion(nothing, families) == pytest.approx(6)
+    assert 4 < paired.dispersion(one, families) < 6
+    assert paired.dispersion(nothing, np.arange(60)) == paired.dispersion(one, None) == 1
 
 
 def test_the_level_leaves_no_wrong_promotion_in_five_hundred_factories():
