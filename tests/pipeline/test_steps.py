@@ -12,6 +12,7 @@ from routing_ml import files, models
 from routing_ml.dataset import frames as dataset
 from routing_ml.drift.baseline import Baseline
 from routing_ml.errors import AuditError, InputError, ModelError, SettingError
+from routing_ml.pipeline import report as pipeline_report
 from routing_ml.pipeline import steps as pipeline
 from routing_ml.pipeline import training
 from routing_ml.settings import Settings
@@ -212,6 +213,37 @@ def test_a_first_model_is_not_put_into_use_when_the_run_was_told_never(after_oct
     decision = pipeline.compare(after_october, "october", data, [trained], promotion="never")
     assert (decision["winner"], decision["promote"]) == (trained["model"], False)
     assert pipeline.registry(after_october).active() is None
+
+
+def test_a_first_model_that_is_no_better_than_simple_rules_stays_out_and_they_are_shown(
+    after_october, october
+):
+    _, data, *_ = october
+    (after_october.home / "models" / "active").unlink()
+    trained = pipeline.train(after_october, "october", data, "nearest")
+    decision = pipeline.compare(after_october, "october", data, [trained])
+    assert (decision["winner"], decision["promote"]) == (None, False)
+    assert decision["reason"].startswith(
+        "no model goes into use: nearest is not shown to be better than "
+    )
+    assert "; what would help: " in decision["reason"]
+    facts = json.loads((after_october.home / "runs/october/decision.json").read_text())
+    compared = facts["comparison"]
+    assert list(compared["baselines"]) == ["commonest", "copy", "usual"]
+    for rule in compared["baselines"].values():
+        assert rule["metrics"].keys() == trained["metrics"].keys()
+        assert rule["metrics"]["items"] == trained["metrics"]["items"]
+    outcome = pipeline_report.write(
+        after_october, "october", data=data, trained=[trained], decision=decision, failed={},
+        cause="test",
+    )  # fmt: skip
+    assert pipeline_report.notice(outcome)[0] == "Routing ML: no model is in use yet"
+    text = (after_october.home / "runs/october/report.md").read_text()
+    words = compared["baselines"]["commonest"]["words"]
+    assert words == "taking the commonest routing of the items with the same PART_TYPE"
+    heads = ["nearest", *(rule["words"] for rule in compared["baselines"].values())]
+    assert f"| on items that it was not fitted on | {' | '.join(heads)} |" in text
+    assert f"| nearest | {words} | exact matches | 0." in text
 
 
 def test_a_run_of_the_past_does_not_replace_a_model_of_later_data(after_october):
