@@ -14,6 +14,7 @@ the first and of the three, how far that of a rank is from the truth, and the se
 import argparse
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -65,6 +66,7 @@ def make(parts: int, *, preference: str, listed: bool, seed: int = 1) -> Factory
     items["INSRT_DT"] = items["INSRT_DT"].astype("datetime64[us]")
     rows: list[tuple] = []
     ceilings = []
+    part: Any
     for part in items.itertuples():
         valid = _valid(part)
         weights = np.array(PREFERENCES[preference][: len(valid)])
@@ -76,7 +78,9 @@ def make(parts: int, *, preference: str, listed: bool, seed: int = 1) -> Factory
             used += [routing for k, routing in enumerate(valid) if k != chosen]
         for alternative, jobs in enumerate(used, start=1):
             for place, job in enumerate(jobs, start=1):
-                minutes = len(job) * (part.DIAMETER / 100) ** 0.5 * np.exp(random.normal(0, 0.1))
+                minutes = (
+                    len(job) * (float(part.DIAMETER) / 100) ** 0.5 * np.exp(random.normal(0, 0.1))
+                )
                 rows.append(
                     (part.ITEM_CD, f"{alternative}", "1", 10 * place, job, f"{job[:3]}-1", 15.0,
                      round(minutes, 2), part.INSRT_DT)
@@ -91,7 +95,7 @@ def make(parts: int, *, preference: str, listed: bool, seed: int = 1) -> Factory
     )
 
 
-def _valid(part) -> list[list[str]]:
+def _valid(part: Any) -> list[list[str]]:
     """The valid routings of a part, the usual one first: at most four."""
     cast_iron = part.MATERIAL == "GGG40"
     blanks = ["casting"] if cast_iron else ["bar"]

@@ -129,7 +129,7 @@ def routing_ml_retrain() -> None:
 
     @task.branch(trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS)
     def compare(trained: list[dict]) -> str:
-        """Choose by the newest items, which no twin was fitted on."""
+        """Choose by items that what is compared was not fitted on."""
         from routing_ml import pipeline
 
         context = get_current_context()

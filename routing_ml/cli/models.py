@@ -20,6 +20,7 @@ def train(settings: Settings, options: argparse.Namespace) -> Result:
         "model": version.name,
         "candidate": options.candidate,
         "metrics": version.manifest["metrics"],
+        "intervals": version.manifest["intervals"],
     }, ""
 
 

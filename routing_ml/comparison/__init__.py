@@ -5,12 +5,16 @@ from typing import TYPE_CHECKING
 from routing_ml.lazily import handing_on
 
 if TYPE_CHECKING:
+    from routing_ml.comparison import intervals as intervals
     from routing_ml.comparison import metrics as metrics
+    from routing_ml.comparison.cases import COLUMNS as COLUMNS
     from routing_ml.comparison.cases import MARGIN as MARGIN
     from routing_ml.comparison.cases import Comparison as Comparison
     from routing_ml.comparison.cases import Decision as Decision
+    from routing_ml.comparison.cases import FloorTest as FloorTest
     from routing_ml.comparison.cases import PairedTest as PairedTest
-    from routing_ml.comparison.compare import COLUMNS as COLUMNS
     from routing_ml.comparison.compare import decide as decide
+    from routing_ml.comparison.floor import LEAST_ITEMS as LEAST_ITEMS
+    from routing_ml.comparison.floor import floor_tests as floor_tests
 else:
     __getattr__ = handing_on(__name__, __file__)

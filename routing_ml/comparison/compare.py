@@ -4,7 +4,8 @@ All figures come from `metrics.per_item` of twins, which none of the items were 
 fit of the champion's own method goes in when it is shown to be no worse than a margin: it has seen
 the newest parts and machines. Another method goes in only when it is shown to be better. The error
 rate holds over all challengers together (weighted Holm, Scandinavian Journal of Statistics 6, 1979,
-65-70), and the guards (operations, times, machines) can only stop a promotion.
+65-70), and the guards (operations, times, machines) can only stop a promotion. So can the floor:
+what is not shown to be better than the simple rules does not go in, not as the first one either.
 
 "No worse than a margin" could be used up again every month, a margin at a time. So a fresh fit must
 also hold its own against each `reference` that does better on these items than the champion: the
@@ -13,16 +14,26 @@ the margin at a twelfth of the error rate, for that is tested every month, and b
 than a third of the margin, for a year of luck must not add up.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from routing_ml.comparison import paired, verdict
-from routing_ml.comparison.cases import ALPHA, MARGIN, Comparison, Decision, PairedTest
+from routing_ml.comparison import verdict
+from routing_ml.comparison.cases import (
+    ALPHA,
+    MARGIN,
+    Comparison,
+    Decision,
+    FloorTest,
+    PairedTest,
+    aligned,
+)
 from routing_ml.comparison.guards import guards
+from routing_ml.comparison.intervals import numbered
+from routing_ml.comparison.refusal import above, figures, refused
 from routing_ml.errors import InputError
 
 FRESH_SHARE = 0.8
@@ -31,7 +42,6 @@ other methods, which must be ahead by more to be worth a change, have the rest (
 the fresh fit has passed)."""
 REFRESHES_A_YEAR = 12
 LISTED_ITEMS = 10
-COLUMNS = ("exact", "tp", "fp", "fn", "run_ape", "setup_ape", "resource_hits", "resource_known")
 
 
 def decide(
@@ -40,6 +50,8 @@ def decide(
     *,
     champion_method: str | None,
     references: Mapping[str, pd.DataFrame] | None = None,
+    floor: Mapping[str, Sequence[FloorTest]] | None = None,
+    families: pd.Series | None = None,
     margin: float = MARGIN,
     alpha: float = ALPHA,
 ) -> Decision:
@@ -49,20 +61,25 @@ def decide(
     the most exact matches goes in. The challenger named `champion_method` is its fresh fit.
     `references` (version name to frame) are the twins of the other versions that were in use
     during the past year (`Registry.references`); they bind the fresh fit only, another method
-    being shown better than the champion. Raises InputError when the frames hold different items
-    or there is no challenger.
+    being shown better than the champion. `floor` has each challenger's tests against the simple
+    rules (`floor_tests`), all of which it must pass; `families` (by item code) are right or wrong
+    together. Raises InputError when the frames hold different items or there is no challenger.
     """
     if not challengers:
         raise InputError("no candidate to compare: give at least one with --candidates")
     everyone = {**challengers, **(references or {})}
     if champion is not None:
         everyone["the champion"] = champion
-    frames = _aligned(everyone)
-    count = len(next(iter(frames.values())))
+    frames = aligned(everyone)
+    first = next(iter(frames.values()))
+    count, group = len(first), None if families is None else numbered(first.index, families)
     exact = {name: _share(frames[name]["exact"]) for name in challengers}
+    tests = {name: tuple((floor or {}).get(name, ())) for name in challengers}
+    able = [name for name in challengers if all(test.passes for test in tests[name])]
     if champion is None:
-        best = max(challengers, key=lambda name: (exact[name], _f1(frames[name])))
-        return Decision(best, verdict.first(best, exact, count), count, exact)
+        best = max(able, key=lambda name: (exact[name], _f1(frames[name])), default=None)
+        reason = verdict.first(best, exact, tests, count)
+        return Decision(best, reason, count, exact, floor=tests)
 
     base = frames["the champion"]
     exact = {"champion": _share(base["exact"]), **exact}
@@ -80,22 +97,27 @@ def decide(
             ahead if name == champion_method else {},
             margin=margin if name == champion_method else 0.0,
             alpha=alpha,
+            families=group,
             fresh=name == champion_method,
         )
         for name in challengers
     }
     cases = _weighted_holm(cases, alpha)
-    passing = [c for c in cases.values() if c.passes]
+    passing = [c for c in cases.values() if c.passes and c.challenger in able]
     # Of several, the most exact; at a tie the champion's own method.
     best_case = max(passing, key=lambda c: (c.test.exact, c.fresh_fit), default=None)
     comparisons = tuple(cases.values())
     if best_case:
-        reason, winner = verdict.promoted(best_case, alpha), best_case.challenger
+        winner = best_case.challenger
+        reason = verdict.promoted(best_case, alpha) + above(tests[winner])
     else:
-        reason, winner = "; ".join(verdict.kept(c, alpha) for c in comparisons), None
-        reason = f"the model in use stays: {reason}"
-    notes = _notes(base, ahead, alpha)
-    return Decision(winner, reason, count, exact, comparisons, margin, alpha, notes)
+        stopped = [c.challenger for c in comparisons if c.passes]  # by the floor alone
+        reasons = [verdict.kept(c, alpha) for c in comparisons if c.challenger not in stopped]
+        if stopped:
+            reasons.append(refused({name: tests[name] for name in stopped}))
+        reason, winner = f"the model in use stays: {'; '.join(reasons)}", None
+    notes = _notes(base, ahead, alpha, group)
+    return Decision(winner, reason, count, exact, comparisons, margin, alpha, notes, tests)
 
 
 def _case(
@@ -106,39 +128,22 @@ def _case(
     *,
     margin: float,
     alpha: float,
+    families: np.ndarray | None,
     fresh: bool,
 ) -> Comparison:
+    def test(against: str, theirs: pd.DataFrame) -> PairedTest:
+        return PairedTest.of(against, mine, theirs, margin=margin, alpha=alpha, families=families)
+
     return Comparison(
         challenger=name,
         fresh_fit=fresh,
-        test=_test("the model in use", mine, base, margin, alpha),
-        references=tuple(_test(r, mine, f, margin, alpha) for r, f in references.items()),
-        guards=guards(mine, base, alpha),
+        test=test("the model in use", base),
+        references=tuple(test(name, frame) for name, frame in references.items()),
+        guards=guards(mine, base, alpha, families),
         shown=False,
         level=0.0,
         reference_level=alpha / REFRESHES_A_YEAR,
         differing_items=_differing(mine, base),
-    )
-
-
-def _test(
-    against: str, mine: pd.DataFrame, theirs: pd.DataFrame, margin: float, alpha: float
-) -> PairedTest:
-    a, b = mine["exact"].to_numpy(bool), theirs["exact"].to_numpy(bool)
-    better, worse, items = int((a & ~b).sum()), int((b & ~a).sum()), len(a)
-    low, high = paired.interval(better, worse, items, alpha)
-    return PairedTest(
-        against=against,
-        items=items,
-        exact=_share(mine["exact"]),
-        exact_against=_share(theirs["exact"]),
-        difference=(better - worse) / max(items, 1),
-        low=low,
-        high=high,
-        better=better,
-        worse=worse,
-        margin=margin,
-        p_value=paired.p_value(better, worse, items, margin),
     )
 
 
@@ -182,34 +187,20 @@ def _differing(mine: pd.DataFrame, base: pd.DataFrame) -> tuple[dict[str, Any], 
     )
 
 
-def _aligned(frames: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """The frames in one order of items; InputError when they are not of the same items."""
-    first_name, first = next(iter(frames.items()))
-    done = {}
-    for name, frame in frames.items():
-        if missing := [c for c in COLUMNS if c not in frame]:
-            raise InputError(f"the figures of {name} lack {missing[0]}: score it again")
-        same = frame.index.equals(first.index)
-        if not frame.index.is_unique or not (same or set(frame.index) == set(first.index)):
-            raise InputError(
-                f"{name} and {first_name} were scored on different items: "
-                "score all of them on one holdout"
-            )
-        done[name] = frame if same else frame.reindex(first.index)
-    return done
-
-
 def _notes(
-    base: pd.DataFrame, references: Mapping[str, pd.DataFrame], alpha: float
+    base: pd.DataFrame,
+    references: Mapping[str, pd.DataFrame],
+    alpha: float,
+    families: np.ndarray | None,
 ) -> tuple[str, ...]:
     """What a person should know though it decides nothing: an earlier version that is ahead."""
     notes = []
     for name, frame in references.items():
-        test = _test(name, frame, base, 0.0, alpha)
+        test = PairedTest.of(name, frame, base, margin=0.0, alpha=alpha, families=families)
         if test.p_value <= alpha / len(references):
             notes.append(
                 f"{name}, in use earlier, is shown to be better than the model in use: "
-                f"{verdict.figures(test, alpha)}"
+                f"{figures(test, alpha)}"
             )
     return tuple(notes)
 

@@ -35,16 +35,18 @@ class Guard:
     stops: bool
 
 
-def guards(mine: pd.DataFrame, base: pd.DataFrame, alpha: float) -> tuple[Guard, ...]:
+def guards(
+    mine: pd.DataFrame, base: pd.DataFrame, alpha: float, families: np.ndarray | None = None
+) -> tuple[Guard, ...]:
     """Every guard of the challenger `mine` against `base`, two `metrics.per_item` of one order.
 
     One stops when the challenger is worse by more than the tolerance and shown to be worse at
-    all, one-sided at `alpha`.
+    all, one-sided at `alpha`; `families` (n,) number those whose items go right together.
     """
     found = []
     for key, (name, tolerance) in GUARDS.items():
         a, a_of, b, b_of, sign = _ratios(key, mine, base)
-        difference, error = paired.ratio_difference(a, a_of, b, b_of)
+        difference, error = paired.ratio_difference(a, a_of, b, b_of, families)
         worse = sign * difference
         known = bool(a_of.sum() and b_of.sum())
         found.append(

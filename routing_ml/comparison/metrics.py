@@ -20,7 +20,7 @@ def evaluate(proposals: pd.DataFrame, truth: pd.DataFrame) -> dict[str, float | 
     percentage error over matched operations whose true time is above zero. None where there is
     nothing to count. An item without a proposal counts as an empty one.
     """
-    matched = _match(proposals, truth)
+    matched = match(proposals, truth)
     items = _items(proposals, truth, matched)
     tp, fp, fn = (int(items[name].sum()) for name in ("tp", "fp", "fn"))
     return {
@@ -29,7 +29,7 @@ def evaluate(proposals: pd.DataFrame, truth: pd.DataFrame) -> dict[str, float | 
         "operation_precision": _ratio(tp, tp + fp),
         "operation_recall": _ratio(tp, tp + fn),
         "operation_f1": _ratio(2 * tp, 2 * tp + fp + fn),
-        "edit_similarity": _edit_similarity(proposals, truth, items["exact"]),
+        "edit_similarity": _mean(edit_similarities(proposals, truth)),
         "run_time_mdape": _median(matched["run_ape"]),
         "setup_time_mdape": _median(matched["setup_ape"]),
         "resource_accuracy": _ratio(
@@ -45,11 +45,12 @@ def per_item(proposals: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
     percentage errors (NaN when nothing matches); `resource_hits` machines are right of the
     `resource_total` of matched operations, of the `resource_known` of all true ones.
     """
-    return _items(proposals, truth, _match(proposals, truth))
+    return _items(proposals, truth, match(proposals, truth))
 
 
-def _match(proposals: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
-    """True operations joined with the proposed ones of the same item, job and occurrence."""
+def match(proposals: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
+    """True operations joined with the proposed ones of the same item, job and occurrence; `run_ape`
+    and `setup_ape` are the absolute percentage errors of their times, fractions."""
     true = _keyed(truth)
     asked = true["ITEM_CD"].unique()
     proposed = _keyed(proposals[proposals["ITEM_CD"].isin(asked)])
@@ -118,17 +119,15 @@ def edit_distance(a: Sequence[str], b: Sequence[str]) -> int:
     return row[-1]
 
 
-def _edit_similarity(
-    proposals: pd.DataFrame, truth: pd.DataFrame, exact: pd.Series
-) -> float | None:
-    if exact.empty:
-        return None
+def edit_similarities(proposals: pd.DataFrame, truth: pd.DataFrame) -> pd.Series:
+    """1 - Levenshtein / longer length of the jobs of every item of `truth`, in [0, 1]."""
     true, proposed = sequences(truth), sequences(proposals)
-    total = float(exact.sum())
-    for item in exact.index[~exact.to_numpy()]:
-        a, b = true[item], proposed.get(item, ())
-        total += 1 - edit_distance(a, b) / max(len(a), len(b))
-    return total / len(exact)
+    similar = {}
+    for item, jobs in true.items():
+        other = proposed.get(item, ())
+        apart = edit_distance(jobs, other) if jobs != other else 0
+        similar[item] = 1 - apart / max(len(jobs), len(other), 1)
+    return pd.Series(similar, dtype=float).rename_axis("ITEM_CD")
 
 
 def _ratio(part: int, whole: int) -> float | None:
@@ -138,3 +137,8 @@ def _ratio(part: int, whole: int) -> float | None:
 def _median(values: pd.Series) -> float | None:
     values = values.dropna()
     return float(values.median()) if len(values) else None
+
+
+def _mean(values: pd.Series) -> float | None:
+    # One after the other, for the order of a sum shows in its last digit.
+    return sum(sorted(values.tolist(), reverse=True)) / len(values) if len(values) else None

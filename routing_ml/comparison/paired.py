@@ -98,17 +98,55 @@ def items_needed(disagreement: float, margin: float, alpha: float, power: float 
     return int(np.ceil(max(disagreement, margin) * (z / margin) ** 2))
 
 
+def items_to_show(better: int, worse: int, items: int, alpha: float, power: float = 0.8) -> float:
+    """About how many items show a challenger to be better that stays ahead by these shares, `power`
+    of the time; infinite when it is not ahead."""
+    lead = (better - worse) / max(items, 1)
+    if lead <= 0:
+        return float("inf")
+    z = NormalDist().inv_cdf(1 - alpha) + NormalDist().inv_cdf(power)
+    return float(np.ceil((better + worse) / items * (z / lead) ** 2))
+
+
 def ratio_difference(
-    mine: np.ndarray, mine_of: np.ndarray, theirs: np.ndarray, theirs_of: np.ndarray
+    mine: np.ndarray,
+    mine_of: np.ndarray,
+    theirs: np.ndarray,
+    theirs_of: np.ndarray,
+    families: np.ndarray | None = None,
 ) -> tuple[float, float]:
     """Difference of two ratios of sums over the same items, and its standard error.
 
     `sum(mine) / sum(mine_of) - sum(theirs) / sum(theirs_of)`; the error by linearization
-    (Cochran, Sampling Techniques, 1977, section 6.4). (0, inf) when there is nothing to divide by.
+    (Cochran, Sampling Techniques, 1977, section 6.4), between `families` of items (n,) where they
+    are given. (0, inf) when there is nothing to divide by.
     """
     if not mine_of.sum() or not theirs_of.sum():
         return 0.0, float("inf")
     first, second = mine.sum() / mine_of.sum(), theirs.sum() / theirs_of.sum()
     residual = (mine - first * mine_of) / mine_of.sum()
     residual = residual - (theirs - second * theirs_of) / theirs_of.sum()
-    return float(first - second), sqrt(float((residual**2).sum()))
+    return float(first - second), sqrt(float((by_family(residual, families) ** 2).sum()))
+
+
+def dispersion(differences: np.ndarray, families: np.ndarray | None) -> float:
+    """How many items say as much as one independent one would, 1 or more.
+
+    Items of a family are right or wrong together, so that `differences` (n,) of two models vary
+    more than independent ones: by the variance of the families' sums over that of the items
+    (Kish's design effect, Survey Sampling, 1965, section 5.4). Few differences cannot tell, so that
+    one more family of the usual size is counted, which differs as one: without it a fresh fit
+    worse by the margin passed in 25 of 100 draws of 36 families of ten. 1 without families.
+    """
+    if families is None or not len(differences):
+        return 1.0
+    sizes = np.bincount(families)
+    usual = float((sizes**2).sum() / sizes.sum())
+    residual = differences - differences.mean()
+    together = float((by_family(residual, families) ** 2).sum()) + usual**2
+    return max(1.0, together / (float((residual**2).sum()) + usual))
+
+
+def by_family(values: np.ndarray, families: np.ndarray | None) -> np.ndarray:
+    """The sums of `values` (n,) over each of the `families`, whole numbers from 0 (n,)."""
+    return values if families is None else np.bincount(families, values)

@@ -1,20 +1,26 @@
 """The decision of `compare` in words: what goes in or stays, with the figures that decided it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from routing_ml.comparison import paired
-from routing_ml.comparison.cases import Comparison, PairedTest
+from routing_ml.comparison.cases import Comparison, FloorTest
+from routing_ml.comparison.refusal import above, figures, percent, refused
 
 
-def first(best: str, exact: Mapping[str, float], count: int) -> str:
-    """Why `best` goes in where no model is in use yet."""
-    if not count:
-        return f"no model is in use yet: {best} goes in, unmeasured, as no item was held out"
-    rest = ", ".join(f"{n} {_percent(e)}" for n, e in exact.items() if n != best)
+def first(
+    best: str | None,
+    exact: Mapping[str, float],
+    tests: Mapping[str, Sequence[FloorTest]],
+    count: int,
+) -> str:
+    """Why `best` goes in where no model is in use yet, or (None) why nothing does."""
+    if best is None:
+        return f"no model goes into use: {refused(tests)}"
+    rest = ", ".join(f"{n} {percent(e)}" for n, e in exact.items() if n != best)
     rest = f" ({rest})" if rest else ""
     return (
-        f"no model is in use yet: {best} goes in with {_percent(exact[best])} exact matches "
-        f"on {count:,} items{rest}"
+        f"no model is in use yet: {best} goes in with {percent(exact[best])} exact matches "
+        f"on {count:,} items{rest}{above(tests[best])}"
     )
 
 
@@ -49,7 +55,7 @@ def kept(case: Comparison, alpha: float) -> str:
         return f"{name} cannot be compared, as no item was held out"
     if case.shown:
         stops = " and ".join(
-            f"{g.name} ({_percent(g.challenger)} against {_percent(g.champion)})"
+            f"{g.name} ({percent(g.challenger)} against {percent(g.champion)})"
             for g in case.guards
             if g.stops
         )
@@ -63,24 +69,9 @@ def kept(case: Comparison, alpha: float) -> str:
     if test.low <= 0 <= test.high and needed > test.items:
         words += (
             f"; {test.items:,} items are too few to tell when two models differ on "
-            f"{_percent(disagreement)} of them: about {needed:,} are needed"
+            f"{percent(disagreement)} of them: about {needed:,} are needed"
         )
     return words
-
-
-def figures(test: PairedTest, alpha: float) -> str:
-    """The figures of a test: rates, difference, interval at `alpha` each way, p-value."""
-    p = "< 0.001" if test.p_value < 0.001 else f"= {test.p_value:.3f}"
-    return (
-        f"{_percent(test.exact)} exact against {_percent(test.exact_against)} on "
-        f"{test.items:,} items, a difference of {100 * test.difference:+.1f} points "
-        f"({100 - 200 * alpha:g} % interval {100 * test.low:+.1f} to {100 * test.high:+.1f}, "
-        f"p {p})"
-    )
-
-
-def _percent(share: float | None) -> str:
-    return "none" if share is None else f"{100 * share:.1f} %"
 
 
 def _points(share: float) -> str:

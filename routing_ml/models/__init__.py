@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from routing_ml.models.base import RoutingModel as RoutingModel
+    from routing_ml.models.baselines import BASELINES as BASELINES
     from routing_ml.models.features.attributes import MISSING as MISSING
     from routing_ml.models.features.attributes import UNSEEN as UNSEEN
     from routing_ml.models.features.attributes import Attributes as Attributes

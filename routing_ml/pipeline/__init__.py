@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from routing_ml.pipeline import monitor as monitor
     from routing_ml.pipeline import report as report
     from routing_ml.pipeline.advice import advise as advise
+    from routing_ml.pipeline.material import Material as Material
+    from routing_ml.pipeline.material import Rule as Rule
     from routing_ml.pipeline.proposing import propose as propose
     from routing_ml.pipeline.proposing import propose_missing as propose_missing
     from routing_ml.pipeline.retraining import StepError as StepError
@@ -24,7 +26,9 @@ if TYPE_CHECKING:
     from routing_ml.pipeline.steps import registry as registry
     from routing_ml.pipeline.steps import run_folder as run_folder
     from routing_ml.pipeline.steps import train as train
+    from routing_ml.pipeline.training import decide as decide
     from routing_ml.pipeline.training import evaluate as evaluate
     from routing_ml.pipeline.training import fit_and_register as fit_and_register
+    from routing_ml.pipeline.unseen import Unseen as Unseen
 else:
     __getattr__ = handing_on(__name__, __file__)

@@ -21,7 +21,7 @@ FIGURES = {
     "run_time_mdape": "run time error, median",
     "setup_time_mdape": "setup time error, median",
     "resource_accuracy": "machine right",
-    "items": "items held out",
+    "items": "items judged by",
 }
 
 
@@ -54,6 +54,7 @@ def write(
         "promoted": promoted,
         "reason": _reason(decision, failed),
         "metrics": active.manifest["metrics"] if active else None,
+        "intervals": active.manifest.get("intervals") if active else None,
         "candidates": {one["candidate"]: dict(one) for one in trained},
         "data": dict(data) if data else None,
         "cause": cause,
@@ -84,12 +85,16 @@ def notice(outcome: Mapping[str, Any], link: str | None = None) -> tuple[str, st
         title = "Routing ML: a new model is in use"
     elif outcome["withheld"]:
         title = "Routing ML: a new model waits until someone has looked"
-    else:
+    elif outcome["model"]:
         title = "Routing ML: the model in use stays"
+    else:
+        title = "Routing ML: no model is in use yet"
     lines = [outcome["reason"], f"In use: {outcome['model'] or 'no model yet'}"]
     exact = (outcome["metrics"] or {}).get("exact_match")
     if exact is not None:
-        lines.append(f"Routings exactly right on the newest items: {exact:.1%}")
+        sure = (outcome.get("intervals") or {}).get("exact_match")
+        between = f" (95 % interval {100 * sure[0]:.1f} to {100 * sure[1]:.1f})" if sure else ""
+        lines.append(f"Routings exactly right of items it was not fitted on: {exact:.1%}{between}")
     lines += [f"Run: {outcome['run']} ({outcome['cause']})", f"Report: {outcome['report']}"]
     return title, "\n".join([*lines, *([link] if link else [])])
 
@@ -121,9 +126,11 @@ def _as_markdown(outcome: Mapping[str, Any], folder: Path) -> str:
     if data := outcome["data"]:
         rows = ", ".join(f"{count:,} {role}" for role, count in data["rows"].items())
         lines += [f"- data: {rows}, as of {data['as_of']}", f"- its hash: {data['sha256']}"]
+    compared = _read(folder / "decision.json").get("comparison", {})
     if outcome["candidates"]:
-        lines += ["", *_candidates(outcome["candidates"])]
-    lines += _comparison(_read(folder / "decision.json").get("comparison", {}))
+        lines += ["", *_candidates(outcome["candidates"], compared.get("baselines", {}))]
+    lines += _floor(compared.get("floor", {}))
+    lines += _comparison(compared)
     found = _read(folder / "check.json").get("findings", [])
     if found:
         lines += ["", "## What check found", ""]
@@ -160,11 +167,51 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
-def _candidates(candidates: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    lines = [_row(["on the newest items", *candidates]), "|---" * (len(candidates) + 1) + "|"]
+def _candidates(
+    candidates: Mapping[str, Mapping[str, Any]], baselines: Mapping[str, Mapping[str, Any]]
+) -> list[str]:
+    """The figures of the candidates and of the simple rules beside them."""
+    columns = [*candidates.values(), *baselines.values()]
+    heads = ["on items that it was not fitted on", *candidates]
+    lines = [_row([*heads, *(one["words"] for one in baselines.values())])]
+    lines.append("|---" * (len(columns) + 1) + "|")
     for key, label in FIGURES.items():
-        lines.append(_row([label, *(_figure(c["metrics"].get(key)) for c in candidates.values())]))
-    return [*lines, _row(["version", *(c["model"] for c in candidates.values())])]
+        lines.append(_row([label, *(_figure_between(one, key) for one in columns)]))
+    models = [*(one["model"] for one in candidates.values()), *("" for _ in baselines)]
+    lines.append(_row(["version", *models]))
+    if any(one.get("intervals") for one in columns):
+        lines += ["", "Between: where the figure lies in truth, with 95 % certainty."]
+    return lines
+
+
+def _figure_between(one: Mapping[str, Any], key: str) -> str:
+    """A figure and its interval, where it is known."""
+    bounds = (one.get("intervals") or {}).get(key)
+    between = f", between {_figure(bounds[0])} and {_figure(bounds[1])}" if bounds else ""
+    return _figure(one["metrics"].get(key)) + between
+
+
+def _floor(tests: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+    """Each candidate against the simple rules, by the figure that decides."""
+    if not any(tests.values()):
+        return []
+    lines = ["", "## Better than doing without a model?", ""]
+    heads = ["candidate", "against", "by", "its", "theirs", "difference", "between", "p", "shown"]
+    lines += [_row(heads), "|---" * len(heads) + "|"]
+    for name, against in tests.items():
+        for test in against:
+            exact = test["exact"]
+            figures = [exact["exact"], exact["exact_against"], exact["difference"], exact["low"]]
+            figures += [exact["high"], exact["p_value"]]
+            if test["by"] == "operation F1":
+                figures = [test["f1"], test["f1_against"], test["f1_difference"], test["f1_low"]]
+                figures += [test["f1_high"], test["f1_p_value"]]
+            mine, theirs, difference, low, high, p = map(_figure, figures)
+            shown = "yes" if test["passes"] else "no"
+            between = f"{low} and {high}"
+            cells = [name, test["words"], test["by"], mine, theirs, difference, between, p, shown]
+            lines.append(_row(cells))
+    return lines
 
 
 def _comparison(decision: Mapping[str, Any]) -> list[str]:

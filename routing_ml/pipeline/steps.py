@@ -124,8 +124,8 @@ def audit(settings: Settings, run_id: str, data: Reference) -> Reference:
 
 
 def train(settings: Settings, run_id: str, data: Reference, candidate: str) -> Reference:
-    """Fit one candidate and register it, not yet active: once without the holdout (its twin, which
-    is scored and compared) and once on everything (what is used).
+    """Fit one candidate and register it, not yet active: once on everything, which is used, and
+    without what it is scored and compared by.
     """
     versions = registry(settings)
     # With the data's hash: a run that is cleared after its source was corrected fits anew.
@@ -134,7 +134,12 @@ def train(settings: Settings, run_id: str, data: Reference, candidate: str) -> R
     if version is None:
         path, _ = _open(settings, data)
         version = training.fit_and_register(versions, dataset.load(path), candidate, key=key)
-    return {"model": version.name, "candidate": candidate, "metrics": version.manifest["metrics"]}
+    return {
+        "model": version.name,
+        "candidate": candidate,
+        "metrics": version.manifest["metrics"],
+        "intervals": version.manifest.get("intervals"),
+    }
 
 
 def compare(
@@ -146,7 +151,7 @@ def compare(
     promotion: str = "automatic",
     withheld: Sequence[str] = (),
 ) -> Reference:
-    """Decide which model is to be in use, on the newest items, which no twin was fitted on.
+    """Decide which model is to be in use, on items that what is compared was not fitted on.
 
     `withheld` names what `check` found that a person must look at first: then the winner, if there
     is one, is named and not put into use.

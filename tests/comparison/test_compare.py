@@ -7,6 +7,7 @@ from scipy import stats
 
 from routing_ml.comparison import paired
 from routing_ml.comparison.compare import Comparison, decide
+from routing_ml.comparison.floor import floor_tests
 from routing_ml.comparison.guards import guards
 from routing_ml.comparison.metrics import per_item
 from routing_ml.errors import InputError
@@ -251,9 +252,15 @@ def test_hardly_any_item_keeps_the_champion(items):
     json.dumps(decision.as_dict(), allow_nan=False)
 
 
-def test_the_first_model_goes_in_without_a_holdout():
-    decision = decide(None, {"boosted": scores(0, items=0)}, champion_method=None)
-    assert decision.winner == "boosted" and "unmeasured" in decision.reason
+def test_without_a_holdout_no_model_goes_in():
+    nothing = scores(0, items=0)
+    tests = floor_tests({"boosted": nothing}, {"copy": nothing}, {})
+    decision = decide(None, {"boosted": nothing}, champion_method=None, floor=tests)
+    assert decision.winner is None
+    assert decision.reason == (
+        "no model goes into use: boosted cannot be judged, for 0 items that none was fitted on "
+        "show nothing and at least 30 are needed; what would help: more items with a routing"
+    )
 
 
 def test_no_challenger_is_refused():

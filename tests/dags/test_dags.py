@@ -30,7 +30,7 @@ QUICK = {
     "source": "default",
     "limit": 1500,
     "as_of": "2026-11-01",
-    "candidates": ["nearest"],
+    "candidates": ["forest"],
     "promotion": "automatic",
 }
 
@@ -201,7 +201,7 @@ def test_the_tasks_form_the_pipeline_of_the_picture(dag):
 def test_the_form_offers_the_configured_sources_and_candidates(dag):
     schemas = {name: dag.params.get_param(name).schema for name in dag.params}
     assert schemas["source"]["enum"] == ["default"]
-    assert {"nearest"} <= set(schemas["candidates"]["items"]["enum"])
+    assert {"forest"} <= set(schemas["candidates"]["items"]["enum"])
     assert dag.params["candidates"] == schemas["candidates"]["items"]["enum"]
     assert schemas["promotion"]["enum"] == ["automatic", "never"]
 
@@ -214,8 +214,8 @@ def test_the_form_offers_the_configured_sources_and_candidates(dag):
         {"source": "plant9"},
         {"candidates": ["oracle"]},
         {"candidates": []},
-        {"candidates": ["nearest", "nearest"]},
-        {"candidates": "nearest"},
+        {"candidates": ["forest", "forest"]},
+        {"candidates": "forest"},
         {"limit": 0},
         {"limit": "many"},
         {"promotion": "always"},
@@ -253,7 +253,7 @@ def test_a_first_run_succeeds_and_puts_its_model_into_use(first):
 
 
 def test_a_mapped_task_bears_the_name_of_its_candidate(first):
-    assert first[1].labels == ["nearest"]
+    assert first[1].labels == ["forest"]
 
 
 def test_only_small_references_pass_between_tasks(first):
@@ -373,12 +373,12 @@ def test_a_candidate_that_fails_leaves_the_others_to_be_compared_and_the_run_red
         return fit(name, *given, **options)
 
     monkeypatch.setattr(models, "fit", fails)
-    run = Run(dag, home, candidates=["boosted", "nearest"])
+    run = Run(dag, home, candidates=["boosted", "forest"])
     assert run.state == "failed"
     assert (run.states["train 0"], run.states["train 1"]) == ("failed", "success")
     assert (run.states["compare"], run.states["promote"]) == ("success", "success")
     assert run.outcome["promoted"]
-    assert list(run.outcome["candidates"]) == ["nearest"]
+    assert list(run.outcome["candidates"]) == ["forest"]
     assert run.outcome["failed"] == {"train boosted": "boosted cannot be fitted on this"}
     assert run.outcome["reason"] == "train boosted: boosted cannot be fitted on this"
 

@@ -9,9 +9,9 @@ from routing_ml import models
 from routing_ml.comparison import metrics
 from routing_ml.errors import ModelError
 from routing_ml.models import CANDIDATES
-from routing_ml.models.base import PROPOSAL_COLUMNS, RoutingModel, decide
+from routing_ml.models.base import PROPOSAL_COLUMNS, RoutingModel
 from routing_ml.models.parts import operations
-from routing_ml.models.parts.operations import Operation
+from routing_ml.models.parts.operations import Operation, decide
 
 FACTORY = valves.make(900)
 OLD, NEW, TRUTH = valves.split(FACTORY)

@@ -33,7 +33,7 @@ def settings_of(home, **env):
 def trained(tmp_path_factory):
     """A home whose model knows the sample up to August."""
     home = tmp_path_factory.mktemp("trained")
-    retrain(settings_of(home), as_of=AUGUST, limit=4_000, candidates=["nearest"])
+    retrain(settings_of(home), as_of=AUGUST, limit=4_000, candidates=["forest"])
     return home
 
 

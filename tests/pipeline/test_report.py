@@ -82,14 +82,14 @@ def test_the_report_reads_as_a_table_of_the_candidates(given):
         f"- in use: {version.name}\n"
         "- data: 2,400 items, 19,786 routings, as of 2026-11-01T02:00:00\n"
         f"- its hash: {DATA['sha256']}\n\n"
-        "| on the newest items | nearest |\n"
+        "| on items that it was not fitted on | nearest |\n"
         "|---|---|\n"
         "| routing exactly right | 0.500 |\n"
         "| operations, F1 | 0.912 |\n"
         "| run time error, median | 0.100 |\n"
         "| setup time error, median | none |\n"
         "| machine right | 0.750 |\n"
-        "| items held out | 356 |\n"
+        "| items judged by | 356 |\n"
         f"| version | {version.name} |\n\n"
         "## What the audit found\n\n"
         "- units: 3 rows in furlong\n"
@@ -131,7 +131,7 @@ def test_a_winner_that_waits_is_told_of_as_such(given):
 def test_nothing_waits_where_nothing_has_won(given):
     outcome = write(given, decision=decided(None, promote=False) | {"withheld": ["few operations"]})
     assert outcome["withheld"] == []
-    assert report.notice(outcome)[0] == "Routing ML: the model in use stays"
+    assert report.notice(outcome)[0] == "Routing ML: no model is in use yet"
 
 
 def test_a_winner_that_was_not_wanted_is_named(given):
@@ -192,7 +192,7 @@ def test_people_are_told_the_reason_the_model_and_where_to_look(tmp_path):
     assert slack.texts() == [
         "it has &lt; 1 % errors\n"
         f"In use: {version.name}\n"
-        "Routings exactly right on the newest items: 50.0%\n"
+        "Routings exactly right of items it was not fitted on: 50.0%\n"
         "Run: manual__1 (by hand)\n"
         f"Report: {outcome['report']}\n"
         "http://factory/run"
@@ -208,5 +208,5 @@ def test_a_failed_run_that_is_cleared_and_succeeds_is_told_of_again(tmp_path):
             report.tell(given, write(given, failed=failed))
     assert [message["text"] for message in slack.messages] == [
         "Routing ML: the retraining failed",
-        "Routing ML: the model in use stays",
+        "Routing ML: no model is in use yet",
     ]

@@ -24,6 +24,7 @@ OUTCOME_KEYS = {
     "promoted",
     "reason",
     "metrics",
+    "intervals",
     "candidates",
     "data",
     "cause",
@@ -38,7 +39,7 @@ def settings(home, **env):
 
 
 def quick(given, **options):
-    options = {"as_of": AS_OF, "limit": 1_500, "candidates": ["nearest"]} | options
+    options = {"as_of": AS_OF, "limit": 1_500, "candidates": ["forest"]} | options
     return retrain(given, **options)
 
 
@@ -51,7 +52,7 @@ def test_two_retrainings_of_one_moment_have_equal_data_and_metrics(tmp_path):
     given = settings(tmp_path)
     first, second = quick(given), quick(given)
     assert first["data"]["sha256"] == second["data"]["sha256"]
-    metrics = [one["candidates"]["nearest"]["metrics"] for one in (first, second)]
+    metrics = [one["candidates"]["forest"]["metrics"] for one in (first, second)]
     assert metrics[0] == metrics[1]
     assert [first["promoted"], first["succeeded"], second["succeeded"]] == [True] * 3
     assert first["run"] != second["run"]
@@ -95,7 +96,7 @@ def test_a_candidate_that_fails_leaves_the_other_to_be_used_and_the_run_failed(
     monkeypatch.setattr(models, "fit", fails)
     given = settings(tmp_path)
     with pytest.raises(StepError, match="train boosted: boosted cannot be fitted") as error:
-        quick(given, candidates=["boosted", "nearest"])
+        quick(given, candidates=["boosted", "forest"])
     assert error.value.outcome["promoted"]
     assert pipeline.registry(given).active().name == error.value.outcome["model"]
 
@@ -107,7 +108,7 @@ def test_when_every_candidate_fails_nothing_is_compared(tmp_path, monkeypatch):
     monkeypatch.setattr(models, "fit", fails)
     with pytest.raises(StepError) as error:
         quick(settings(tmp_path))
-    assert error.value.outcome["failed"] == {"train nearest": "cannot be fitted"}
+    assert error.value.outcome["failed"] == {"train forest": "cannot be fitted"}
     assert not (tmp_path / "models" / "active").exists()
 
 
@@ -136,7 +137,7 @@ def test_a_retraining_that_is_killed_leaves_the_model_in_use(tmp_path):
     code = (
         "from datetime import datetime; from routing_ml.pipeline import retrain;"
         "from routing_ml.settings import Settings;"
-        "retrain(Settings.from_env(), as_of=datetime(2026, 11, 1, 2), candidates=['nearest'])"
+        "retrain(Settings.from_env(), as_of=datetime(2026, 11, 1, 2), candidates=['forest'])"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code], env=os.environ | {"ROUTING_ML_HOME": str(tmp_path)}

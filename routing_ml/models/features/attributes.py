@@ -154,7 +154,11 @@ class Encoder:
     @property
     def columns(self) -> list[str]:
         """The column that each attribute is read from: categories, numbers, texts."""
-        return [part.column for part in (*self.categories, *self.numbers, *self.texts)]
+        return [
+            *(category.column for category in self.categories),
+            *(number.column for number in self.numbers),
+            *(written.column for written in self.texts),
+        ]
 
     @property
     def labels(self) -> list[str]:

@@ -183,7 +183,7 @@ class Confidence:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What `from_stored` needs beside the facts."""
-        if self.scale is None:
+        if self.scale is None or self.slopes is None:
             return self.curve.arrays()
         return self.curve.arrays() | {"scale": np.array([self.scale]), "slopes": self.slopes}
 
@@ -195,7 +195,7 @@ class Confidence:
             return cls(curve)
         facts = stored.fact("confidence", dict)
         missing, unknown = facts.get("missing"), facts.get("unknown")
-        good = _are(missing, Missing) and _are(unknown, Unknown)
+        good = _are(missing, Missing()) and _are(unknown, Unknown())
         if good:
             count, tried = len(missing["attributes"]), unknown["columns"]
             good = set(map(str, missing["attributes"])) <= set(labels)
@@ -260,12 +260,13 @@ def logit(probability: np.ndarray) -> np.ndarray:
     return np.log(likely / (1 - likely))
 
 
-def _are(facts: object, kind: type) -> bool:
-    """Has `facts` the fields of `kind`, lists where those are lists?"""
+def _are(facts: object, like: Missing | Unknown) -> bool:
+    """Has `facts` the fields of `like`, of the same types?"""
+    fields = vars(like)
     return (
         isinstance(facts, dict)
-        and set(facts) == set(kind.__dataclass_fields__)
-        and all(isinstance(facts[k], type(v)) for k, v in vars(kind()).items())
+        and set(facts) == set(fields)
+        and all(isinstance(facts[name], type(value)) for name, value in fields.items())
     )
 
 

@@ -72,12 +72,13 @@ class Times:
     """`weights` (2, P, L) of log setup and log run; `trees` correct them, (2 L) outputs;
     `band` (2, L) log factors around run; `zero` (2, L): this time is usually 0; `limits` (2, 2, L)
     least and most log minutes, equal where no time was above 0; `report_shares` (2,): how much a
-    reported time weighs beside the planned one where there is one; `wider` (2, K): the factor of the
-    band's width (the second row) at which blur of what is missing."""
+    reported time weighs beside the planned one where there is one; `wider` (2, K): the factor of
+    the band's width (the second row) at which blur of what is missing."""
 
     def __init__(
         self, scale: Scale, weights: np.ndarray, trees: Ensemble, band: np.ndarray,
-        zero: np.ndarray, limits: np.ndarray, report_shares: np.ndarray, wider: np.ndarray = AS_WIDE,
+        zero: np.ndarray, limits: np.ndarray, report_shares: np.ndarray,
+        wider: np.ndarray = AS_WIDE,
     ) -> None:  # fmt: skip
         self.scale, self.trees, self.band, self.zero = scale, trees, band, zero
         self.weights = weights.astype(np.float32)  # as stored, so that a loaded model says the same

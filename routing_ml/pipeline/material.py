@@ -1,0 +1,109 @@
+"""A dataset as a candidate learns from it and is judged by it, and the simple rules beside it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self
+
+import pandas as pd
+
+from routing_ml import dataset, models
+from routing_ml.comparison import intervals, metrics
+from routing_ml.models import RoutingModel
+from routing_ml.pipeline.unseen import Folds, families_of
+
+
+@dataclass(frozen=True)
+class Material:
+    """A dataset as it is learned from: newest routings, entry dates, and what is left out."""
+
+    data: dataset.Dataset
+
+    @cached_property
+    def newest(self) -> pd.DataFrame:
+        """The newest routing of every item that the item table has."""
+        newest = dataset.newest_routings(self.data.routings)
+        return newest[newest["ITEM_CD"].isin(self.data.items["ITEM_CD"])]
+
+    @cached_property
+    def entered(self) -> pd.Series:
+        """The entry date of each of these items."""
+        return dataset.entered(self.data.items, self.newest)
+
+    @cached_property
+    def families(self) -> pd.Series:
+        """The family of each of these items."""
+        return families_of(self.entered)
+
+    @cached_property
+    def codes(self) -> list[str]:
+        """These items, oldest first."""
+        fitted, held_out = dataset.split(self.data.items, self.newest)
+        return [*fitted, *held_out]
+
+    @cached_property
+    def folds(self) -> Folds:
+        """Which of them are left out of which fit."""
+        return Folds.of(*dataset.split(self.data.items, self.newest), self.families)
+
+    def items(self, codes: Sequence[str]) -> pd.DataFrame:
+        """The rows of these items, in this order."""
+        return self.data.items.set_index("ITEM_CD").loc[list(codes)].reset_index()
+
+    def truth(self, codes: Iterable[str]) -> pd.DataFrame:
+        """The newest routings of these items."""
+        return self.newest[self.newest["ITEM_CD"].isin(set(codes))]
+
+    @cached_property
+    def others(self) -> pd.DataFrame:
+        """The further routings of items that have several."""
+        return dataset.other_routings(self.data.routings)
+
+    def fit(
+        self, candidate: str, codes: Iterable[str], like: RoutingModel | None = None
+    ) -> RoutingModel:
+        """The candidate fitted on these items, knowing how right it is from `like`, if there is one
+        that was fitted on hardly fewer."""
+        wanted = set(codes)
+        items, results = self.data.items, self.data.results
+        return models.fit(
+            candidate,
+            items[items["ITEM_CD"].isin(wanted)],
+            self.truth(wanted),
+            None if results is None else results[results["ITEM_CD"].isin(wanted)],
+            attributes=self.data.attributes,
+            alternatives=self.others[self.others["ITEM_CD"].isin(wanted)],
+            like=like,
+        )
+
+    def figures(self, proposed: pd.DataFrame, codes: Iterable[str]) -> dict[str, Any]:
+        """Metrics of proposals for these items and their intervals, as a manifest has them."""
+        truth = self.truth(codes)
+        return {
+            "metrics": metrics.evaluate(proposed, truth),
+            "intervals": intervals.of(proposed, truth, self.families),
+        }
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A simple rule of `models.BASELINES`, and what it proposes for the items that are judged."""
+
+    name: str
+    words: str
+    proposed: pd.DataFrame
+
+    @classmethod
+    def fit(cls, kind: type[Any], material: Material) -> Self:
+        """Fit it as a candidate is: without each fold of the items, which it is then asked."""
+        items, folds = material.data.items, material.folds
+        proposed, words = [], []
+        for fold in sorted(set(folds.fold_of.values())):
+            asked = [code for code in material.codes if folds.fold_of.get(code) == fold]
+            rest = items[items["ITEM_CD"].isin(set(material.codes) - set(asked))]
+            truth = material.truth(rest["ITEM_CD"])
+            rule = kind().fit(rest, truth, attributes=material.data.attributes)
+            proposed.append(rule.predict(material.items(asked)))
+            words.append(rule.words)
+        most = max(words, key=words.count)
+        return cls(kind.name, most, pd.concat(proposed, ignore_index=True))
