@@ -46,8 +46,12 @@ def test_each_item_is_in_one_fold_with_its_family_and_the_folds_are_of_about_one
 def test_items_of_one_day_are_a_family_unless_they_are_an_import():
     families = families_of(entered([0, 0, *range(1, 99), None, None]))
     assert families.nunique() == 101 and families["I0000"] == families["I0001"]
-    imported = families_of(entered([0] * 10 + list(range(1, 91))))
+    imported = families_of(entered([0] * 21 + list(range(1, 80))))
     assert imported.nunique() == 100
+    few = families_of(entered([day // 4 for day in range(40)]))  # each a tenth of the items
+    assert few.nunique() == 10
+    many = families_of(entered([0] * 50 + list(range(1, 951))))
+    assert many.nunique() == 951
 
 
 def test_from_two_thousand_items_on_the_newest_are_left_out_once():
