@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from routing_ml.models.features.design import combine as combine
     from routing_ml.models.features.text import normalise as normalise
     from routing_ml.models.features.text import number as number
+    from routing_ml.models.parts.confidence import logit as logit
     from routing_ml.models.parts.operations import Operation as Operation
     from routing_ml.models.parts.operations import decide as decide
 else:

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from routing_ml.models import MISSING, UNSEEN, Feature, Prepared, RoutingModel, combine
+from routing_ml.models import MISSING, UNSEEN, Feature, Prepared, RoutingModel, combine, logit
 
 EXACT = "exact contributions along the paths of the trees"
 OCCLUSION = "occlusion: the change when one attribute is hidden"
@@ -29,7 +29,10 @@ def effects_of(
         for feature, effect in zip(model.design_.features, found, strict=True):
             if effect.any():
                 effects[describe(model, feature, items)] += effect
-        return EXACT, start, effects
+        score = start + sum(effects.values(), np.zeros(len(likely)))
+        borne_out = logit(likely) if model.effect_unit == "log-odds" else likely
+        # how far the model's own word is borne out is known before anything of the item is
+        return EXACT, start + borne_out - score, effects
     hidden = _hide_each(model, items)
     for (attribute, words), other in hidden:
         effects[attribute, words] += likely - model.likelihoods(other)[0]

@@ -312,7 +312,7 @@ WORDS = (
     st.text("aB9 ,;\t\"'\n=+-@가힣é", max_size=8).map(str.strip).filter(lambda text: text != "-")
 )
 KOREAN = (
-    st.text("aB9 ,;\t\"'\n=+-@가힣", max_size=8).map(str.strip).filter(lambda text: text != "-")
+    st.text("aB9 ,;\t\"'\n=+-@가링", max_size=8).map(str.strip).filter(lambda text: text != "-")
 )
 NUMBERS = st.none() | st.floats(-1e6, 1e6).map(lambda value: round(value, 3))
 

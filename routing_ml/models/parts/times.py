@@ -189,6 +189,8 @@ class Times:
     def widen(self, absent: np.ndarray, stray: np.ndarray) -> list[float]:
         """Learn the band's width from `strays` (k,), at least 0, of operations of items of which
         attributes are `absent` (k, A): what each costs, in the logarithm of the width."""
+        if not absent.size:  # no times, or no attributes
+            return [0.0] * absent.shape[1]
         size = np.log(np.maximum(stray, LEAST_STRAY))
         inputs = absent - absent.mean(axis=0)
         gram = inputs.T @ inputs + MIN_ROWS * np.eye(absent.shape[1])
