@@ -40,7 +40,9 @@ from routing_ml.models.parts.trials import Trial, trials, tried_columns
 from routing_ml.models.trees.boosting import SEED
 
 MIN_ITEMS = 20
-COPIES = ((6_000, 3), (10_000, 2))  # up to so many items, so many copies of each; one beyond
+COPIES = ((1_000, 1), (6_000, 3), (10_000, 2))
+"""Up to so many items, so many copies of each; one beyond. Of few items three copies cost four
+points of exact matches with all columns."""
 FOLDS = ((10_000, 3),)  # up to so many items, so many folds; two beyond
 FEW_WEIGHT = 3.0
 MIN_TRIED = 30  # items of kinds left out, before anything is learned from them

@@ -192,7 +192,7 @@ class Confidence:
         """The part of a stored model, whose attributes are `labels`."""
         curve = Calibration.from_stored(stored, prefix)
         if stored.format == 1:
-            return cls(curve)
+            return cls(curve, unknown=Unknown(band_rate=0.0))
         facts = stored.fact("confidence", dict)
         missing, unknown = facts.get("missing"), facts.get("unknown")
         good = _are(missing, Missing()) and _are(unknown, Unknown())

@@ -181,7 +181,7 @@ class Times:
     def _strays(
         self, apart: np.ndarray, operation: np.ndarray, item: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             stray = apart / np.where(apart > 0, *self.band[::-1, operation])
         good = np.isfinite(stray)
         return np.abs(stray[good]), item[good]
@@ -199,7 +199,8 @@ class Times:
         costs = nnls(root, target)[0]
         blur = absent @ costs
         order = np.argsort(blur, kind="stable")
-        parts = np.array_split(order, min(WIDTH_STEPS, len(order) // MIN_ROWS))
+        count = min(WIDTH_STEPS, len(order) // MIN_ROWS)
+        parts = np.array_split(order, count) if count else []
         steps = [
             (float(blur[part].mean()), float(np.quantile(stray[part], BAND[1] - BAND[0])))
             for part in parts
