@@ -42,10 +42,11 @@ class Quantities:
             return found
         planned = rows.table[[*keys, "RUN_TIME"]].assign(operation=rows.operation)
         both = results.merge(planned, on=keys)
-        minutes = both["MACH_WORKED_HOURS"].to_numpy(float) * 60
-        quantity, run = (both[name].to_numpy(float) for name in ("ORDER_QTY", "RUN_TIME"))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            x, y = np.log(quantity), np.log(minutes / run)
+        hours, quantity, run = (
+            both[name].to_numpy(float) for name in ("MACH_WORKED_HOURS", "ORDER_QTY", "RUN_TIME")
+        )
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            x, y = np.log(quantity), np.log(hours * 60 / run)
         good = np.isfinite(x) & np.isfinite(y)
         operation = both["operation"].to_numpy()
         for k in range(len(found.power)):
