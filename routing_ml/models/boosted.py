@@ -24,34 +24,40 @@ class Boosted(RoutingModel):
 
     name: ClassVar[str] = "boosted"
     effect_unit: ClassVar[str] = "log-odds"
-    rounds_: int = PLAN.trees
+    rounds_: np.ndarray
 
     def _learn(self, items: Sequence[Prepared], present: np.ndarray, rows: np.ndarray) -> None:
         matrix = np.vstack([self.design_.transform(part) for part in items])
-        plan = replace(PLAN, trees=self.rounds_)
-        if self.quick_ and self.rounds_ > QUICK_ROUNDS:
-            rate = PLAN.rate * self.rounds_ / QUICK_ROUNDS
-            plan = replace(PLAN, trees=QUICK_ROUNDS, rate=rate)
-        self.base_, self.trees_ = boost_flags(
+        rounds = getattr(self, "rounds_", np.full(present.shape[1], PLAN.trees))
+        plan = replace(PLAN, trees=int(rounds.max()))
+        if self.quick_ and plan.trees > QUICK_ROUNDS:
+            share = QUICK_ROUNDS / plan.trees
+            plan = replace(PLAN, trees=QUICK_ROUNDS, rate=PLAN.rate / share)
+            rounds = np.ceil(rounds * share)
+        self.base_, trees = boost_flags(
             matrix, self.design_.bins, np.tile(present, (len(items), 1)), plan
         )
+        self.trees_ = trees.until(rounds)
 
     def _settle(
         self, others: Sequence[Self], held: Sequence[tuple[np.ndarray, np.ndarray]]
     ) -> None:
-        """As many trees as had the least loss: few where there is little to learn."""
-        losses = np.zeros(len(ROUNDS))
+        """Of each operation as many trees as had the least loss: few where there is little to
+        learn, or where planners choose freely."""
+        losses = np.zeros((len(ROUNDS), len(self.operations_)))
         for other, (matrix, present) in zip(others, held, strict=True):
             for i, rounds in enumerate(ROUNDS):
                 odds = other.base_ + other.trees_.first(rounds).predict(matrix)
-                losses[i] += np.logaddexp(0, np.where(present, -odds, odds)).sum()
-        self.rounds_ = ROUNDS[int(losses.argmin())]
+                losses[i] += np.logaddexp(0, np.where(present, -odds, odds)).sum(axis=0)
+        self.rounds_ = np.array(ROUNDS)[losses.argmin(axis=0)]
         for other in others:
-            other.trees_ = other.trees_.first(self.rounds_)
+            other.trees_ = other.trees_.until(self.rounds_)
 
     def _take(self, like: Self) -> None:
         super()._take(like)
-        self.rounds_ = like.rounds_
+        theirs = dict(zip(like.operations_, like.rounds_.tolist(), strict=True))
+        rounds = [theirs.get(operation, PLAN.trees) for operation in self.operations_]
+        self.rounds_ = np.array(rounds)
 
     def _probabilities(self, items: Prepared, matrix: np.ndarray) -> np.ndarray:
         return sigmoid(self.base_ + self.trees_.predict(matrix))

@@ -19,7 +19,7 @@ from routing_ml.settings import Settings
 from routing_ml.store.store import Store
 
 OCTOBER, NOVEMBER = datetime(2026, 10, 1, 2), datetime(2026, 11, 1, 2)
-LIMIT = 1_500
+LIMIT = 2_500
 
 
 def settings(home, **env):

@@ -235,6 +235,14 @@ class Ensemble:
         parts = (self.feature, self.threshold, self.left, self.right, self.values)
         return Ensemble(self.starts[: trees + 1], *(part[nodes] for part in parts))
 
+    def until(self, trees: np.ndarray) -> Ensemble:
+        """The same, of each output the first `trees` (L,) alone."""
+        tree = np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
+        values = np.where(tree[:, None] < trees, self.values, 0).astype(np.float32)
+        return Ensemble(
+            self.starts, self.feature, self.threshold, self.left, self.right, values, self.gain
+        )
+
     def leaves(self, matrix: np.ndarray) -> np.ndarray:
         """The leaf of each row in each tree, as a node of the ensemble: (n, T)."""
         count, width = matrix.shape
