@@ -163,7 +163,9 @@ def _parser() -> argparse.ArgumentParser:
     added.epilog = (
         "a proposal has a row an operation: its times in minutes, with a band that four of five "
         "fall into; CONFIDENCE that the whole routing is right; RES_LIKELIHOOD of the machine and "
-        "RES_OTHERS; OUTSIDE where a subcontractor does it; NOTE what else is to be known"
+        "RES_OTHERS; OUTSIDE where a subcontractor does it; NOTE what else is to be known; "
+        "NOVELTY and NEW_TO_MODEL "
+        "how much of the item no past item had, and which columns"
     )
     text = "routings an item, ranked (RANK), each with its CONFIDENCE; default: 1"
     added.add_argument("--top", type=int, choices=(1, 2, 3), default=1, help=text)

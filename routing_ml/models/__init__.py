@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from routing_ml.models.base import RoutingModel as RoutingModel
     from routing_ml.models.baselines import BASELINES as BASELINES
+    from routing_ml.models.features.attributes import ABSENT as ABSENT
+    from routing_ml.models.features.attributes import GIVEN as GIVEN
     from routing_ml.models.features.attributes import MISSING as MISSING
     from routing_ml.models.features.attributes import UNSEEN as UNSEEN
     from routing_ml.models.features.attributes import Attributes as Attributes

@@ -16,7 +16,7 @@ import pandas as pd
 
 from routing_ml.errors import ModelError
 from routing_ml.models import storage
-from routing_ml.models.features.attributes import Encoder, Prepared
+from routing_ml.models.features.attributes import NEW, Encoder, Prepared
 from routing_ml.models.features.design import Design
 from routing_ml.models.features.gower import Gower
 from routing_ml.models.learning import Learning
@@ -34,7 +34,7 @@ from routing_ml.models.storage import Stored
 PROPOSAL_COLUMNS = (
     "ITEM_CD", "PROC_SEQ", "JOB_CD", "JOB_NM", "RES_CD", "SETUP_TIME", "RUN_TIME", "RUN_TIME_LOW",
     "RUN_TIME_HIGH", "CONFIDENCE", "SIMILARITY_SCORE", "REFERENCE_ITEM_CD", "RES_LIKELIHOOD",
-    "RES_OTHERS", "OUTSIDE", "NOTE",
+    "RES_OTHERS", "OUTSIDE", "NOTE", "NOVELTY", "NEW_TO_MODEL",
 )  # fmt: skip
 CHUNK = 4096  # items predicted at a time: bounds memory
 MAX_DAY_SHARE = 0.05
@@ -162,9 +162,29 @@ class RoutingModel(Learning):
             "RES_OTHERS": chosen.others,
             "OUTSIDE": outside,
             "NOTE": notes_of(outside, chosen.notes, self._lots[operation]),
+            "NOVELTY": np.round(given.new, 4)[item],
+            "NEW_TO_MODEL": self._new_words(prepared)[item],
             "TOTAL_MINUTES": np.round(total, 2),
             "RANK": rank + 1,
         }
+
+    def confidences(self, items: Prepared) -> np.ndarray:
+        """The probability that each item's proposal is exactly right: (m,)."""
+        asked = self._asked(self.likely(items), self.design_.transform(items))
+        proposed = propose(self.alternatives_, asked, 1)
+        return self.confidence_.apply(proposed.certainty, self.given(items))
+
+    def _new_words(self, items: Prepared) -> np.ndarray:
+        """The columns of each item with a value that no fitted item had, as a text: (m,)."""
+        found = np.full(len(items.states), None, object)
+        if self.confidence_.scale is None:
+            return found  # of 2.1.0, whose models cannot tell a rare value from a new one
+        new = (items.states == NEW) & (self.gower_.weights > 0)
+        columns = self.encoder_.columns
+        for row in np.flatnonzero(new.any(axis=1)).tolist():
+            names = dict.fromkeys(columns[i] for i in np.flatnonzero(new[row]).tolist())
+            found[row] = ", ".join(names)
+        return found
 
     def similarities(self, items: pd.DataFrame, days: pd.Series) -> np.ndarray:
         """Similarity of each item to the nearest fitted one of another day, in [0, 1]: (m,).

@@ -16,6 +16,7 @@ import pandas as pd
 
 from routing_ml.errors import InputError
 from routing_ml.models import Operation, Prepared, RoutingModel
+from routing_ml.proposals.asking import Helpful, most_helpful
 from routing_ml.proposals.reasons import (
     EXACT,
     changes_with,
@@ -105,6 +106,7 @@ class Explanation:
     similar: list[Similar]
     operations: list[OperationReason]
     missing: list[Missing]
+    helpful: Helpful | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON; numbers that are none are None."""
@@ -117,6 +119,11 @@ class Explanation:
             f"{self.item}: {count} operation{'s' * (count != 1)} proposed. Of 100 proposals this "
             f"certain, about {self.confidence * 100:.0f} are right in every operation."
         ]
+        if self.proposal[0]["NEW_TO_MODEL"]:
+            lines.append(
+                f"No past item had a value like this one's of {self.proposal[0]['NEW_TO_MODEL']}: "
+                "the certainty allows for it, and the bands of run times are wider."
+            )
         for row in self.proposal:
             named = f"  {row['PROC_SEQ']:>4} {label(row['JOB_CD'], row['JOB_NM'])}"
             times = _times_text(row)
@@ -149,6 +156,11 @@ class Explanation:
             lines.append("  Nothing that this model uses.")
         elif not any(gap.changes for gap in self.missing):
             lines.append("  No likely value of these would change the operations.")
+        if self.helpful:
+            lines.append(
+                f"  {self.helpful.attribute} would help most: with it, about "
+                f"{self.helpful.confidence * 100:.0f} of 100 would be right."
+            )
         return "\n".join(lines)
 
 
@@ -186,6 +198,7 @@ def explain(
         similar=_similar(model, prepared, code, jobs, similar),
         operations=_operations(model, proposal, likely[0], present[0], start, effects),
         missing=_missing(model, prepared, row, present[0]),
+        helpful=most_helpful(model, prepared),
     )
 
 

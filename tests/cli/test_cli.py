@@ -197,7 +197,8 @@ def test_predict_proposes_a_routing_for_every_item_without_one(run: Run, tmp_pat
     lines = out_file.read_text(encoding="utf-8-sig").splitlines()
     assert lines[0] == (
         "ITEM_CD,PROC_SEQ,JOB_CD,JOB_NM,RES_CD,SETUP_TIME,RUN_TIME,RUN_TIME_LOW,RUN_TIME_HIGH,"
-        "CONFIDENCE,SIMILARITY_SCORE,REFERENCE_ITEM_CD,RES_LIKELIHOOD,RES_OTHERS,OUTSIDE,NOTE"
+        "CONFIDENCE,SIMILARITY_SCORE,REFERENCE_ITEM_CD,RES_LIKELIHOOD,RES_OTHERS,OUTSIDE,NOTE,"
+        "NOVELTY,NEW_TO_MODEL"
     )
     assert len(lines) - 1 == json.loads(out)["operations"]
 

@@ -23,6 +23,7 @@ TEXTS = st.lists(
 ).map("".join)
 TEXT_COLUMNS = (
     "ITEM_CD", "JOB_CD", "JOB_NM", "RES_CD", "REFERENCE_ITEM_CD", "RES_OTHERS", "NOTE",
+    "NEW_TO_MODEL",
 )  # fmt: skip
 
 

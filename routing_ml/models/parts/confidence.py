@@ -131,6 +131,8 @@ class Confidence:
         """Of items whose attributes, called `labels`, have these `states` (n, A) and `weights`."""
         at = {label: i for i, label in enumerate(labels)}
         absent, new = states == ABSENT, states == NEW
+        if self.scale is None:  # of 2.1.0: a rare value looks as new as a new one
+            new = np.zeros_like(new)
         lossy = [at[name] for name in self.missing.attributes]
         tried = [at[category_label(name)] for name in self.unknown.columns]
         return Givenness(

@@ -1,0 +1,95 @@
+"""What a model says of incomplete items and of kinds that it has never seen."""
+
+import models_factory as valves
+import numpy as np
+import pytest
+
+from routing_ml import models
+from routing_ml.comparison import metrics
+from routing_ml.models.features.attributes import Encoder
+from routing_ml.proposals import explain
+
+FACTORY = valves.make(1200)
+OLD, NEW, TRUTH = valves.split(FACTORY)
+GIVEN = ["ITEM_CD", "Teil", "Werkstoff", "Nennweite"]
+
+
+@pytest.fixture(scope="module")
+def boosted():
+    return models.fit("boosted", FACTORY.items, OLD, attributes=valves.Attributes())
+
+
+def judged(model, items, truth=TRUTH):
+    """The mean stated confidence and the share of exact matches."""
+    found = model.predict(items, similarity=False)
+    right = metrics.per_item(found, truth)["exact"].mean()
+    return found.drop_duplicates("ITEM_CD")["CONFIDENCE"].mean(), right
+
+
+@pytest.mark.parametrize("missing", ["Werkstoff", "Beschreibung", "Oberflaeche", "all but three"])
+def test_confidence_is_that_of_the_item_as_it_is_given(boosted, missing):
+    asked = NEW[GIVEN] if missing == "all but three" else NEW.drop(columns=missing)
+    said, right = judged(boosted, asked)
+    assert said == pytest.approx(right, abs=0.1)
+    assert said < judged(boosted, NEW)[0] - 0.1
+
+
+def test_a_kind_that_was_left_out_is_said_to_be_new_and_less_certain():
+    steel = FACTORY.items["Werkstoff"] == "STAHL"
+    rows = FACTORY.routings
+    known = rows["ITEM_CD"].isin(FACTORY.items.loc[~steel, "ITEM_CD"])
+    model = models.fit("boosted", FACTORY.items, rows[known], attributes=valves.Attributes())
+    found = model.predict(FACTORY.items[steel])
+    assert (found["NEW_TO_MODEL"] == "Werkstoff").all()
+    assert (found["NOVELTY"] > 0.05).all()
+    said, right = judged(model, FACTORY.items[steel], rows[~known])
+    assert right == 0  # only steel is ground
+    assert said < 0.5
+    assert judged(model, FACTORY.items[~steel], rows[known])[0] > 0.9
+    width = found["RUN_TIME_HIGH"] / found["RUN_TIME_LOW"]
+    same = model.predict(FACTORY.items[steel].assign(Werkstoff="MESSING"))
+    assert same["NEW_TO_MODEL"].isna().all()
+    usual = same["RUN_TIME_HIGH"] / same["RUN_TIME_LOW"]
+    assert width.median() > 1.2 * usual.median()
+
+
+def test_a_value_of_few_items_is_not_new(boosted):
+    items = FACTORY.items.assign(Werkstoff=FACTORY.items["Werkstoff"].mask(
+        FACTORY.items.index < 3, "TITAN"))  # fmt: skip
+    encoder = Encoder.fit(items, valves.Attributes())
+    material = encoder.columns.index("Werkstoff")
+    asked = NEW.iloc[:2].assign(Werkstoff=["TITAN", "UNOBTANIUM"])
+    assert encoder.transform(asked).states[:, material].tolist() == [0, 2]
+    assert encoder.transform(asked.drop(columns="Werkstoff")).states[:, material].tolist() == [1, 1]
+
+
+def test_a_number_far_beyond_all_is_new_and_one_a_little_beyond_is_not(boosted):
+    found = boosted.predict(NEW.iloc[:2].assign(Nennweite=[160.0, 5_000.0]))
+    told = found.drop_duplicates("ITEM_CD")["NEW_TO_MODEL"]
+    assert told.isna().tolist() == [True, False]
+    assert "Nennweite" in told.iloc[1]
+
+
+def test_a_column_that_others_imply_is_filled_also_where_it_was_never_missing():
+    short = FACTORY.items["Werkstoff"].str[:2]
+    items = FACTORY.items.assign(Kurz=short)
+    model = models.fit("boosted", items, OLD, attributes=valves.Attributes())
+    asked = NEW.assign(Kurz=NEW["Werkstoff"].str[:2])
+    whole = model.predict(asked, similarity=False)["JOB_CD"].tolist()
+    without = model.predict(asked.drop(columns="Werkstoff"), similarity=False)["JOB_CD"].tolist()
+    assert without == whole
+
+
+def test_entry_dates_are_no_attributes(boosted):
+    later = NEW.assign(INSRT_DT=NEW["INSRT_DT"].max() + np.timedelta64(9_000, "D"))
+    assert boosted.predict(later).equals(boosted.predict(NEW))
+
+
+def test_explain_names_the_missing_value_that_helps_most(boosted):
+    row = NEW.drop(columns=["Werkstoff", "Zeichnung"]).iloc[0]
+    found = explain(boosted, NEW, row)
+    assert found.helpful is not None
+    assert found.helpful.attribute == "Werkstoff"
+    assert found.helpful.confidence > found.confidence + 0.1
+    assert "Werkstoff would help most" in found.as_text()
+    assert explain(boosted, NEW, NEW["ITEM_CD"].iloc[0]).helpful is None
