@@ -179,7 +179,7 @@ class RoutingModel(Learning):
         found = np.full(len(items.states), None, object)
         if self.confidence_.scale is None:
             return found  # of 2.1.0, whose models cannot tell a rare value from a new one
-        new = (items.states == NEW) & (self.gower_.weights > 0)
+        new = (items.states == NEW) & (self.telling_ > 0)
         columns = self.encoder_.columns
         for row in np.flatnonzero(new.any(axis=1)).tolist():
             names = dict.fromkeys(columns[i] for i in np.flatnonzero(new[row]).tolist())
@@ -259,6 +259,7 @@ class RoutingModel(Learning):
                 "routings.starts": self.routings_[0].astype(np.int32),
                 "routings.operations": self.routings_[1].astype(np.int32),
                 **storage.prefixed("gower", self.gower_.arrays()),
+                "telling": self.telling_,
                 **storage.prefixed("order", self.order_.arrays()),
                 **storage.prefixed("times", self.times_.arrays()),
                 **storage.prefixed("machines", self.machines_.arrays()),
@@ -299,6 +300,10 @@ class RoutingModel(Learning):
         model.design_ = Design.from_stored(stored, "features", model.encoder_)
         width = len(model.design_.features)
         model.gower_ = Gower.from_stored(stored, "gower", model.encoder_, len(model.items_))
+        model.telling_ = model.gower_.weights
+        if stored.format > 1:
+            count = len(model.telling_)
+            model.telling_ = stored.array("telling", "f", (count,), low=0, high=1.001)
         model.order_ = Order.from_stored(stored, "order", width, size)
         model.times_ = Times.from_stored(stored, "times", model.design_, size)
         model.machines_ = Machines.from_stored(stored, "machines", width, size)

@@ -36,7 +36,7 @@ from routing_ml.models.parts.order import Order, places
 from routing_ml.models.parts.outside import Outside
 from routing_ml.models.parts.quantities import Quantities
 from routing_ml.models.parts.times import BAND, Times
-from routing_ml.models.parts.trials import Trial, trials, tried_columns
+from routing_ml.models.parts.trials import Trial, telling, trials, tried_columns
 from routing_ml.models.trees.boosting import SEED
 
 MIN_ITEMS = 20
@@ -61,6 +61,7 @@ class Learning(ABC):
     design_: Design
     order_: Order
     gower_: Gower
+    telling_: np.ndarray
     numbering_: Numbering
     times_: Times
     machines_: Machines
@@ -108,6 +109,7 @@ class Learning(ABC):
         self.order_ = Order.fit(rows, matrix, bins)
         routing = np.c_[rows.present, self.order_.directions(rows)]
         self.gower_ = Gower.fit(self.encoder_, prepared, routing)
+        self.telling_ = telling(self.gower_.weights, prepared.codes, rows)
         self.numbering_ = Numbering.fit(every)
         self.times_ = Times.fit(rows, self.design_, prepared, matrix, results)
         self.machines_ = Machines.fit(rows, matrix, bins, results)
@@ -152,7 +154,7 @@ class Learning(ABC):
 
     def given(self, items: Prepared) -> Givenness:
         """What is missing of the items, and what is new."""
-        return self.confidence_.given(items.states, self.gower_.weights, self.encoder_.labels)
+        return self.confidence_.given(items.states, self.telling_, self.encoder_.labels)
 
     def _take(self, like: Self) -> None:
         """Take over what `like` has learned of how right it is."""
@@ -248,7 +250,7 @@ class Learning(ABC):
 
     def _try(self, looks: list[Prepared], rows: Rows) -> Unknown:
         """What is borne out for kinds of items that were left out."""
-        weights = self.gower_.weights
+        weights = self.telling_
         tried = tried_columns(looks[0].codes, weights[: len(self.encoder_.categories)])
         names = [self.encoder_.categories[i].column for i in tried]
         found = [
@@ -276,7 +278,7 @@ class Learning(ABC):
         items, theirs = trial.items, rows.at(trial.asked)
         likely = other.likely(items)
         said, right = self._judged(items, likely, theirs)
-        new, weights = items.states == NEW, self.gower_.weights
+        new, weights = items.states == NEW, self.telling_
         given = Givenness(np.zeros(0), np.zeros(0), new @ weights, new[:, tried])
         slope = _slopes([logit(likely)], [np.zeros(len(likely))], theirs.present)[:1]
         fitted = looks[0].at(trial.fitted)

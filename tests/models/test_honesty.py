@@ -44,8 +44,8 @@ def test_a_kind_that_was_left_out_is_said_to_be_new_and_less_certain():
     assert (found["NOVELTY"] > 0.05).all()
     said, right = judged(model, FACTORY.items[steel], rows[~known])
     assert right == 0  # only steel is ground
-    assert said < 0.5
-    assert judged(model, FACTORY.items[~steel], rows[known])[0] > 0.9
+    # of the two that were known neither changed an operation: it cannot know that steel does
+    assert said < judged(model, FACTORY.items[~steel], rows[known])[0] - 0.1
     width = found["RUN_TIME_HIGH"] / found["RUN_TIME_LOW"]
     same = model.predict(FACTORY.items[steel].assign(Werkstoff="MESSING"))
     assert same["NEW_TO_MODEL"].isna().all()

@@ -13,8 +13,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from routing_ml.models.features.attributes import MISSING, NEW, UNSEEN, Prepared
+from routing_ml.models.parts.operations import Rows
+from routing_ml.models.parts.times import possible
 
 MAX_COLUMNS = 8  # the most telling ones
+LEAST_TOLD = 0.01
 MIN_TOLD = 0.05  # of the weight of the most telling column
 AT_ONCE = 4  # columns of which values are left out in one trial
 GROUPS = 5  # of values of a column
@@ -34,6 +37,37 @@ class Trial:
     asked: np.ndarray
     items: Prepared
     value: np.ndarray
+
+
+def telling(weights: np.ndarray, codes: np.ndarray, rows: Rows) -> np.ndarray:
+    """How much each attribute tells (A,), of the operations by the `weights` of similarity, or of
+    the times; of a category at least a little, for what was always the same has taught nothing.
+
+    A new material of which only the times are others would else not be noticed: the band of its
+    run times held .13 instead of .80.
+    """
+    minutes = possible(rows.table["RUN_TIME"].to_numpy(float))
+    timed = minutes > 0
+    item, operation = rows.item[timed], rows.operation[timed]
+    log = np.log(minutes[timed])
+    size, count = len(rows.operations), len(rows.codes)
+    usual = np.bincount(operation, weights=log, minlength=size)
+    usual /= np.maximum(1, np.bincount(operation, minlength=size))
+    known = np.bincount(item, minlength=count)
+    mean = np.bincount(item, weights=log - usual[operation], minlength=count)
+    mean = mean[known > 0] / known[known > 0]
+    total = float(((mean - mean.mean()) ** 2).sum()) if len(mean) else 0.0
+    shares = np.zeros(len(weights))
+    for i in range(codes.shape[1] if total > 0 else 0):
+        _, group = np.unique(codes[known > 0, i], return_inverse=True)
+        number = np.bincount(group)
+        between = np.bincount(group, weights=mean - mean.mean()) ** 2 / number
+        chance = (len(number) - 1) / max(1, len(mean) - 1)
+        shares[i] = max(0.0, float(between.sum()) / total - chance)
+    shares = np.sqrt(shares)
+    found = np.maximum(weights, shares / max(1.0, shares.sum()))
+    found[: codes.shape[1]] = np.maximum(found[: codes.shape[1]], LEAST_TOLD)
+    return found
 
 
 def tried_columns(codes: np.ndarray, weights: np.ndarray) -> list[int]:
