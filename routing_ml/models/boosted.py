@@ -60,7 +60,8 @@ class Boosted(RoutingModel):
         self.rounds_ = np.array(rounds)
 
     def _probabilities(self, items: Prepared, matrix: np.ndarray) -> np.ndarray:
-        return sigmoid(self.base_ + self.trees_.predict(matrix))
+        # exactly enough that an item alone gets the confidence that it gets among others
+        return sigmoid((self.base_ + self.trees_.predict(matrix)).astype(np.float64))
 
     def contributions(self, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Exact path contributions in log-odds."""

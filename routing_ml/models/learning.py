@@ -244,6 +244,7 @@ class Learning(ABC):
 
     def _asked(self, likely: np.ndarray, matrix: np.ndarray) -> Asked:
         """What the likelihoods of the operations alone say of items."""
+        likely = likely.astype(np.float64)
         present = decide(likely, self.operations_)
         place, sure = self.order_.rank(matrix, present)
         return Asked(likely, present, place, sure, self.order_.likely(matrix))

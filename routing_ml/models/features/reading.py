@@ -82,7 +82,9 @@ class Source:
             return np.full(self.rows, np.nan)
         if self._alone is not None:
             value = _plain(self._alone[column])
-            if isinstance(value, int | float):
+            # among other objects a yes or no is read as a text, as it is in a column of them
+            spoken = isinstance(value, bool) and self.items[column].dtype == object
+            if isinstance(value, int | float) and not spoken:
                 known = not isinstance(value, float) or math.isfinite(value)
                 return np.array([max(-MAX_SIZE, min(MAX_SIZE, value)) if known else np.nan], float)
             return _bounded(np.array([text.number(text.normalise(value))]))

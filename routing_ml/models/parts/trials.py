@@ -51,8 +51,9 @@ def telling(weights: np.ndarray, codes: np.ndarray, rows: Rows) -> np.ndarray:
     item, operation = rows.item[timed], rows.operation[timed]
     log = np.log(minutes[timed])
     size, count = len(rows.operations), len(rows.codes)
-    usual = np.bincount(operation, weights=log, minlength=size)
-    usual /= np.maximum(1, np.bincount(operation, minlength=size))
+    usual = np.bincount(operation, weights=log, minlength=size) / np.maximum(
+        1, np.bincount(operation, minlength=size)
+    )
     known = np.bincount(item, minlength=count)
     mean = np.bincount(item, weights=log - usual[operation], minlength=count)
     mean = mean[known > 0] / known[known > 0]
