@@ -55,8 +55,8 @@ def telling(weights: np.ndarray, codes: np.ndarray, rows: Rows) -> np.ndarray:
         1, np.bincount(operation, minlength=size)
     )
     known = np.bincount(item, minlength=count)
-    mean = np.bincount(item, weights=log - usual[operation], minlength=count)
-    mean = mean[known > 0] / known[known > 0]
+    apart = np.bincount(item, weights=log - usual[operation], minlength=count)
+    mean = apart[known > 0] / known[known > 0]
     total = float(((mean - mean.mean()) ** 2).sum()) if len(mean) else 0.0
     shares = np.zeros(len(weights))
     for i in range(codes.shape[1] if total > 0 else 0):
