@@ -53,10 +53,6 @@ class Stored:
         self.folder, self._facts, self._arrays = folder, facts, arrays
         self.format = facts.get("format", FORMAT)
 
-    def has(self, name: str) -> bool:
-        """Is there an array `name`."""
-        return name in self._arrays
-
     def fact(self, name: str, kind: type | tuple[type, ...]) -> Any:
         """The entry `name` of model.json, which must be of the type `kind`."""
         value = self._facts.get(name)

@@ -30,13 +30,11 @@ SEED = 20250601
 
 @dataclass(frozen=True)
 class Trial:
-    """Fitted rows, and the rows asked for, as they look to who has never seen their values;
-    `value` (asked,) tells the left-out values apart."""
+    """Fitted rows, and the rows asked for, as they look to who has never seen their values."""
 
     fitted: np.ndarray
     asked: np.ndarray
     items: Prepared
-    value: np.ndarray
 
 
 def telling(weights: np.ndarray, codes: np.ndarray, rows: Rows) -> np.ndarray:
@@ -92,18 +90,16 @@ def trials(items: Prepared, columns: list[int]) -> Iterator[Trial]:
     for start in range(0, len(columns), AT_ONCE):
         some = columns[start : start + AT_ONCE]
         for k in range(max(len(groups[i]) for i in some)):
-            out, value = np.zeros(len(items.codes), bool), np.full(len(items.codes), -1)
+            out = np.zeros(len(items.codes), bool)
             for i in some:
                 if k < len(groups[i]):
-                    mine = np.isin(items.codes[:, i], groups[i][k])
-                    value[mine] = items.codes[mine, i] + 10_000 * i
-                    out |= mine
+                    out |= np.isin(items.codes[:, i], groups[i][k])
             fitted, asked = np.flatnonzero(~out), np.flatnonzero(out)
             if len(fitted) < MIN_FITTED:
                 continue
             fitted = np.sort(random.permutation(fitted)[:MAX_FITTED])
             asked = np.sort(random.permutation(asked)[:MAX_ASKED])
-            yield Trial(fitted, asked, _unknown(items, fitted, asked), value[asked])
+            yield Trial(fitted, asked, _unknown(items, fitted, asked))
 
 
 def _unknown(items: Prepared, fitted: np.ndarray, asked: np.ndarray) -> Prepared:
