@@ -50,9 +50,9 @@ def decided(
     frames: tuple[pd.DataFrame, pd.DataFrame], candidates: list[str], folder: Path
 ) -> tuple[comparison.Decision, dict[str, Version]]:
     """The decision on candidates that were fitted as a retraining fits them, and their versions."""
-    data, versions = as_dataset(*frames), Registry(folder)
-    trained = {name: fit_and_register(versions, data, name, key=name) for name in candidates}
-    return decide(versions, data, trained, None), trained
+    material, versions = Material(as_dataset(*frames)), Registry(folder)
+    trained = {name: fit_and_register(versions, material, name, key=name) for name in candidates}
+    return decide(versions, material, trained, None), trained
 
 
 def shown(name: str, frames: tuple[pd.DataFrame, pd.DataFrame]) -> bool:

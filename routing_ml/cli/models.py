@@ -11,10 +11,10 @@ from routing_ml.settings import Settings
 def train(settings: Settings, options: argparse.Namespace) -> Result:
     from routing_ml import dataset, pipeline
 
-    data = dataset.load(options.dataset)
+    material = pipeline.Material(dataset.load(options.dataset))
     key = f"command__{datetime.now(UTC):%Y-%m-%dT%H%M%S.%fZ}/{options.candidate}"
     version = pipeline.fit_and_register(
-        pipeline.registry(settings), data, options.candidate, key=key
+        pipeline.registry(settings), material, options.candidate, key=key
     )
     return {
         "model": version.name,

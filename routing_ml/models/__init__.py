@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from routing_ml.models.features.design import combine as combine
     from routing_ml.models.features.text import normalise as normalise
     from routing_ml.models.features.text import number as number
+    from routing_ml.models.ground import Ground as Ground
     from routing_ml.models.parts.confidence import logit as logit
     from routing_ml.models.parts.operations import Operation as Operation
     from routing_ml.models.parts.operations import decide as decide
@@ -53,9 +54,10 @@ def fit(
 ) -> RoutingModel:
     """Fit the candidate `name` on `items`, their newest `routings` and what else is valid; `like`
     as `Learning.fit` has it."""
-    return candidate(name)().fit(
-        items, routings, results, attributes=attributes, alternatives=alternatives, like=like
-    )
+    from routing_ml.models.ground import Ground
+
+    ground = Ground.fit(items, routings, results, attributes=attributes)
+    return candidate(name)().fit(ground, alternatives=alternatives, like=like)
 
 
 def load(folder: Path) -> RoutingModel:

@@ -15,7 +15,7 @@ from routing_ml.models.trees.boosting import Plan, boost_flags, sigmoid
 from routing_ml.models.trees.ensemble import Ensemble, Shape
 
 PLAN = Plan(trees=150, rate=0.4, shape=Shape(leaves=10, min_leaf=5))
-QUICK_ROUNDS = 75
+QUICK_ROUNDS = 50
 ROUNDS = (5, 10, 20, 40, 80, PLAN.trees)
 
 

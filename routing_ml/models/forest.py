@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,12 +11,13 @@ import numpy as np
 from routing_ml.models.base import RoutingModel
 from routing_ml.models.features.attributes import Prepared
 from routing_ml.models.storage import Stored, prefixed
-from routing_ml.models.trees.boosting import MAX_ROWS, SEED
-from routing_ml.models.trees.ensemble import Ensemble, Tree, leaf_sums
+from routing_ml.models.trees.boosting import SEED
+from routing_ml.models.trees.ensemble import Ensemble, Tree
 
 TREES = 40
 MIN_LEAF = 2
 ROW_SHARE = 0.8
+MOST_ROWS = 12_000  # of a tree: each sees others
 FEATURE_SHARE = 0.5  # of the features, tried at each split with one random cut each
 
 
@@ -33,17 +35,17 @@ class Forest(RoutingModel):
         target = np.tile(present, (len(items), 1)).astype(np.float32)
         inputs = np.ascontiguousarray(matrix, np.float32)
         random = np.random.default_rng(SEED)
-        some = max(1, min(MAX_ROWS, round(ROW_SHARE * len(target))))
-        trees, values = [], []
+        some = max(1, min(MOST_ROWS, round(ROW_SHARE * len(target))))
         count = TREES // 4 if self.quick_ else TREES
-        for k in range(count):
-            own = np.sort(random.choice(len(target), some, replace=False))
-            tree = _grow(inputs[own], target[own], SEED + k)
-            leaves, nodes = tree.leaves(matrix[own]), len(tree.feature)
-            size = np.maximum(1, np.bincount(leaves, minlength=nodes))[:, None]
-            trees.append(tree)
-            values.append(leaf_sums(leaves, nodes, target[own]) / size / count)
-        self.trees_ = Ensemble.of(trees, values)
+        own = [np.sort(random.choice(len(target), some, replace=False)) for _ in range(count)]
+
+        def grow(k: int) -> tuple[Tree, np.ndarray]:
+            tree, values = _grow(inputs[own[k]], target[own[k]], SEED + k)
+            return tree, values / count
+
+        with ThreadPoolExecutor() as threads:
+            trees, values = zip(*threads.map(grow, range(count)), strict=True)
+        self.trees_ = Ensemble.joined(list(trees), list(values))
 
     def _probabilities(self, items: Prepared, matrix: np.ndarray) -> np.ndarray:
         return np.clip(self.trees_.predict(matrix), 0, 1)
@@ -60,7 +62,8 @@ class Forest(RoutingModel):
         self.trees_ = Ensemble.from_stored(stored, "forest", features, size)
 
 
-def _grow(inputs: np.ndarray, present: np.ndarray, seed: int) -> Tree:
+def _grow(inputs: np.ndarray, present: np.ndarray, seed: int) -> tuple[Tree, np.ndarray]:
+    """A tree, and the share of the rows of each node that has each operation: (nodes, L)."""
     # a quarter of a second that prediction must not wait for
     from sklearn.tree import ExtraTreeRegressor
 
@@ -71,7 +74,7 @@ def _grow(inputs: np.ndarray, present: np.ndarray, seed: int) -> Tree:
     )
     nodes = grown.fit(inputs, present).tree_
     inner = nodes.children_left >= 0
-    return Tree(
+    tree = Tree(
         np.where(inner, nodes.feature, -1).astype(np.int32),
         np.where(inner, np.floor(nodes.threshold), 0).astype(np.uint8),
         np.where(inner, nodes.children_left, 0).astype(np.int32),
@@ -79,3 +82,4 @@ def _grow(inputs: np.ndarray, present: np.ndarray, seed: int) -> Tree:
         np.zeros(len(inner)),
         nodes.n_node_samples.astype(float),
     )
+    return tree, nodes.value[:, :, 0]

@@ -64,17 +64,27 @@ class Material:
     ) -> RoutingModel:
         """The candidate fitted on these items, knowing how right it is from `like`, if there is one
         that was fitted on hardly fewer."""
-        wanted = set(codes)
-        items, results = self.data.items, self.data.results
-        return models.fit(
-            candidate,
-            items[items["ITEM_CD"].isin(wanted)],
-            self.truth(wanted),
-            None if results is None else results[results["ITEM_CD"].isin(wanted)],
-            attributes=self.data.attributes,
-            alternatives=self.others[self.others["ITEM_CD"].isin(wanted)],
-            like=like,
+        wanted = frozenset(codes)
+        others = self.others[self.others["ITEM_CD"].isin(wanted)]
+        return models.candidate(candidate)().fit(
+            self._ground(wanted), alternatives=others, like=like
         )
+
+    def _ground(self, wanted: frozenset[str]) -> models.Ground:
+        """What all candidates learn from these items alike, once for all of them."""
+        if wanted not in self._grounds:
+            items, results = self.data.items, self.data.results
+            self._grounds[wanted] = models.Ground.fit(
+                items[items["ITEM_CD"].isin(wanted)],
+                self.truth(wanted),
+                None if results is None else results[results["ITEM_CD"].isin(wanted)],
+                attributes=self.data.attributes,
+            )
+        return self._grounds[wanted]
+
+    @cached_property
+    def _grounds(self) -> dict[frozenset[str], models.Ground]:
+        return {}
 
     def figures(self, proposed: pd.DataFrame, codes: Iterable[str]) -> dict[str, Any]:
         """Metrics of proposals for these items and their intervals, as a manifest has them."""

@@ -12,6 +12,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from routing_ml.dataset import audit as audit_dataset
 from routing_ml.dataset import check as check_dataset
 from routing_ml.errors import InputError, ModelError
 from routing_ml.pipeline import monitor, training
+from routing_ml.pipeline.material import Material
 from routing_ml.pipeline.proposing import propose_missing
 from routing_ml.registry import Registry
 from routing_ml.settings import DEFAULT_SOURCE, Settings
@@ -133,7 +135,9 @@ def train(settings: Settings, run_id: str, data: Reference, candidate: str) -> R
     version = next((v for v in versions.versions() if v.manifest["key"] == key), None)
     if version is None:
         path, _ = _open(settings, data)
-        version = training.fit_and_register(versions, dataset.load(path), candidate, key=key)
+        version = training.fit_and_register(
+            versions, _material(path, data["sha256"]), candidate, key=key
+        )
     return {
         "model": version.name,
         "candidate": candidate,
@@ -165,7 +169,7 @@ def compare(
     if active and active.name in {v.name for v in challengers.values()} and decided.is_file():
         return _decision(settings, decided)
     path, _ = _open(settings, data)
-    decision = training.decide(versions, dataset.load(path), challengers, active)
+    decision = training.decide(versions, _material(path, data["sha256"]), challengers, active)
     winner, reason = decision.winner, decision.reason
     if winner and withheld:
         reason = f"{challengers[winner].name} waits: {_look_first(withheld)}; {reason}"
@@ -238,6 +242,12 @@ def prune(settings: Settings) -> Reference:
         "proposals": sorted(path.name for path in written),
         "details": monitor.prune(settings),
     }
+
+
+@lru_cache(maxsize=1)
+def _material(path: Path, sha256: str) -> Material:
+    """The dataset of this hash; where one process does several steps, all learn from one."""
+    return Material(dataset.load(path))
 
 
 def _look_first(withheld: Sequence[str]) -> str:

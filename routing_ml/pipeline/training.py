@@ -28,15 +28,15 @@ REREAD_ITEMS = 200
 
 
 def fit_and_register(
-    versions: Registry, data: dataset.Dataset, candidate: str, *, key: str
+    versions: Registry, material: Material, candidate: str, *, key: str
 ) -> Version:
-    """Fit `candidate` on `data`, once on everything and once or more without what it is judged by
-    (`Unseen`), and register all of these as one version.
+    """Fit `candidate` on `material`, once on everything and once or more without what it is judged
+    by (`Unseen`), and register all of these as one version.
 
     It is registered only when each model, saved and loaded again, proposes the same; ModelError
     otherwise, and where the items are too few for a judgement.
     """
-    material = Material(data)
+    data = material.data
     if (count := len(material.codes)) < comparison.LEAST_ITEMS:
         raise ModelError(
             f"{count} items have a routing, and nothing can be shown of a model with fewer than "
@@ -79,13 +79,13 @@ def fit_and_register(
 
 def decide(
     versions: Registry,
-    data: dataset.Dataset,
+    material: Material,
     challengers: dict[str, Version],
     active: Version | None,
 ) -> comparison.Decision:
     """The paired comparison of the challengers with the active version, the year's others and the
     simple rules that any model has to be better than."""
-    material = Material(data)
+    data = material.data
     judged = material.folds.judged(material.codes)
     in_use = unseen(active) if active else None
     if active and in_use and (reason := _beyond_comparison(active, in_use, data)):

@@ -7,6 +7,7 @@ import pytest
 from routing_ml import models
 from routing_ml.comparison import metrics
 from routing_ml.models.features.attributes import Encoder
+from routing_ml.models.parts.confidence import Calibration
 from routing_ml.proposals import explain
 
 FACTORY = valves.make(1200)
@@ -93,3 +94,9 @@ def test_explain_names_the_missing_value_that_helps_most(boosted):
     assert found.helpful.confidence > found.confidence + 0.1
     assert "Werkstoff would help most" in found.as_text()
     assert explain(boosted, NEW, NEW["ITEM_CD"].iloc[0]).helpful is None
+
+
+def test_items_that_the_model_holds_for_equally_certain_get_one_confidence_that_of_all():
+    right = np.arange(100) >= 60
+    curve = Calibration.fit(np.zeros(100), right)
+    assert curve.apply(np.zeros(1))[0] == pytest.approx(0.4, abs=0.01)

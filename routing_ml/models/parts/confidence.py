@@ -42,12 +42,12 @@ class Calibration:
         if not len(raw):
             return cls(np.array([0.0, 1.0]), np.array([0.0, 1.0]))
         weight = np.ones(len(raw)) if weight is None else weight
-        order = np.argsort(raw, kind="stable")
-        points, hits, weights = raw[order].astype(float), right[order].astype(float), weight[order]
-        middle = float(np.average(hits, weights=weights))
+        points, at = np.unique(raw.astype(float), return_inverse=True)  # what is equal is one
+        weights, hits = np.bincount(at, weights=weight), np.bincount(at, weights=weight * right)
+        middle = float(hits.sum() / weights.sum())
         blocks: list[list[float]] = []  # sums of hits, weight, raw: pool adjacent violators
         for point, hit, w in zip(points.tolist(), hits.tolist(), weights.tolist(), strict=True):
-            blocks.append([hit * w, w, point * w])
+            blocks.append([hit, w, point * w])
             while (
                 len(blocks) > 1 and blocks[-2][0] * blocks[-1][1] >= blocks[-1][0] * blocks[-2][1]
             ):

@@ -7,6 +7,7 @@ few trees for steps. Reported hours are blended in as far as they carry news.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -209,6 +210,12 @@ class Times:
             least, widths = np.array(steps).T
             self.wider = np.array([least, np.maximum.accumulate(np.maximum(widths, 1))])
         return costs.tolist()
+
+    def as_wide_as(self, other: Times) -> Times:
+        """The same with the widths of another fit's band."""
+        same = copy.copy(self)
+        same.wider = other.wider
+        return same
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What `from_stored` needs."""

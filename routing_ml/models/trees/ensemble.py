@@ -217,15 +217,20 @@ class Ensemble:
     @classmethod
     def of(cls, trees: list[Tree], leaf_values: list[np.ndarray]) -> Ensemble:
         """Join trees; the value of an inner node becomes the mean of its leaves, by cover."""
+        filled = [_fill(tree, leaf) for tree, leaf in zip(trees, leaf_values, strict=True)]
+        return cls.joined(trees, filled)
+
+    @classmethod
+    def joined(cls, trees: list[Tree], values: list[np.ndarray]) -> Ensemble:
+        """Join trees with the values (nodes, L) of all their nodes."""
         starts = np.r_[0, np.cumsum([len(tree.feature) for tree in trees])].astype(np.int64)
-        values = [_fill(tree, leaf) for tree, leaf in zip(trees, leaf_values, strict=True)]
         feature, threshold, left, right = (
             np.concatenate([getattr(tree, name) for tree in trees])
             for name in ("feature", "threshold", "left", "right")
         )
         gain = np.concatenate([tree.gain for tree in trees])
-        leaf_means = np.concatenate(values).astype(np.float32)
-        return cls(starts, feature, threshold, left, right, leaf_means, gain)
+        means = np.concatenate(values).astype(np.float32)
+        return cls(starts, feature, threshold, left, right, means, gain)
 
     def first(self, trees: int) -> Ensemble:
         """The first `trees` of them alone."""

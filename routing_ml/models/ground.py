@@ -1,0 +1,154 @@
+"""What every candidate learns alike from the same items: it is learned once for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+import pandas as pd
+
+from routing_ml.errors import ModelError
+from routing_ml.models import storage
+from routing_ml.models.features.attributes import ABSENT, Attributes, Encoder, Prepared
+from routing_ml.models.features.design import Design
+from routing_ml.models.features.gower import Gower
+from routing_ml.models.features.masking import few, masked
+from routing_ml.models.parts import operations
+from routing_ml.models.parts.choice import choose
+from routing_ml.models.parts.machines import Machines
+from routing_ml.models.parts.operations import Numbering, Rows
+from routing_ml.models.parts.order import Order
+from routing_ml.models.parts.outside import Outside
+from routing_ml.models.parts.quantities import Quantities
+from routing_ml.models.parts.times import Times
+from routing_ml.models.parts.trials import Trial, telling, trials, tried_columns
+from routing_ml.models.trees.boosting import SEED
+
+MIN_ITEMS = 20
+COPIES = ((1_000, 1), (6_000, 3), (10_000, 2))
+"""Up to so many items, so many copies of each; one beyond. Of few items three copies cost four
+points of exact matches with all columns."""
+
+
+@dataclass(frozen=True)
+class Ground:
+    """The fitted items and all that does not depend on how a candidate learns.
+
+    `rows` are their routings, `prepared` the items themselves, `matrix` (n, F) their features,
+    `routings` the operations of each as `storage.offsets` cuts them.
+    """
+
+    coded: pd.DataFrame
+    rows: Rows
+    routings: tuple[np.ndarray, np.ndarray]
+    prepared: Prepared
+    matrix: np.ndarray
+    encoder: Encoder
+    design: Design
+    order: Order
+    gower: Gower
+    telling: np.ndarray
+    numbering: Numbering
+    times: Times
+    machines: Machines
+    outside: Outside
+    quantities: Quantities
+
+    @classmethod
+    def fit(
+        cls,
+        items: pd.DataFrame,
+        routings: pd.DataFrame,
+        results: pd.DataFrame | None = None,
+        *,
+        attributes: Attributes,
+    ) -> Self:
+        """Learn from `items` and the newest routing of each; items without rows are left out,
+        and so are operations of hardly any item (`operations.frequent`). ModelError where so few
+        are left that nothing can be learned."""
+        coded = items.drop_duplicates("ITEM_CD", keep="last").sort_values("ITEM_CD")
+        coded = coded[coded["ITEM_CD"].isin(routings["ITEM_CD"].unique())]
+        if len(coded) < MIN_ITEMS:
+            raise ModelError(
+                f"{len(coded)} items have a routing, a model needs {MIN_ITEMS}: "
+                "extract more rows, or check that item codes agree between the tables"
+            )
+        coded = coded.reset_index(drop=True)
+        every = operations.read(routings, coded["ITEM_CD"].tolist())
+        rows = operations.frequent(every)
+        lengths = np.bincount(rows.item, minlength=len(rows.codes))
+        encoder = Encoder.fit(coded, attributes)
+        prepared = encoder.transform(coded)
+        design = choose(Design.fit(encoder, prepared, rows.present), prepared, rows)
+        matrix, bins = design.transform(prepared), design.bins
+        order = Order.fit(rows, matrix, bins)
+        gower = Gower.fit(encoder, prepared, np.c_[rows.present, order.directions(rows)])
+        machines = Machines.fit(rows, matrix, bins, results)
+        return cls(
+            coded, rows, (storage.offsets(lengths.tolist()), rows.operation), prepared, matrix,
+            encoder, design, order, gower, telling(gower.weights, prepared.codes, rows),
+            Numbering.fit(every), Times.fit(rows, design, prepared, matrix, results), machines,
+            Outside.fit(rows, machines.choices, machines.names), Quantities.fit(rows, results),
+        )  # fmt: skip
+
+    @cached_property
+    def copies(self) -> list[Prepared]:
+        """The items with columns left out; in the last, which only calibrates, with hardly any
+        left."""
+        random = np.random.default_rng(SEED)
+        weights = self.gower.weights / max(1e-9, self.gower.weights.max(initial=0))
+        telling: dict[str, float] = {}
+        for column, weight in zip(self.encoder.columns, weights.tolist(), strict=True):
+            telling[column] = max(telling.get(column, 0.0), weight)
+        count = next((copies for most, copies in COPIES if len(self.coded) <= most), 1)
+        copies = [*(masked(self.coded, telling, random) for _ in range(count))]
+        copies.append(few(self.coded, telling, random))
+        return [self.encoder.transform(c) for c in copies]
+
+    @property
+    def looks(self) -> list[Prepared]:
+        """The items as they are, and the copies."""
+        return [self.prepared, *self.copies]
+
+    @cached_property
+    def told(self) -> np.ndarray:
+        """The attributes that tell anything."""
+        return np.flatnonzero(self.gower.weights > 0)
+
+    @cached_property
+    def blurs(self) -> list[float]:
+        """What each of the attributes `told` costs where it is missing, in the logarithm of the
+        band's width; it sets how wide the times' band becomes."""
+        absent, far = [], []
+        for items in self.looks:
+            found, item = self.times.strays(
+                self.rows, self.design, items, self.design.transform(items)
+            )
+            absent.append(self.absent(items)[item])
+            far.append(found)
+        return self.times.widen(np.concatenate(absent), np.concatenate(far))
+
+    def absent(self, items: Prepared) -> np.ndarray:
+        """Which of the attributes `told` are missing of prepared items: (m, A) of 0 and 1."""
+        return (items.states[:, self.told] == ABSENT).astype(float)
+
+    @cached_property
+    def tried(self) -> list[int]:
+        """The categories of which values are left out in the trials."""
+        return tried_columns(self.prepared.codes, self.telling[: len(self.encoder.categories)])
+
+    @cached_property
+    def trials(self) -> Sequence[tuple[Trial, np.ndarray, np.ndarray]]:
+        """The trials, each with how far its run times lie out and of which of its items."""
+        return [(trial, *self._strays(trial)) for trial in trials(self.prepared, self.tried)]
+
+    def _strays(self, trial: Trial) -> tuple[np.ndarray, np.ndarray]:
+        known, inputs = (
+            self.times.scale.apply(self.design, part, self.design.transform(part))
+            for part in (self.prepared.at(trial.fitted), trial.items)
+        )
+        rows, asked = self.rows.at(trial.fitted), self.rows.at(trial.asked)
+        return self.times.strays_without(rows, known, asked, inputs)
