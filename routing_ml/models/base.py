@@ -28,6 +28,7 @@ from routing_ml.models.parts.operations import Numbering, Operation
 from routing_ml.models.parts.order import Order
 from routing_ml.models.parts.outside import Outside
 from routing_ml.models.parts.quantities import Quantities
+from routing_ml.models.parts.rates import Rates
 from routing_ml.models.parts.times import Times
 from routing_ml.models.storage import Stored
 
@@ -67,7 +68,7 @@ class RoutingModel(Learning):
     def decided(self, items: Prepared) -> np.ndarray:
         """Which operations are proposed for prepared items: (m, L) bool."""
         matrix = self.design_.transform(items)
-        asked = self._asked(self._probabilities(items, matrix), matrix)
+        asked = self._asked(self.likely(items, matrix), matrix)
         proposed = propose(self.alternatives_, asked, 1)
         present = np.zeros(asked.present.shape, bool)
         present[proposed.item, proposed.operation] = True
@@ -122,7 +123,7 @@ class RoutingModel(Learning):
     ) -> dict[str, np.ndarray]:
         prepared = self.encoder_.transform(items)
         matrix = self.design_.transform(prepared)
-        asked = self._asked(self._probabilities(prepared, matrix), matrix)
+        asked = self._asked(self.likely(prepared, matrix), matrix)
         proposed = propose(self.alternatives_, asked, alternatives)
         given = self.given(prepared)
         confidence = proposed.shared(self.confidence_.apply(proposed.certainty, given))
@@ -247,6 +248,7 @@ class RoutingModel(Learning):
                 **self.encoder_.facts(),
                 "features": self.design_.facts(),
                 "confidence": self.confidence_.facts(),
+                "rates": self.rates_.column if self.rates_ else -1,
                 **storage.prefixed("machines", self.machines_.facts()),
                 **(
                     {"alternatives.whole": known.whole, "alternatives.choices": known.facts()}
@@ -266,6 +268,7 @@ class RoutingModel(Learning):
                 **storage.prefixed("outside", self.outside_.arrays()),
                 **storage.prefixed("quantities", self.quantities_.arrays()),
                 **storage.prefixed("alternatives", known.arrays() if known else {}),
+                **storage.prefixed("rates", self.rates_.arrays() if self.rates_ else {}),
                 **storage.prefixed("confidence", self.confidence_.arrays()),
                 **arrays,
             },
@@ -315,6 +318,8 @@ class RoutingModel(Learning):
         else:
             model.outside_ = Outside.from_stored(stored, "outside", choices, size)
             model.quantities_ = Quantities.from_stored(stored, "quantities", size)
+        categories = len(model.encoder_.categories)
+        model.rates_ = Rates.from_stored(stored, "rates", categories, size)
         labels = model.encoder_.labels
         model.confidence_ = Confidence.from_stored(stored, "confidence", labels)
         model._restore(stored)

@@ -10,11 +10,13 @@ import numpy as np
 
 from routing_ml.models.base import RoutingModel
 from routing_ml.models.features.attributes import Prepared
+from routing_ml.models.ground import Ground
 from routing_ml.models.storage import Stored, prefixed
 from routing_ml.models.trees.boosting import Plan, boost_flags, sigmoid
 from routing_ml.models.trees.ensemble import Ensemble, Shape
 
-PLAN = Plan(trees=150, rate=0.4, shape=Shape(leaves=10, min_leaf=5))
+PLAN = Plan(trees=150, rate=0.4, shape=Shape(leaves=10, min_leaf=5), sketch=16)
+COPY_WEIGHT = 0.5  # of a copy with columns left out, beside the complete item
 QUICK_ROUNDS = 50
 ROUNDS = (5, 10, 20, 40, 80, PLAN.trees)
 
@@ -34,9 +36,10 @@ class Boosted(RoutingModel):
             share = QUICK_ROUNDS / plan.trees
             plan = replace(PLAN, trees=QUICK_ROUNDS, rate=PLAN.rate / share)
             rounds = np.ceil(rounds * share)
-        self.base_, trees = boost_flags(
-            matrix, self.design_.bins, np.tile(present, (len(items), 1)), plan
-        )
+        flags = np.tile(present, (len(items), 1))
+        weight = np.full(len(flags), COPY_WEIGHT, np.float32)
+        weight[: len(present)] = 1
+        self.base_, trees = boost_flags(matrix, self.design_.bins, flags, plan, weight)
         self.trees_ = trees.until(rounds)
 
     def _settle(
@@ -53,8 +56,8 @@ class Boosted(RoutingModel):
         for other in others:
             other.trees_ = other.trees_.until(self.rounds_)
 
-    def _take(self, like: Self) -> None:
-        super()._take(like)
+    def _take(self, like: Self, ground: Ground) -> None:
+        super()._take(like, ground)
         theirs = dict(zip(like.operations_, like.rounds_.tolist(), strict=True))
         rounds = [theirs.get(operation, PLAN.trees) for operation in self.operations_]
         self.rounds_ = np.array(rounds)
@@ -63,8 +66,10 @@ class Boosted(RoutingModel):
         # exactly enough that an item alone gets the confidence that it gets among others
         return sigmoid((self.base_ + self.trees_.predict(matrix)).astype(np.float64))
 
-    def contributions(self, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Exact path contributions in log-odds."""
+    def contributions(self, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """Exact path contributions in log-odds; None where the rates of a value are blended in."""
+        if self.rates_:
+            return None
         start, found = self.trees_.contributions(matrix[0])
         return self.base_ + start, found
 

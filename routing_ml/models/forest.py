@@ -50,8 +50,11 @@ class Forest(RoutingModel):
     def _probabilities(self, items: Prepared, matrix: np.ndarray) -> np.ndarray:
         return np.clip(self.trees_.predict(matrix), 0, 1)
 
-    def contributions(self, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Exact path contributions in probability."""
+    def contributions(self, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """Exact path contributions in probability; None where the rates of a value are blended
+        in."""
+        if self.rates_:
+            return None
         return self.trees_.contributions(matrix[0])
 
     def _parts(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

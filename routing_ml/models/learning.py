@@ -32,6 +32,7 @@ from routing_ml.models.parts.operations import Numbering, Operation, Rows, decid
 from routing_ml.models.parts.order import Order, places
 from routing_ml.models.parts.outside import Outside
 from routing_ml.models.parts.quantities import Quantities
+from routing_ml.models.parts.rates import Rates
 from routing_ml.models.parts.times import BAND, Times
 from routing_ml.models.parts.trials import Trial
 from routing_ml.models.trees.boosting import SEED
@@ -63,6 +64,7 @@ class Learning(ABC):
     outside_: Outside
     quantities_: Quantities
     alternatives_: Alternatives | None
+    rates_: Rates | None
     confidence_: Confidence
     quick_: bool = False  # about the same in less time, of what only calibrates
 
@@ -76,6 +78,7 @@ class Learning(ABC):
         has learned of how right it is, which takes many fits, is taken over.
         """
         self.__dict__.clear()  # a second fit begins anew
+        self.rates_ = None
         rows = ground.rows
         self.items_, self.operations_, self.routings_ = rows.codes, rows.operations, ground.routings
         self.encoder_, self.design_, self.order_ = ground.encoder, ground.design, ground.order
@@ -85,7 +88,7 @@ class Learning(ABC):
         if like is None:
             self._know(ground, operations.further(alternatives, rows))
         else:
-            self._take(like)
+            self._take(like, ground)
         self._learn(self._learned(ground.looks), rows.present, np.arange(len(rows.codes)))
         return self
 
@@ -120,16 +123,24 @@ class Learning(ABC):
         """Choose what is to be chosen by models that were fitted without the items that they are
         `held` against, (matrix, present) of each; they are changed to what is chosen too."""
 
-    def likely(self, items: Prepared) -> np.ndarray:
-        """How likely each operation is for prepared items, as the candidate says: (m, L)."""
-        return self._probabilities(items, self.design_.transform(items))
+    def likely(self, items: Prepared, matrix: np.ndarray | None = None) -> np.ndarray:
+        """How likely each operation is for prepared items, whose features `matrix` may be at hand,
+        as the candidate says: (m, L)."""
+        features = self.design_.transform(items) if matrix is None else matrix
+        found = self._probabilities(items, features)
+        return found if self.rates_ is None else self.rates_.blend(found, items.codes)
 
     def given(self, items: Prepared) -> Givenness:
         """What is missing of the items, and what is new."""
         return self.confidence_.given(items.states, self.telling_, self.encoder_.labels)
 
-    def _take(self, like: Self) -> None:
+    def _take(self, like: Self, ground: Ground) -> None:
         """Take over what `like` has learned of how right it is."""
+        if like.rates_:
+            column = like.encoder_.categories[like.rates_.column].column
+            at = [category.column for category in self.encoder_.categories].index(column)
+            codes, present = ground.prepared.codes, ground.rows.present
+            self.rates_ = like.rates_.of_others(codes, present, at)
         self.confidence_ = like.confidence_.known_to(self.encoder_.labels)
         self.times_ = self.times_.as_wide_as(like.times_)
         if like.alternatives_:
@@ -147,9 +158,21 @@ class Learning(ABC):
         parts = [drawn[:HELD]] if count > MANY else [drawn[fold::FOLDS] for fold in range(FOLDS)]
         held = [np.sort(part) for part in parts]
         others = [self._from(np.setdiff1d(np.arange(count), at), looks, present) for at in held]
+        learned = self._learned(looks)
         self._settle(
-            others, [(self.design_.transform(looks[0].at(at)), present[at]) for at in held]
-        )
+            others,
+            [
+                (np.vstack([self.design_.transform(look.at(at)) for look in learned]),
+                 np.tile(present[at], (len(learned), 1)))
+                for at in held
+            ],
+        )  # fmt: skip
+        codes = looks[0].codes
+        said = [other.likely(looks[0].at(at)) for other, at in zip(others, held, strict=True)]
+        self.rates_ = Rates.learn(self._telling_most(), codes, present, held, said)
+        for other, at in zip(others, held, strict=True):
+            rest = np.setdiff1d(np.arange(count), at)
+            other.rates_ = self.rates_ and self.rates_.of_others(codes[rest], present[rest])
         unseen = [
             np.concatenate([
                 other.likely(look.at(at)) for other, at in zip(others, held, strict=True)
@@ -164,8 +187,15 @@ class Learning(ABC):
         """This candidate learned from the items number `rows` alone."""
         other = copy.copy(self)
         other.quick_ = quick
+        if self.rates_:
+            other.rates_ = self.rates_.of_others(looks[0].codes[rows], present[rows])
         other._learn([items.at(rows) for items in self._learned(looks)], present[rows], rows)
         return other
+
+    def _telling_most(self) -> list[int]:
+        """The numbers of the categories, those first that tell most."""
+        weights = self.gower_.weights[: len(self.encoder_.categories)]
+        return [i for i in np.argsort(-weights, kind="stable").tolist() if weights[i] > 0]
 
     def _calibrate(self, ground: Ground, held: np.ndarray, unseen: list[np.ndarray]) -> None:
         """Learn how right the model is from what it said of items it had not seen (`_unseen`)."""

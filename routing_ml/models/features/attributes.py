@@ -32,8 +32,9 @@ from routing_ml.models.storage import Stored
 
 MISSING, UNSEEN = -1, -2
 GIVEN, ABSENT, NEW = 0, 1, 2  # the state of an attribute of an item
-MIN_COUNT = 5  # items a category value or word must occur in
-MAX_CATEGORY_SHARE = 0.3  # distinct values per filled row: above, a text is no category
+MIN_COUNT = 5  # items in which a word or a yes/no feature must occur
+MAX_CATEGORY_SHARE = 0.5  # distinct values per filled row: above, a text is no category
+MIN_TEXT_SHARE = 0.3  # above, a text of words is read as such
 MAX_WORDS = 400  # per text column, the commonest
 MAX_NAMED = 8  # "DN50"-like numbers per text column
 FEW_VALUES = 50
@@ -60,9 +61,9 @@ class Attributes(Protocol):
 class Prepared:
     """`n` items: `codes` (n, C) int32, `numbers` (n, M) float64 with NaN, `words` (n, W) uint8.
 
-    A code is MISSING (-1), UNSEEN (-2: a value too rare to be learned, or new) or an index into the
-    values. `states` (n, C + M + T) uint8 of categories, numbers, texts: GIVEN, ABSENT, or NEW: a
-    value that no fitted item had, a number far beyond theirs, a text without a word of theirs.
+    A code is MISSING (-1), UNSEEN (-2) or an index into the values. `states` (n, C + M + T) uint8
+    of categories, numbers, texts: GIVEN, ABSENT, or NEW: a value that no fitted item had, a number
+    far beyond theirs, a text without a word of theirs.
     """
 
     codes: np.ndarray
@@ -89,13 +90,11 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Category:
-    """A column of few values; `fills` are (other category, its code -> code of this or -1),
-    `rare` the values of too few items to be learned."""
+    """A column of few values; `fills` are (other category, its code -> code of this or -1)."""
 
     column: str
     values: list[str]
     fills: list[tuple[int, list[int]]] = field(default_factory=list)
-    rare: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -114,7 +113,6 @@ class Encoder:
     ) -> None:
         self.categories, self.numbers, self.texts = categories, numbers, texts
         self._codes = [{value: i for i, value in enumerate(c.values)} for c in categories]
-        self._rare = [frozenset(c.rare) for c in categories]
         self._low = np.array([n.low for n in numbers], float)
         self._high = np.array([n.high for n in numbers], float)
         self._fills = [
@@ -172,7 +170,7 @@ class Encoder:
     def transform(self, items: pd.DataFrame) -> Prepared:
         """Any items, also with columns missing, added or of another type, as clean columns."""
         source = Source(items)
-        codes, new = self._raw_codes(source)
+        codes = self._raw_codes(source)
         filled = codes.copy()
         for i, fills in enumerate(self._fills):
             for other, table in fills:
@@ -188,7 +186,7 @@ class Encoder:
             _mark_words(source.unique(written.column), index, words)
         states = np.concatenate(
             [
-                np.where(filled == MISSING, ABSENT, np.where(new & (filled < 0), NEW, GIVEN)),
+                np.where(filled == MISSING, ABSENT, np.where(filled == UNSEEN, NEW, GIVEN)),
                 np.where(np.isnan(numbers), ABSENT, self._beyond(numbers)),
                 self._text_states(source, words),
             ],
@@ -235,11 +233,7 @@ class Encoder:
                 _check_fill(stored, fill, records, len(record["values"]))
                 fills.append((fill[0], fill[1]))
             _check_strings(stored, "categories", record["values"])
-            rare = record.get("rare", [])  # models of 2.1.0 have none
-            if not isinstance(rare, list):
-                stored.refuse("categories", "has rare values that are no list")
-            _check_strings(stored, "categories", rare)
-            categories.append(Category(record["column"], record["values"], fills, rare))
+            categories.append(Category(record["column"], record["values"], fills))
         numbers = []
         fields = {"name": str, "column": str, "kind": str, "slot": int, "key": str}
         for record in stored.records(
@@ -266,24 +260,19 @@ class Encoder:
             texts.append(Words(record["column"], record["words"]))
         return cls(categories, numbers, texts)
 
-    def _raw_codes(self, source: Source) -> tuple[np.ndarray, np.ndarray]:
-        """(n, C) codes before anything is filled, and which are of values never seen."""
+    def _raw_codes(self, source: Source) -> np.ndarray:
+        """(n, C) codes before anything is filled."""
         codes = np.empty((source.rows, len(self.categories)), np.int32)
-        new = np.empty(codes.shape, bool)
         for i, (category, index) in enumerate(zip(self.categories, self._codes, strict=True)):
             values, inverse = source.unique(category.column)
-            known = np.array(
-                [index.get(value, UNSEEN) if value else MISSING for value in values], np.int32
-            )
-            never = [value not in self._rare[i] for value in values]
-            codes[:, i] = known[inverse]
-            new[:, i] = (known == UNSEEN)[inverse] & np.array(never, bool)[inverse]
-        return codes, new
+            known = [index.get(value, UNSEEN) if value else MISSING for value in values]
+            codes[:, i] = np.array(known, np.int32)[inverse]
+        return codes
 
     def _learn_fills(self, items: pd.DataFrame) -> list[Category]:
         """Which categories determine which: filling them was worth 1.5 points of exact match."""
         sample = items.iloc[:: max(1, -(-len(items) // SAMPLE_ROWS))]
-        codes, _ = self._raw_codes(Source(sample))
+        codes = self._raw_codes(Source(sample))
         filled = []
         for i, category in enumerate(self.categories):
             size = len(category.values)
@@ -350,11 +339,10 @@ def _fit_text(
     few = len(counts) <= FEW_VALUES
     if few or (not declared and len(counts) <= MAX_CATEGORY_SHARE * filled):
         ordered = [value for value, _ in sorted(counts.items(), key=_by_count)]
-        common = [value for value in ordered if counts[value] >= MIN_COUNT]
-        if common:
-            categories.append(Category(column, common, rare=ordered[len(common) :]))
+        if counts[ordered[0]] > 1:
+            categories.append(Category(column, ordered))
     spaced = sum(n for value, n in counts.items() if " " in value)
-    if declared or (len(counts) > MAX_CATEGORY_SHARE * filled and spaced > 0.5 * filled):
+    if declared or (len(counts) > MIN_TEXT_SHARE * filled and spaced > 0.5 * filled):
         _fit_words(column, counts, filled, numbers, texts)
 
 

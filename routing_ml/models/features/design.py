@@ -61,7 +61,10 @@ class Design:
         features: list[Feature] = []
         for i, category in enumerate(encoder.categories):
             features.append(Feature("missing", i))
-            features.extend(Feature("is", i, code) for code in range(len(category.values)))
+            mine = items.codes[:, i]
+            number = np.bincount(mine[mine >= 0], minlength=len(category.values))
+            enough = np.flatnonzero(number >= MIN_COUNT).tolist()
+            features.extend(Feature("is", i, code) for code in enough)
         features.extend(Feature("says", i) for i in range(encoder.words))
         features.extend(_numeric("number", i, 0, items) for i in range(items.numbers.shape[1]))
         for i, j in _pairs(encoder, items, operations):

@@ -10,25 +10,27 @@ import numpy as np
 from routing_ml.models.trees.ensemble import Ensemble, Grower, Shape, Tree, leaf_sums, sketch
 
 MAX_ROWS = 30_000  # a tree is grown on no more: beyond, further rows teach it nothing
-SKETCH = 8
 MAX_STEP = 4.0  # greatest change of a log-odds by one leaf, before the rate
 SEED = 20240401
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How many `trees`, learning `rate`, their `shape`, `share` of features and rows for each."""
+    """How many `trees`, learning `rate`, their `shape`, `share` of features and rows for each, and
+    on how many random sums of the outputs they are grown (`sketch`)."""
 
     trees: int
     rate: float
     shape: Shape
     share: float = 0.8
+    sketch: int = 8
 
 
 def boost_flags(
-    matrix: np.ndarray, bins: np.ndarray, flags: np.ndarray, plan: Plan
+    matrix: np.ndarray, bins: np.ndarray, flags: np.ndarray, plan: Plan, weight: np.ndarray
 ) -> tuple[np.ndarray, Ensemble]:
-    """Base log-odds (L,) and the trees that add to them, for `flags` (n, L) 0/1.
+    """Base log-odds (L,) and the trees that add to them, for `flags` (n, L) 0/1 of rows that weigh
+    `weight` (n,).
 
     Newton steps of the log loss: the sum of residuals of a leaf over its sum of p (1 - p).
     """
@@ -42,13 +44,14 @@ def boost_flags(
     steps: list[np.ndarray] = []
     for _ in range(plan.trees):
         likely = sigmoid(odds)
-        residual = target - likely
+        curve = likely * (1 - likely) * weight[:, None]
+        residual = (target - likely) * weight[:, None]
         rows = _sample(len(matrix), plan.share, random)
-        tree = grower.grow(sketch(residual, SKETCH, random), rows, plan.share, random)
+        tree = grower.grow(sketch(residual, plan.sketch, random), rows, plan.share, random)
         leaves, nodes = tree.leaves(matrix), len(tree.feature)
         slope = leaf_sums(leaves[rows], nodes, residual[rows])
-        curve = leaf_sums(leaves[rows], nodes, (likely * (1 - likely))[rows])
-        step = plan.rate * np.clip(slope / (curve + plan.shape.shrink), -MAX_STEP, MAX_STEP)
+        bend = leaf_sums(leaves[rows], nodes, curve[rows])
+        step = plan.rate * np.clip(slope / (bend + plan.shape.shrink), -MAX_STEP, MAX_STEP)
         odds += step.astype(np.float32)[leaves]
         trees.append(tree)
         steps.append(step)
@@ -71,7 +74,7 @@ def boost_numbers(
     steps: list[np.ndarray] = []
     for _ in range(plan.trees):
         rows = _sample(len(matrix), plan.share, random)
-        tree = grower.grow(sketch(residual, SKETCH, random), rows, plan.share, random)
+        tree = grower.grow(sketch(residual, plan.sketch, random), rows, plan.share, random)
         leaves, nodes = tree.leaves(matrix), len(tree.feature)
         sums = leaf_sums(leaves[rows], nodes, residual[rows])
         step = plan.rate * sums / (leaf_sums(leaves[rows], nodes, weight[rows]) + plan.shape.shrink)
