@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Self
@@ -15,10 +16,11 @@ from routing_ml.models.storage import Stored, prefixed
 from routing_ml.models.trees.boosting import Plan, boost_flags, sigmoid
 from routing_ml.models.trees.ensemble import Ensemble, Shape
 
-PLAN = Plan(trees=150, rate=0.4, shape=Shape(leaves=10, min_leaf=5), sketch=16)
+PLAN = Plan(trees=300, rate=0.2, shape=Shape(leaves=10, min_leaf=5), sketch=16)
+FASTER = Plan(trees=150, rate=0.4, shape=Shape(leaves=10, min_leaf=5), sketch=16)
+MANY = 10_000  # items from which faster is as good: of few items it costs half a point
 COPY_WEIGHT = 0.5  # of a copy with columns left out, beside the complete item
-QUICK_ROUNDS = 50
-ROUNDS = (5, 10, 20, 40, 80, PLAN.trees)
+SHARES = (1 / 30, 1 / 15, 2 / 15, 4 / 15, 8 / 15, 1.0)  # of the trees, one for each operation
 
 
 class Boosted(RoutingModel):
@@ -26,41 +28,40 @@ class Boosted(RoutingModel):
 
     name: ClassVar[str] = "boosted"
     effect_unit: ClassVar[str] = "log-odds"
-    rounds_: np.ndarray
+    share_: np.ndarray
 
     def _learn(self, items: Sequence[Prepared], present: np.ndarray, rows: np.ndarray) -> None:
         matrix = np.vstack([self.design_.transform(part) for part in items])
-        rounds = getattr(self, "rounds_", np.full(present.shape[1], PLAN.trees))
-        plan = replace(PLAN, trees=int(rounds.max()))
-        if self.quick_ and plan.trees > QUICK_ROUNDS:
-            share = QUICK_ROUNDS / plan.trees
-            plan = replace(PLAN, trees=QUICK_ROUNDS, rate=PLAN.rate / share)
-            rounds = np.ceil(rounds * share)
+        share = getattr(self, "share_", np.ones(present.shape[1]))
+        full = PLAN if len(self.items_) <= MANY else FASTER
+        trees = max(1, round(full.trees * self.effort_ * share.max()))
+        plan = replace(full, trees=trees, rate=full.rate / self.effort_)
         flags = np.tile(present, (len(items), 1))
         weight = np.full(len(flags), COPY_WEIGHT, np.float32)
         weight[: len(present)] = 1
-        self.base_, trees = boost_flags(matrix, self.design_.bins, flags, plan, weight)
-        self.trees_ = trees.until(rounds)
+        self.base_, found = boost_flags(matrix, self.design_.bins, flags, plan, weight)
+        self.trees_ = found.until(np.ceil(trees * share / share.max()))
 
     def _settle(
         self, others: Sequence[Self], held: Sequence[tuple[np.ndarray, np.ndarray]]
     ) -> None:
-        """Of each operation as many trees as had the least loss: few where there is little to
-        learn, or where planners choose freely."""
-        losses = np.zeros((len(ROUNDS), len(self.operations_)))
+        """Of each operation the share of the trees that had the least loss: few where there is
+        little to learn, or where planners choose freely."""
+        losses = np.zeros((len(SHARES), len(self.operations_)))
         for other, (matrix, present) in zip(others, held, strict=True):
-            for i, rounds in enumerate(ROUNDS):
-                odds = other.base_ + other.trees_.first(rounds).predict(matrix)
+            for i, share in enumerate(SHARES):
+                odds = other.base_ + other.trees_.first(
+                    math.ceil(other.trees_.count * share)
+                ).predict(matrix)
                 losses[i] += np.logaddexp(0, np.where(present, -odds, odds)).sum(axis=0)
-        self.rounds_ = np.array(ROUNDS)[losses.argmin(axis=0)]
+        self.share_ = np.array(SHARES)[losses.argmin(axis=0)]
         for other in others:
-            other.trees_ = other.trees_.until(self.rounds_)
+            other.trees_ = other.trees_.until(np.ceil(other.trees_.count * self.share_))
 
     def _take(self, like: Self, ground: Ground) -> None:
         super()._take(like, ground)
-        theirs = dict(zip(like.operations_, like.rounds_.tolist(), strict=True))
-        rounds = [theirs.get(operation, PLAN.trees) for operation in self.operations_]
-        self.rounds_ = np.array(rounds)
+        theirs = dict(zip(like.operations_, like.share_.tolist(), strict=True))
+        self.share_ = np.array([theirs.get(operation, 1.0) for operation in self.operations_])
 
     def _probabilities(self, items: Prepared, matrix: np.ndarray) -> np.ndarray:
         # exactly enough that an item alone gets the confidence that it gets among others

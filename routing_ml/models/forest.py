@@ -15,6 +15,7 @@ from routing_ml.models.trees.boosting import SEED
 from routing_ml.models.trees.ensemble import Ensemble, Tree
 
 TREES = 40
+LEAST_TREES = 10
 MIN_LEAF = 2
 ROW_SHARE = 0.8
 MOST_ROWS = 12_000  # of a tree: each sees others
@@ -36,7 +37,7 @@ class Forest(RoutingModel):
         inputs = np.ascontiguousarray(matrix, np.float32)
         random = np.random.default_rng(SEED)
         some = max(1, min(MOST_ROWS, round(ROW_SHARE * len(target))))
-        count = TREES // 4 if self.quick_ else TREES
+        count = max(LEAST_TREES, round(TREES * self.effort_))
         own = [np.sort(random.choice(len(target), some, replace=False)) for _ in range(count)]
 
         def grow(k: int) -> tuple[Tree, np.ndarray]:

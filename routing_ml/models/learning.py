@@ -41,6 +41,7 @@ FOLDS = 3
 MANY = 10_000  # items beyond which one fit without HELD of them says enough
 HELD = 4_000
 FEW_WEIGHT = 3.0
+FOLD_EFFORT, TRIAL_EFFORT = 0.5, 1 / 6
 MIN_TRIED = 30  # items of kinds left out, before anything is learned from them
 MAX_SLOPES = 200_000  # likelihoods that the slopes are learned from
 NEW_PENALTY = 4.0  # of a tried column's own effect: what they have in common is their weight
@@ -66,7 +67,7 @@ class Learning(ABC):
     alternatives_: Alternatives | None
     rates_: Rates | None
     confidence_: Confidence
-    quick_: bool = False  # about the same in less time, of what only calibrates
+    effort_: float = 1.0  # the share of the usual trees, of what only calibrates
 
     def fit(
         self, ground: Ground, *, alternatives: pd.DataFrame | None = None, like: Self | None = None
@@ -157,7 +158,10 @@ class Learning(ABC):
         drawn = np.random.default_rng(SEED).permutation(count)
         parts = [drawn[:HELD]] if count > MANY else [drawn[fold::FOLDS] for fold in range(FOLDS)]
         held = [np.sort(part) for part in parts]
-        others = [self._from(np.setdiff1d(np.arange(count), at), looks, present) for at in held]
+        others = [
+            self._from(np.setdiff1d(np.arange(count), at), looks, present, FOLD_EFFORT)
+            for at in held
+        ]
         learned = self._learned(looks)
         self._settle(
             others,
@@ -182,11 +186,11 @@ class Learning(ABC):
         return np.concatenate(held), unseen
 
     def _from(
-        self, rows: np.ndarray, looks: list[Prepared], present: np.ndarray, *, quick: bool = False
+        self, rows: np.ndarray, looks: list[Prepared], present: np.ndarray, effort: float
     ) -> Self:
         """This candidate learned from the items number `rows` alone."""
         other = copy.copy(self)
-        other.quick_ = quick
+        other.effort_ = effort
         if self.rates_:
             other.rates_ = self.rates_.of_others(looks[0].codes[rows], present[rows])
         other._learn([items.at(rows) for items in self._learned(looks)], present[rows], rows)
@@ -255,7 +259,7 @@ class Learning(ABC):
         """Of one trial: the inputs of the regression and whether the item was right (k, ...), the
         slope of the likelihoods (1,), the strays of run times and what was new of each."""
         looks = [*ground.looks[:2], ground.looks[-1]]
-        other = self._from(trial.fitted, looks, ground.rows.present, quick=True)
+        other = self._from(trial.fitted, looks, ground.rows.present, TRIAL_EFFORT)
         items, theirs = trial.items, ground.rows.at(trial.asked)
         likely = other.likely(items)
         said, right = self._judged(items, likely, theirs)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ MIN_HELD_OUT = 40  # operations with a choice of machines, to learn from
 HALF_LIVES = (1 / 3, 1 / 12, 1 / 24)  # of the time that the routings span
 SHOWN = 0.05  # likelihood from which another machine is named
 MOST_SHOWN = 3
+SPELLED = np.array([f"{k / 100:.2f}".lstrip("0") for k in range(101)], object)
 
 
 @dataclass(frozen=True)
@@ -128,13 +130,23 @@ class Machines:
         found.machine[mine] = machines[best]
         found.likely[mine] = likely[np.arange(len(mine)), best]
         told = ((likely >= SHOWN).sum(axis=1) > 1) | self.unused[machines[best]]
-        for row in np.flatnonzero(told).tolist():
-            order = np.argsort(-likely[row], kind="stable")[: 1 + MOST_SHOWN]
-            others = [c for c in order.tolist() if c != best[row] and likely[row, c] >= SHOWN]
-            named = [f"{self.names[machines[c]]} {_share(likely[row, c])}" for c in others]
-            found.others[mine[row]] = "; ".join(named) or None
-            unused = [m for m in machines[[best[row], *others]].tolist() if self.unused[m]]
-            found.notes[mine[row]] = "; ".join(map(self._not_used, unused)) or None
+        rows = mine[told]
+        order = np.argsort(-likely[told], axis=1, kind="stable")[:, : 1 + MOST_SHOWN]
+        others = machines[order[:, 1:]]  # the first is the best
+        shares = np.take_along_axis(likely[told], order[:, 1:], axis=1)
+        shown = shares >= SHOWN
+        words = self._spelled[others] + SPELLED[np.rint(100 * shares).astype(int)]
+        for row, some, kept in zip(rows.tolist(), words.tolist(), shown.tolist(), strict=True):
+            found.others[row] = "; ".join([w for w, k in zip(some, kept, strict=True) if k]) or None
+        named, shown = machines[order], np.c_[np.ones(len(rows), bool), shown]
+        idle = shown & self.unused[named]
+        for at in np.flatnonzero(idle.any(axis=1)).tolist():
+            notes = map(self._not_used, named[at, idle[at]].tolist())
+            found.notes[rows[at]] = "; ".join(notes)
+
+    @cached_property
+    def _spelled(self) -> np.ndarray:
+        return np.array([f"{name} " for name in self.names], object)
 
     def _corrected(self, likely: np.ndarray) -> np.ndarray:
         """Likelihoods (m, c) with that of the likeliest as it turned out, the others alike."""
@@ -249,10 +261,6 @@ def _shares(scores: np.ndarray, sharpness: float, factors: np.ndarray) -> np.nda
     shares they fit better than a softmax does (log loss .365 against .379 on the sample)."""
     shares = np.clip(scores, LEAST, None) ** sharpness * factors
     return shares / shares.sum(axis=1, keepdims=True)
-
-
-def _share(likely: float) -> str:
-    return f"{likely:.2f}".lstrip("0")
 
 
 def _is_day(day: object) -> bool:

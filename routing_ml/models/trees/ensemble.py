@@ -1,19 +1,21 @@
 """Trees on binned features with many outputs at once: grown by histograms, kept as flat arrays.
 
 A split is sought on a random projection of the outputs (L. Iosipoi, A. Vakhrushev, "SketchBoost",
-NeurIPS 2022): a tree then costs the same for ten operations as for a hundred. Prediction walks all
-trees at once, a level at a time, and needs numpy and scipy's sparse product only.
+NeurIPS 2022): a tree then costs the same for ten operations as for a hundred. Prediction needs
+numpy and scipy's sparse product only.
 """
 
 from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import sparse
 
 from routing_ml.models.storage import Stored
+from routing_ml.models.trees.bits import Bits
 
 LEAF = -1
 NO_GAIN = np.zeros(0)
@@ -232,6 +234,11 @@ class Ensemble:
         means = np.concatenate(values).astype(np.float32)
         return cls(starts, feature, threshold, left, right, means, gain)
 
+    @property
+    def count(self) -> int:
+        """How many trees."""
+        return len(self.starts) - 1
+
     def first(self, trees: int) -> Ensemble:
         """The first `trees` of them alone."""
         if trees >= len(self.starts) - 1:
@@ -250,6 +257,14 @@ class Ensemble:
 
     def leaves(self, matrix: np.ndarray) -> np.ndarray:
         """The leaf of each row in each tree, as a node of the ensemble: (n, T)."""
+        return self.walk(matrix) if self._bits is None else self._bits.leaves(matrix)
+
+    @cached_property
+    def _bits(self) -> Bits | None:
+        return Bits.of(self.starts, self.feature, self.threshold, self.left, self.right)
+
+    def walk(self, matrix: np.ndarray) -> np.ndarray:
+        """The same for trees of any size, a level of all trees at a time."""
         count, width = matrix.shape
         flat = np.ascontiguousarray(matrix).ravel()
         row = (np.arange(count) * width)[:, None]
