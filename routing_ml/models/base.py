@@ -163,7 +163,7 @@ class RoutingModel(Learning):
             "RES_OTHERS": chosen.others,
             "OUTSIDE": outside,
             "NOTE": notes_of(outside, chosen.notes, self._lots[operation]),
-            "NOVELTY": np.round(given.new, 4)[item],
+            "NOVELTY": np.round(given.never, 4)[item],
             "NEW_TO_MODEL": self._new_words(prepared)[item],
             "TOTAL_MINUTES": np.round(total, 2),
             "RANK": rank + 1,

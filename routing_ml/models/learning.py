@@ -11,13 +11,14 @@ from typing import ClassVar, Self
 import numpy as np
 import pandas as pd
 
-from routing_ml.models.features.attributes import NEW, Encoder, Prepared
+from routing_ml.models.features.attributes import Encoder, Prepared
 from routing_ml.models.features.design import Design
 from routing_ml.models.features.gower import Gower
 from routing_ml.models.ground import Ground
 from routing_ml.models.parts import operations
 from routing_ml.models.parts.alternatives import Alternatives, Asked, propose
 from routing_ml.models.parts.confidence import (
+    NOVELTY,
     PENALTY,
     Confidence,
     Givenness,
@@ -245,10 +246,10 @@ class Learning(ABC):
         inputs, right, slope, stray, new = (
             np.concatenate([part[k] for part in found]) for k in range(5)
         )
-        penalty = np.r_[0.01, PENALTY, 0.1, np.full(len(tried), NEW_PENALTY)]
-        bounds = [(None, None), (0.0, None), (None, 0.0), *[(None, None)] * len(tried)]
+        penalty = np.r_[0.01, PENALTY, PENALTY, 0.1, np.full(len(tried), NEW_PENALTY)]
+        bounds = [(None, None), (0.0, None), (0.0, None), (None, 0.0), *[(None, None)] * len(tried)]
         odds = logistic(inputs, right, np.ones(len(right)), penalty, bounds)
-        band = [_width(stray[new[:, j]]) for j in range(len(tried))]
+        band = [_width(stray[new[:, j] == 1]) for j in range(len(tried))]
         rates = [(b - 1) / weights[i] for b, i in zip(band, tried, strict=True)]
         names = [self.encoder_.categories[i].column for i in tried]
         return Unknown(names, odds.tolist(), float(slope.mean()), band, float(np.mean(rates)))
@@ -263,8 +264,9 @@ class Learning(ABC):
         items, theirs = trial.items, ground.rows.at(trial.asked)
         likely = other.likely(items)
         said, right = self._judged(items, likely, theirs)
-        new = items.states == NEW
-        given = Givenness(np.zeros(0), np.zeros(0), new @ self.telling_, new[:, ground.tried])
+        new = NOVELTY[items.states]
+        none, weight = np.zeros(0), new @ self.telling_
+        given = Givenness(none, none, none, weight, new[:, ground.tried])
         slope = _slopes([logit(likely)], [np.zeros(len(likely))], theirs.present)[:1]
         return unknown_inputs(said, given), right, slope, stray, given.tried[item]
 

@@ -54,13 +54,13 @@ def test_a_kind_that_was_left_out_is_said_to_be_new_and_less_certain():
     assert width.median() > 1.2 * usual.median()
 
 
-def test_a_value_of_few_items_is_not_new(boosted):
+def test_a_value_of_few_items_is_rare_and_not_new(boosted):
     items = FACTORY.items.assign(Werkstoff=FACTORY.items["Werkstoff"].mask(
         FACTORY.items.index < 3, "TITAN"))  # fmt: skip
     encoder = Encoder.fit(items, valves.Attributes())
     material = encoder.columns.index("Werkstoff")
     asked = NEW.iloc[:2].assign(Werkstoff=["TITAN", "UNOBTANIUM"])
-    assert encoder.transform(asked).states[:, material].tolist() == [0, 2]
+    assert encoder.transform(asked).states[:, material].tolist() == [3, 2]
     assert encoder.transform(asked.drop(columns="Werkstoff")).states[:, material].tolist() == [1, 1]
 
 

@@ -31,7 +31,8 @@ from routing_ml.models.features.reading import (
 from routing_ml.models.storage import Stored
 
 MISSING, UNSEEN = -1, -2
-GIVEN, ABSENT, NEW = 0, 1, 2  # the state of an attribute of an item
+GIVEN, ABSENT, NEW, RARE, FEW = range(5)  # the state of an attribute of an item
+SELDOM = 20  # fitted items of a value, under which it is one of few; under MIN_COUNT it is rare
 MIN_COUNT = 5  # items in which a word or a yes/no feature must occur
 MAX_CATEGORY_SHARE = 0.5  # distinct values per filled row: above, a text is no category
 MIN_TEXT_SHARE = 0.3  # above, a text of words is read as such
@@ -62,8 +63,9 @@ class Prepared:
     """`n` items: `codes` (n, C) int32, `numbers` (n, M) float64 with NaN, `words` (n, W) uint8.
 
     A code is MISSING (-1), UNSEEN (-2) or an index into the values. `states` (n, C + M + T) uint8
-    of categories, numbers, texts: GIVEN, ABSENT, or NEW: a value that no fitted item had, a number
-    far beyond theirs, a text without a word of theirs.
+    of categories, numbers, texts: GIVEN, ABSENT, NEW: a value that no fitted item had, a number far
+    beyond theirs, a text without a word of theirs; RARE or FEW: a value of fewer than five or
+    twenty of them.
     """
 
     codes: np.ndarray
@@ -90,10 +92,12 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Category:
-    """A column of few values; `fills` are (other category, its code -> code of this or -1)."""
+    """A column of few values, the commonest first, and the fitted items of each (`counts`);
+    `fills` are (other category, its code -> code of this or -1)."""
 
     column: str
     values: list[str]
+    counts: list[int]
     fills: list[tuple[int, list[int]]] = field(default_factory=list)
 
 
@@ -113,6 +117,7 @@ class Encoder:
     ) -> None:
         self.categories, self.numbers, self.texts = categories, numbers, texts
         self._codes = [{value: i for i, value in enumerate(c.values)} for c in categories]
+        self._counts = [np.array([*c.counts, 0, 0]) for c in categories]
         self._low = np.array([n.low for n in numbers], float)
         self._high = np.array([n.high for n in numbers], float)
         self._fills = [
@@ -186,7 +191,12 @@ class Encoder:
             _mark_words(source.unique(written.column), index, words)
         states = np.concatenate(
             [
-                np.where(filled == MISSING, ABSENT, np.where(filled == UNSEEN, NEW, GIVEN)),
+                np.stack(
+                    [state_of(filled[:, i], counts) for i, counts in enumerate(self._counts)],
+                    axis=1,
+                )
+                if self._counts
+                else np.zeros((len(items), 0)),
                 np.where(np.isnan(numbers), ABSENT, self._beyond(numbers)),
                 self._text_states(source, words),
             ],
@@ -233,7 +243,11 @@ class Encoder:
                 _check_fill(stored, fill, records, len(record["values"]))
                 fills.append((fill[0], fill[1]))
             _check_strings(stored, "categories", record["values"])
-            categories.append(Category(record["column"], record["values"], fills))
+            known = [SELDOM] * len(record["values"])  # models of 2.1.0 have no counts
+            counts = record.get("counts", known)
+            if not (_is(counts, list, len(known)) and all(type(c) is int for c in counts)):
+                stored.refuse("categories", "has counts that are no whole numbers")
+            categories.append(Category(record["column"], record["values"], counts, fills))
         numbers = []
         fields = {"name": str, "column": str, "kind": str, "slot": int, "key": str}
         for record in stored.records(
@@ -301,6 +315,16 @@ class Encoder:
         return filled
 
 
+def state_of(codes: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The state (n,) of a category's `codes` (n,), of whose values so many items are known; the
+    last two of `counts` are for codes without a value."""
+    known = counts[codes]
+    return np.select(
+        [codes == MISSING, (codes == UNSEEN) | (known == 0), known < MIN_COUNT, known < SELDOM],
+        [ABSENT, NEW, RARE, FEW], GIVEN,
+    )  # fmt: skip
+
+
 def _number(items: pd.DataFrame, column: str, attributes: Attributes) -> Number:
     unit = attributes.units.get(column)
     unit = unit if unit in items.columns else None
@@ -340,7 +364,7 @@ def _fit_text(
     if few or (not declared and len(counts) <= MAX_CATEGORY_SHARE * filled):
         ordered = [value for value, _ in sorted(counts.items(), key=_by_count)]
         if counts[ordered[0]] > 1:
-            categories.append(Category(column, ordered))
+            categories.append(Category(column, ordered, [counts[value] for value in ordered]))
     spaced = sum(n for value, n in counts.items() if " " in value)
     if declared or (len(counts) > MIN_TEXT_SHARE * filled and spaced > 0.5 * filled):
         _fit_words(column, counts, filled, numbers, texts)

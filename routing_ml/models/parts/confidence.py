@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 from scipy import optimize
 
-from routing_ml.models.features.attributes import ABSENT, NEW
+from routing_ml.models.features.attributes import ABSENT, FEW, NEW, RARE
 from routing_ml.models.storage import Stored
 from routing_ml.models.trees.boosting import sigmoid
 
 EDGE = 1e-6
 LEAST_SLOPE = 0.05
+NOVELTY = np.zeros(5)  # how new a value is, by its state
+NOVELTY[[NEW, RARE, FEW]] = 1.0, 0.6, 0.25
 PENALTY = 1.0  # of the coefficients of a logistic regression, in units of 1 / (2 variance)
 
 
@@ -87,13 +89,14 @@ class Unknown:
     """What is known of items with values that no past item had: learned from trials.
 
     `columns` were tried. Of the log-odds of a routing being right: `odds` is the intercept, the
-    slope of the model's own, that of the new values' weight, then one a tried column. `slope`
+    slopes of the model's own where nothing is new and where a column is, that of the new values'
+    weight, then one a tried column. `slope`
     flattens the log-odds of each operation, `band` (one a tried column) and `band_rate` (a unit of
     weight) widen the band of run times.
     """
 
     columns: list[str] = field(default_factory=list)
-    odds: list[float] = field(default_factory=lambda: [0.0, 0.5, -8.0])
+    odds: list[float] = field(default_factory=lambda: [0.0, 1.0, 0.5, -8.0])
     slope: float = 0.5
     band: list[float] = field(default_factory=list)
     band_rate: float = 4.0
@@ -102,11 +105,12 @@ class Unknown:
 @dataclass(frozen=True)
 class Givenness:
     """What an item lacks, (n,) each: `loss` in log-odds and `blur` in the band's width, of what is
-    missing; `new`, the weight of what no past item had; `tried` (n, J), which tried columns that
-    is."""
+    missing; `never`, the weight of what no past item had, `new` of what hardly any had; `tried`
+    (n, J), how new the value of each tried column is, in [0, 1]."""
 
     loss: np.ndarray
     blur: np.ndarray
+    never: np.ndarray
     new: np.ndarray
     tried: np.ndarray
 
@@ -130,7 +134,7 @@ class Confidence:
     def given(self, states: np.ndarray, weights: np.ndarray, labels: list[str]) -> Givenness:
         """Of items whose attributes, called `labels`, have these `states` (n, A) and `weights`."""
         at = {label: i for i, label in enumerate(labels)}
-        absent, new = states == ABSENT, states == NEW
+        absent, new = states == ABSENT, NOVELTY[states]
         if self.scale is None:  # of 2.1.0: a rare value looks as new as a new one
             new = np.zeros_like(new)
         lossy = [at[name] for name in self.missing.attributes]
@@ -138,6 +142,7 @@ class Confidence:
         return Givenness(
             absent[:, lossy] @ -np.array(self.missing.odds, float),
             absent[:, lossy] @ np.array(self.missing.band, float),
+            (new == 1) @ weights,
             new @ weights,
             new[:, tried],
         )
@@ -174,7 +179,7 @@ class Confidence:
             replace(
                 unknown,
                 columns=[unknown.columns[i] for i in tried],
-                odds=[*unknown.odds[:3], *(unknown.odds[3 + i] for i in tried)],
+                odds=[*unknown.odds[:4], *(unknown.odds[4 + i] for i in tried)],
                 band=[unknown.band[i] for i in tried],
             ),
         )
@@ -203,7 +208,7 @@ class Confidence:
             good = set(map(str, missing["attributes"])) <= set(labels)
             good = good and {category_label(str(name)) for name in tried} <= set(labels)
             good = good and _numbers(missing["odds"], count) and _numbers(missing["band"], count)
-            good = good and _numbers(unknown["odds"], 3 + len(tried))
+            good = good and _numbers(unknown["odds"], 4 + len(tried))
             good = good and _numbers(unknown["band"], len(tried))
             good = good and _numbers([unknown["slope"], unknown["band_rate"]], 2)
         if not good:
@@ -252,8 +257,11 @@ def logistic(
 
 
 def unknown_inputs(certainty: np.ndarray, given: Givenness) -> np.ndarray:
-    """(n, 3 + J): one, the model's own log-odds, the new values' weight, the tried columns."""
-    return np.c_[np.ones(len(certainty)), logit(certainty), given.new, given.tried]
+    """(n, 4 + J): one, the model's own log-odds as far as nothing, and as far as something, is new,
+    the new values' weight, the tried columns."""
+    own, most = logit(certainty), given.tried.max(axis=1, initial=0)
+    ones = np.ones(len(own))
+    return np.c_[ones, own * (1 - most), own * most, given.new, given.tried]
 
 
 def logit(probability: np.ndarray) -> np.ndarray:

@@ -146,12 +146,12 @@ class Times:
     def widths(self, given: Givenness, unknown: Unknown) -> np.ndarray:
         """The factor of each item's band: of what is missing, and of what no past item had."""
         width = np.interp(given.blur, *self.wider)
-        if not given.new.any():
+        if not given.never.any():
             return width
-        new = 1 + unknown.band_rate * given.new
+        new = 1 + unknown.band_rate * given.never
         if len(unknown.band):
-            new = np.maximum(new, np.where(given.tried, np.array(unknown.band), 1).max(axis=1))
-        return np.where(given.new > 0, np.maximum(width, new), width)
+            new = np.maximum(new, np.where(given.tried == 1, np.array(unknown.band), 1).max(axis=1))
+        return np.where(given.never > 0, np.maximum(width, new), width)
 
     def strays(
         self, rows: Rows, design: Design, items: Prepared, matrix: np.ndarray

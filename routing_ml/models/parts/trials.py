@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from routing_ml.models.features.attributes import MISSING, NEW, UNSEEN, Prepared
+from routing_ml.models.features.attributes import NEW, UNSEEN, Prepared, state_of
 from routing_ml.models.parts.operations import Rows
 from routing_ml.models.parts.times import possible
 
@@ -25,6 +25,7 @@ MAX_SHARE = 0.15  # of the items in one group, where it holds more than one valu
 MAX_FITTED = 1_200
 MAX_ASKED = 400
 MIN_FITTED = 60
+LEFT = (0, 0, 2, 8)  # items of a value that stay
 SEED = 20250601
 
 
@@ -84,7 +85,8 @@ def tried_columns(codes: np.ndarray, weights: np.ndarray) -> list[int]:
 
 
 def trials(items: Prepared, columns: list[int]) -> Iterator[Trial]:
-    """The trials of these columns, each group of values once."""
+    """The trials of these columns, each group of values once. Of a group none or a few items stay
+    fitted (LEFT), for a kind may be new, or nearly; beside it some items like all are asked for."""
     random = np.random.default_rng(SEED)
     groups = {i: _groups(items.codes[:, i]) for i in columns}
     for start in range(0, len(columns), AT_ONCE):
@@ -92,24 +94,29 @@ def trials(items: Prepared, columns: list[int]) -> Iterator[Trial]:
         for k in range(max(len(groups[i]) for i in some)):
             out = np.zeros(len(items.codes), bool)
             for i in some:
-                if k < len(groups[i]):
-                    out |= np.isin(items.codes[:, i], groups[i][k])
+                for value in groups[i][k] if k < len(groups[i]) else []:
+                    mine = random.permutation(np.flatnonzero(items.codes[:, i] == value))
+                    out[mine[int(random.choice(LEFT)) :]] = True
             fitted, asked = np.flatnonzero(~out), np.flatnonzero(out)
             if len(fitted) < MIN_FITTED:
                 continue
-            fitted = np.sort(random.permutation(fitted)[:MAX_FITTED])
-            asked = np.sort(random.permutation(asked)[:MAX_ASKED])
+            fitted, asked = random.permutation(fitted), random.permutation(asked)[:MAX_ASKED]
+            usual = min(len(fitted) // 5, MAX_ASKED // 4)
+            asked = np.sort(np.r_[asked, fitted[:usual]])
+            fitted = np.sort(fitted[usual:][:MAX_FITTED])
             yield Trial(fitted, asked, _unknown(items, fitted, asked))
 
 
 def _unknown(items: Prepared, fitted: np.ndarray, asked: np.ndarray) -> Prepared:
-    """The asked items with what no fitted one has as what it then is: new."""
+    """The asked items as they look to who knows the fitted ones alone."""
     known, theirs = items.at(fitted), items.at(asked)
     codes, states = theirs.codes.copy(), theirs.states.copy()
     for i in range(codes.shape[1]):
-        new = (codes[:, i] != MISSING) & ~np.isin(codes[:, i], known.codes[:, i])
-        codes[new, i] = UNSEEN
-        states[new, i] = NEW
+        size = int(items.codes[:, i].max(initial=-1)) + 1
+        mine = known.codes[:, i]
+        counts = np.r_[np.bincount(mine[mine >= 0], minlength=size), 0, 0]
+        states[:, i] = state_of(codes[:, i], counts)
+        codes[states[:, i] == NEW, i] = UNSEEN
     words = theirs.words * known.words.any(axis=0).astype(np.uint8)
     return replace(theirs, codes=codes, states=states, words=words)
 
