@@ -72,12 +72,12 @@ class Own:
 
 @dataclass(frozen=True)
 class LibraryTrees:
-    """A booster for so many `outputs`, `scale` of its trees for one of PLAN's; of each output the
-    first `counted` (L,) count, all where None."""
+    """A booster for so many `outputs`, in the place of `count` trees of the project's own; of each
+    output the first `counted` (L,) of its own trees count, all where None."""
 
     booster: Any
     outputs: int
-    scale: float = 1.0
+    count: int
     counted: np.ndarray | None = None
 
     def first(self, trees: int) -> LibraryTrees:
@@ -85,7 +85,7 @@ class LibraryTrees:
 
     def until(self, trees: np.ndarray) -> LibraryTrees:
         most = self.booster.num_boosted_rounds()
-        counted = np.minimum(np.ceil(trees * self.scale), most).astype(int)
+        counted = np.minimum(np.ceil(trees * most / self.count), most).astype(int)
         return replace(self, counted=None if (counted == most).all() else counted)
 
     def predict(self, matrix: np.ndarray) -> np.ndarray:
@@ -137,7 +137,9 @@ class Library:
             "nthread": threads(),
         }  # fmt: skip
         booster = xgboost().train(settings, data, max(1, round(plan.trees * scale)))
-        return np.zeros(flags.shape[1], np.float32), LibraryTrees(booster, flags.shape[1], scale)
+        return np.zeros(flags.shape[1], np.float32), LibraryTrees(
+            booster, flags.shape[1], plan.trees
+        )
 
     def save(self, folder: Path, base: np.ndarray, trees: LibraryTrees) -> None:
         trees.booster.save_model(folder / FILE)
@@ -145,7 +147,8 @@ class Library:
     def load(self, folder: Path) -> tuple[np.ndarray, LibraryTrees]:
         booster = xgboost().Booster({"nthread": threads()}, model_file=folder / FILE)
         outputs = booster.inplace_predict(np.zeros((1, booster.num_features()), np.uint8)).size
-        return np.zeros(outputs, np.float32), LibraryTrees(booster, outputs)
+        trees = LibraryTrees(booster, outputs, booster.num_boosted_rounds())
+        return np.zeros(outputs, np.float32), trees
 
 
 LEARNERS: dict[str, Learner] = {

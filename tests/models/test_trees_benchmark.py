@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-SMALL = ("--items", "200", "--large", "500", "10", "--trees", "2", "--learners")
+SMALL = ("--items", "60", "--large", "500", "10", "--trees", "2", "--learners")
 WITHOUT_THE_LIBRARY = (
     "import runpy, sys; sys.modules['xgboost'] = None; sys.path.insert(0, 'benchmarks'); "
     "sys.argv[0] = 'benchmarks/trees.py'; runpy.run_path(sys.argv[0], run_name='__main__')"
