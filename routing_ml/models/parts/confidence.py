@@ -22,7 +22,7 @@ from routing_ml.models.trees.boosting import sigmoid
 EDGE = 1e-6
 LEAST_SLOPE = 0.05
 NOVELTY = np.zeros(5)  # how new a value is, by its state
-NOVELTY[[NEW, RARE, FEW]] = 1.0, 0.6, 0.25
+NOVELTY[[NEW, RARE, FEW]] = 1.0, 0.9, 0.7
 PENALTY = 1.0  # of the coefficients of a logistic regression, in units of 1 / (2 variance)
 
 
