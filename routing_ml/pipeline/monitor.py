@@ -67,6 +67,7 @@ def record_predictions(
                 model=model,
                 seconds=seconds,
                 batch=batch,
+                novelties=items["NOVELTY"].tolist(),
             )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from routing_ml.settings import redacted
 from routing_ml.store.database import Database, StoreError, StoreMissingError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SCHEMA = (
     "CREATE TABLE IF NOT EXISTS counters (name TEXT, labels TEXT, value DOUBLE PRECISION NOT NULL,"
     " PRIMARY KEY (name, labels))",
@@ -21,7 +21,7 @@ SCHEMA = (
     " at DOUBLE PRECISION NOT NULL)",
     "CREATE TABLE IF NOT EXISTS predictions (id {id}, at DOUBLE PRECISION NOT NULL,"
     " item_cd TEXT NOT NULL, model TEXT NOT NULL, score DOUBLE PRECISION,"
-    " confidence DOUBLE PRECISION, seconds DOUBLE PRECISION NOT NULL)",
+    " confidence DOUBLE PRECISION, seconds DOUBLE PRECISION NOT NULL, novelty DOUBLE PRECISION)",
     "CREATE INDEX IF NOT EXISTS predictions_at ON predictions (at)",
     "CREATE TABLE IF NOT EXISTS detector (id INTEGER PRIMARY KEY, model TEXT NOT NULL,"
     " epoch INTEGER NOT NULL, last_prediction BIGINT NOT NULL, state TEXT NOT NULL)",
@@ -32,6 +32,9 @@ SCHEMA = (
     "CREATE TABLE IF NOT EXISTS runs (run TEXT PRIMARY KEY, ended_at DOUBLE PRECISION NOT NULL,"
     " succeeded INTEGER NOT NULL, outcome TEXT NOT NULL)",
 )
+
+MIGRATIONS = {1: ("ALTER TABLE predictions ADD COLUMN novelty DOUBLE PRECISION",)}
+"""What turns a store of a version into one of the next."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +66,8 @@ class Records:
         self.database = Database(url, write=write)
         self._inside = False
         try:
-            if write and not self._has_schema():
-                self._create()
+            if write:
+                self._prepare()
         except BaseException:
             self.database.close()
             raise
@@ -100,18 +103,30 @@ class Records:
             {name: json.loads(value) for name, value in facts},
         )
 
-    def _has_schema(self) -> bool:
-        """Whether the tables are there, so that opening a store in use takes no lock."""
+    def _prepare(self) -> None:
+        """Make the tables, or bring them forward; opening a store in use takes no lock."""
+        version = self._version()
+        if version is None:
+            self._create()
+        elif version < SCHEMA_VERSION:
+            with self.transaction():  # of several that open it at once one brings it forward
+                for old in range(self.fact("schema"), SCHEMA_VERSION):
+                    for statement in MIGRATIONS[old]:
+                        self.database.run(statement)
+                self.set_fact("schema", SCHEMA_VERSION)
+
+    def _version(self) -> int | None:
+        """The version of the tables, None where there are none."""
         try:
-            version = self.fact("schema")
+            version: int | None = self.fact("schema")
         except StoreMissingError:
-            return False
+            return None
         if version is not None and version > SCHEMA_VERSION:
             raise StoreError(
                 f"the monitoring store {redacted(self.url)} has schema {version}, this version "
                 f"knows {SCHEMA_VERSION}: update Routing ML or use another store"
             )
-        return version is not None
+        return version
 
     def _create(self) -> None:
         number = (

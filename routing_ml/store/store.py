@@ -67,16 +67,19 @@ class Store(Records):
         seconds: float,
         at: float | None = None,
         batch: str | None = None,
+        novelties: Sequence[float] | None = None,
     ) -> None:
         """Record one batch of predictions: one entry an item, not an operation.
 
         `scores` are similarities to the nearest past item, `confidences` the proposals'; `seconds`
-        is what the whole batch took, `at` seconds since 1970 (now). Scores that are no number are
+        is what the whole batch took, `at` seconds since 1970 (now), `novelties` how much of what
+        tells of each item no past item had. Scores that are no number are
         kept too: the drift detector counts them apart. Where `batch` names it, the last batch that
         was recorded is not recorded again: a task may be tried twice.
         """
-        if not len(items) == len(scores) == len(confidences):
-            raise ValueError("items, scores and confidences must be of one length")
+        news = [None] * len(items) if novelties is None else [_finite(new) for new in novelties]
+        if not len(items) == len(scores) == len(confidences) == len(news):
+            raise ValueError("items, scores, confidences and novelties must be of one length")
         if not len(items):
             return
         at = time.time() if at is None else at
@@ -96,16 +99,16 @@ class Store(Records):
             **{("proposals", band): n for band, n in bands.items()},
         }
         rows = [
-            (at, str(item), model, _unless_nan(score), confidence, each)
-            for item, score, confidence in zip(items, scores, finite, strict=True)
+            (at, str(item), model, _unless_nan(score), confidence, each, new)
+            for item, score, confidence, new in zip(items, scores, finite, news, strict=True)
         ]
         with self.transaction():
             if batch is not None and not self.claim("batch", batch):
                 return
             self.add(counts)
             self.database.run_many(
-                "INSERT INTO predictions (at, item_cd, model, score, confidence, seconds)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT INTO predictions (at, item_cd, model, score, confidence, seconds,"
+                " novelty) VALUES (?, ?, ?, ?, ?, ?, ?)",
                 rows,
             )
             self.set_fact("last_prediction", {"at": at, "model": model}, at)

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -61,6 +62,17 @@ def test_a_batch_moves_every_total_at_once(store: Store) -> None:
     ids, items, scores, _ = zip(*store.predictions_after(0, model="m1"), strict=True)
     assert items == ("A", "B", "C") and list(ids) == sorted(ids)
     assert scores[0] == 0.5 and math.isnan(scores[1]) and math.isinf(scores[2])
+
+
+def test_a_store_of_the_first_schema_is_brought_forward_and_keeps_its_rows(store: Store) -> None:
+    record(store, 2)
+    store.database.run("ALTER TABLE predictions DROP COLUMN novelty")
+    store.set_fact("schema", 1)
+    with closing(Store(store.url)) as newer:
+        newer.record_predictions(["N"], [0.5], [0.4], model="m1", seconds=1, novelties=[0.75])
+        found = newer.database.rows("SELECT item_cd, novelty FROM predictions ORDER BY id")
+        assert found == [("I0", None), ("I1", None), ("N", 0.75)]
+        assert newer.fact("schema") == 2
 
 
 def test_a_latency_on_a_bound_is_counted_at_it(store: Store) -> None:
