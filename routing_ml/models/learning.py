@@ -11,7 +11,7 @@ from typing import ClassVar, Self
 import numpy as np
 import pandas as pd
 
-from routing_ml.models.features.attributes import Encoder, Prepared
+from routing_ml.models.features.attributes import FEW, Encoder, Prepared
 from routing_ml.models.features.design import Design
 from routing_ml.models.features.gower import Gower
 from routing_ml.models.ground import Ground
@@ -35,7 +35,7 @@ from routing_ml.models.parts.outside import Outside
 from routing_ml.models.parts.quantities import Quantities
 from routing_ml.models.parts.rates import Rates
 from routing_ml.models.parts.times import BAND, Times
-from routing_ml.models.parts.trials import Trial
+from routing_ml.models.parts.trials import Trial, kinds
 from routing_ml.models.trees.boosting import SEED
 
 FOLDS = 3
@@ -43,6 +43,8 @@ MANY = 10_000  # items beyond which one fit without HELD of them says enough
 HELD = 4_000
 FEW_WEIGHT = 3.0
 FOLD_EFFORT, TRIAL_EFFORT = 0.5, 1 / 6
+WIDEST = 4.0  # in the logarithm of minutes: from a fourth to four times as long, say
+DOUBT = 0.35  # of a kind
 MIN_TRIED = 30  # items of kinds left out, before anything is learned from them
 MAX_SLOPES = 200_000  # likelihoods that the slopes are learned from
 NEW_PENALTY = 4.0  # of a tried column's own effect: what they have in common is their weight
@@ -243,22 +245,43 @@ class Learning(ABC):
         found = [self._tried_out(ground, *trial) for trial in ground.trials]
         if sum(len(part[1]) for part in found) < MIN_TRIED:
             return Unknown()
-        inputs, right, slope, stray, new = (
-            np.concatenate([part[k] for part in found]) for k in range(5)
+        inputs, right, slope, stray, new, few = (
+            np.concatenate([part[k] for part in found]) for k in range(6)
         )
-        penalty = np.r_[0.01, PENALTY, PENALTY, 0.1, np.full(len(tried), NEW_PENALTY)]
-        bounds = [(None, None), (0.0, None), (0.0, None), (None, 0.0), *[(None, None)] * len(tried)]
-        odds = logistic(inputs, right, np.ones(len(right)), penalty, bounds)
-        band = [_width(stray[new[:, j] == 1]) for j in range(len(tried))]
-        rates = [(b - 1) / weights[i] for b, i in zip(band, tried, strict=True)]
+        penalty = np.r_[0.01, PENALTY, PENALTY, 0.1, np.full(2 * len(tried), NEW_PENALTY)]
+        bounds = [
+            (None, None),
+            (0.0, None),
+            (0.0, None),
+            (None, 0.0),
+            *[(None, None)] * (2 * len(tried)),
+        ]
+        doubt, doubted = self._doubts(ground, inputs)
+        odds = logistic(
+            np.r_[inputs, doubt], np.r_[right, np.zeros(len(doubt))],
+            np.r_[np.ones(len(right)), doubted], penalty, bounds,
+        )  # fmt: skip
+        band = [_width(stray[of[:, j]]) for of in (new > 0, few) for j in range(len(tried))]
+        rates = [(b - 1) / weights[i] for b, i in zip(band, tried, strict=False)]
         names = [self.encoder_.categories[i].column for i in tried]
         return Unknown(names, odds.tolist(), float(slope.mean()), band, float(np.mean(rates)))
+
+    def _doubts(self, ground: Ground, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Of each tried column a part of a kind that would have been wrong, and what it weighs:
+        where few kinds were tried, all of them right says little of the next."""
+        found, weight = [], []
+        for j, i in enumerate(ground.tried):
+            mine = inputs[inputs[:, 4 + j] == 1]
+            if len(mine):
+                found.append(mine.mean(axis=0))
+                weight.append(DOUBT * len(mine) / kinds(ground.prepared.codes[:, i]))
+        return np.array(found).reshape(-1, inputs.shape[1]), np.array(weight)
 
     def _tried_out(
         self, ground: Ground, trial: Trial, stray: np.ndarray, item: np.ndarray
     ) -> tuple[np.ndarray, ...]:
         """Of one trial: the inputs of the regression and whether the item was right (k, ...), the
-        slope of the likelihoods (1,), the strays of run times and what was new of each."""
+        slope of the likelihoods (1,), the strays of run times and what of each was new and few."""
         looks = [*ground.looks[:2], ground.looks[-1]]
         other = self._from(trial.fitted, looks, ground.rows.present, TRIAL_EFFORT)
         items, theirs = trial.items, ground.rows.at(trial.asked)
@@ -266,9 +289,10 @@ class Learning(ABC):
         said, right = self._judged(items, likely, theirs)
         new = NOVELTY[items.states]
         none, weight = np.zeros(0), new @ self.telling_
-        given = Givenness(none, none, none, weight, new[:, ground.tried])
+        few = (items.states == FEW)[:, ground.tried]
+        given = Givenness(none, none, none, weight, new[:, ground.tried], few)
         slope = _slopes([logit(likely)], [np.zeros(len(likely))], theirs.present)[:1]
-        return unknown_inputs(said, given), right, slope, stray, given.tried[item]
+        return unknown_inputs(said, given), right, slope, stray, given.tried[item], few[item]
 
 
 def _slopes(odds: list[np.ndarray], missing: list[np.ndarray], present: np.ndarray) -> np.ndarray:
@@ -286,4 +310,6 @@ def _slopes(odds: list[np.ndarray], missing: list[np.ndarray], present: np.ndarr
 
 def _width(strays: np.ndarray) -> float:
     """The factor of a band that holds as many as it should, of what was tried in vain else."""
-    return max(1.0, float(np.quantile(strays, BAND[1] - BAND[0]))) if len(strays) else 1.0
+    if not len(strays):
+        return 1.0
+    return float(np.clip(np.quantile(strays, BAND[1] - BAND[0]), 1, WIDEST))

@@ -22,7 +22,8 @@ from routing_ml.models.trees.boosting import sigmoid
 EDGE = 1e-6
 LEAST_SLOPE = 0.05
 NOVELTY = np.zeros(5)  # how new a value is, by its state
-NOVELTY[[NEW, RARE, FEW]] = 1.0, 0.9, 0.7
+NOVELTY[[NEW, RARE]] = 1.0, 0.9
+LIKE_NEW = 0.7  # how far the model's own word counts for less where a value has few items
 PENALTY = 1.0  # of the coefficients of a logistic regression, in units of 1 / (2 variance)
 
 
@@ -90,9 +91,9 @@ class Unknown:
 
     `columns` were tried. Of the log-odds of a routing being right: `odds` is the intercept, the
     slopes of the model's own where nothing is new and where a column is, that of the new values'
-    weight, then one a tried column. `slope`
-    flattens the log-odds of each operation, `band` (one a tried column) and `band_rate` (a unit of
-    weight) widen the band of run times.
+    weight, then one a tried column where it is new and one where it is of few items. `slope`
+    flattens the log-odds of each operation, `band` (as many) and `band_rate` (a unit of weight)
+    widen the band of run times.
     """
 
     columns: list[str] = field(default_factory=list)
@@ -106,13 +107,15 @@ class Unknown:
 class Givenness:
     """What an item lacks, (n,) each: `loss` in log-odds and `blur` in the band's width, of what is
     missing; `never`, the weight of what no past item had, `new` of what hardly any had; `tried`
-    (n, J), how new the value of each tried column is, in [0, 1]."""
+    (n, J), how new the value of each tried column is, in [0, 1], `few` (n, J) whether it is one of
+    few items."""
 
     loss: np.ndarray
     blur: np.ndarray
     never: np.ndarray
     new: np.ndarray
     tried: np.ndarray
+    few: np.ndarray
 
 
 class Confidence:
@@ -145,6 +148,7 @@ class Confidence:
             (new == 1) @ weights,
             new @ weights,
             new[:, tried],
+            (states == FEW)[:, tried],
         )
 
     def apply(self, certainty: np.ndarray, given: Givenness) -> np.ndarray:
@@ -152,7 +156,7 @@ class Confidence:
         if self.scale is None:
             return self.curve.apply(certainty)
         found = self.curve.apply(self.scale * logit(certainty) - given.loss)
-        new = given.new > 0
+        new = (given.new > 0) | given.few.any(axis=1)
         if new.any():
             odds = unknown_inputs(certainty, given) @ np.array(self.unknown.odds)
             found = np.where(new, np.minimum(found, sigmoid(odds)), found)
@@ -179,8 +183,15 @@ class Confidence:
             replace(
                 unknown,
                 columns=[unknown.columns[i] for i in tried],
-                odds=[*unknown.odds[:4], *(unknown.odds[4 + i] for i in tried)],
-                band=[unknown.band[i] for i in tried],
+                odds=[
+                    *unknown.odds[:4],
+                    *(unknown.odds[4 + i] for i in tried),
+                    *(unknown.odds[4 + len(unknown.columns) + i] for i in tried),
+                ],
+                band=[
+                    *(unknown.band[i] for i in tried),
+                    *(unknown.band[len(unknown.columns) + i] for i in tried),
+                ],
             ),
         )
 
@@ -208,8 +219,8 @@ class Confidence:
             good = set(map(str, missing["attributes"])) <= set(labels)
             good = good and {category_label(str(name)) for name in tried} <= set(labels)
             good = good and _numbers(missing["odds"], count) and _numbers(missing["band"], count)
-            good = good and _numbers(unknown["odds"], 4 + len(tried))
-            good = good and _numbers(unknown["band"], len(tried))
+            good = good and _numbers(unknown["odds"], 4 + 2 * len(tried))
+            good = good and _numbers(unknown["band"], 2 * len(tried))
             good = good and _numbers([unknown["slope"], unknown["band_rate"]], 2)
         if not good:
             stored.refuse("confidence", "is not what is learned of missing and new values")
@@ -257,11 +268,11 @@ def logistic(
 
 
 def unknown_inputs(certainty: np.ndarray, given: Givenness) -> np.ndarray:
-    """(n, 4 + J): one, the model's own log-odds as far as nothing, and as far as something, is new,
-    the new values' weight, the tried columns."""
-    own, most = logit(certainty), given.tried.max(axis=1, initial=0)
-    ones = np.ones(len(own))
-    return np.c_[ones, own * (1 - most), own * most, given.new, given.tried]
+    """(n, 4 + 2 J): one, the model's own log-odds as far as nothing, and as far as something, is
+    new, the new values' weight, the tried columns, those of few items."""
+    own, ones = logit(certainty), np.ones(len(certainty))
+    most = np.c_[given.tried, LIKE_NEW * given.few].max(axis=1, initial=0)
+    return np.c_[ones, own * (1 - most), own * most, given.new, given.tried, given.few]
 
 
 def logit(probability: np.ndarray) -> np.ndarray:

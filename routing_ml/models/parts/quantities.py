@@ -12,6 +12,7 @@ from routing_ml.source import says_yes
 MIN_REPORTS = 20  # work orders of an operation, of quantities that differ
 MIN_SPREAD = 0.3  # standard deviation of their log quantities
 NEAR = 0.15  # a power this near to 1 is per piece, to 0 per lot
+LEVELS = (-50.0, 50.0)  # of a logarithm of minutes that can be
 ASSUMED, WRITTEN, REPORTED = 0, 1, 2
 
 
@@ -79,10 +80,10 @@ class Quantities:
             self.power[k], self.level[k], self.lot[k] = 1, 0, 0
         elif slope <= near:
             if self.power[k] or not self.lot[k]:
-                self.power[k], self.level[k] = 0, float(np.median(y))
+                self.power[k], self.level[k] = 0, float(np.clip(np.median(y), *LEVELS))
         else:
             self.power[k], self.lot[k] = slope, 0
-            self.level[k] = float(np.median(y) - slope * middle)
+            self.level[k] = float(np.clip(np.median(y) - slope * middle, *LEVELS))
         self.told[k] = REPORTED
 
     def minutes(self, operation: np.ndarray, run: np.ndarray, quantity: float) -> np.ndarray:
@@ -116,7 +117,7 @@ class Quantities:
         """The part of a stored model."""
         return cls(
             stored.array(f"{prefix}.power", "f", (size,), low=0, high=1),
-            stored.array(f"{prefix}.level", "f", (size,), low=-50, high=50),
+            stored.array(f"{prefix}.level", "f", (size,), low=LEVELS[0], high=LEVELS[1]),
             stored.array(f"{prefix}.lot", "f", (size,), low=0),
             stored.array(f"{prefix}.told", "i", (size,), low=0, high=2),
         )

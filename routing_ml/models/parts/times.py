@@ -34,6 +34,7 @@ MAX_CORRECTION = 0.7  # log minutes: more is a misprint, not a lesson
 MIN_REPORTS = 100  # reported operations before they are listened to
 MIN_SHARE = 0.05
 WIDTH_STEPS = 12
+UNTRIED = 3.0  # the factor of the band at most, where nothing was tried
 LEAST_STRAY = 0.05
 AS_WIDE = np.array([[0.0], [1.0]])
 MINUTES = (1e-6, 1e9)  # that a time may be: less is none, more is a misprint
@@ -146,12 +147,14 @@ class Times:
     def widths(self, given: Givenness, unknown: Unknown) -> np.ndarray:
         """The factor of each item's band: of what is missing, and of what no past item had."""
         width = np.interp(given.blur, *self.wider)
-        if not given.never.any():
-            return width
-        new = 1 + unknown.band_rate * given.never
-        if len(unknown.band):
-            new = np.maximum(new, np.where(given.tried == 1, np.array(unknown.band), 1).max(axis=1))
-        return np.where(given.never > 0, np.maximum(width, new), width)
+        band = np.array(unknown.band)
+        tried = np.c_[given.tried > 0, given.few]
+        # of a column that was not tried no more is known than of all that were
+        most = max(UNTRIED, float(band.max(initial=0)))
+        never = np.minimum(1 + unknown.band_rate * given.never, most)
+        new = np.where(tried, band, 1).max(axis=1, initial=1)
+        untried = (given.never > 0) & ~(given.tried == 1).any(axis=1)
+        return np.maximum(width, np.where(untried, never, new))
 
     def strays(
         self, rows: Rows, design: Design, items: Prepared, matrix: np.ndarray

@@ -107,6 +107,11 @@ def trials(items: Prepared, columns: list[int]) -> Iterator[Trial]:
             yield Trial(fitted, asked, _unknown(items, fitted, asked))
 
 
+def kinds(codes: np.ndarray) -> int:
+    """How many groups of a column's values are tried."""
+    return max(1, len(_groups(codes)))
+
+
 def _unknown(items: Prepared, fitted: np.ndarray, asked: np.ndarray) -> Prepared:
     """The asked items as they look to who knows the fitted ones alone."""
     known, theirs = items.at(fitted), items.at(asked)
