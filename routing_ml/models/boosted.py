@@ -33,7 +33,7 @@ class Boosted(RoutingModel):
     def _learn(self, items: Sequence[Prepared], present: np.ndarray, rows: np.ndarray) -> None:
         matrix = np.vstack([self.design_.transform(part) for part in items])
         share = getattr(self, "share_", np.ones(present.shape[1]))
-        full = PLAN if len(self.items_) <= MANY else FASTER
+        full = PLAN if len(present) <= MANY else FASTER
         trees = max(1, round(full.trees * self.effort_ * share.max()))
         plan = replace(full, trees=trees, rate=full.rate / self.effort_)
         flags = np.tile(present, (len(items), 1))
@@ -60,7 +60,8 @@ class Boosted(RoutingModel):
 
     def _take(self, like: Self, ground: Ground) -> None:
         super()._take(like, ground)
-        theirs = dict(zip(like.operations_, like.share_.tolist(), strict=True))
+        shares = getattr(like, "share_", np.ones(len(like.operations_)))  # one that was loaded
+        theirs = dict(zip(like.operations_, shares.tolist(), strict=True))
         self.share_ = np.array([theirs.get(operation, 1.0) for operation in self.operations_])
 
     def _probabilities(self, items: Prepared, matrix: np.ndarray) -> np.ndarray:

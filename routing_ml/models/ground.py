@@ -10,6 +10,7 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
+from routing_ml.dataset import families_of
 from routing_ml.errors import ModelError
 from routing_ml.models import storage
 from routing_ml.models.features.attributes import ABSENT, Attributes, Encoder, Prepared
@@ -107,6 +108,15 @@ class Ground:
         copies = [*(masked(self.coded, telling, random) for _ in range(count))]
         copies.append(few(self.coded, telling, random))
         return [self.encoder.transform(c) for c in copies]
+
+    @cached_property
+    def families(self) -> np.ndarray:
+        """The family of each item as a number (n,): those that were entered together."""
+        day = pd.Series(pd.to_datetime(self.rows.entered, unit="D"), index=self.rows.codes)
+        if "INSRT_DT" in self.coded and self.coded["INSRT_DT"].dtype.kind == "M":
+            own = pd.Series(self.coded["INSRT_DT"].to_numpy("M8[us]"), index=self.rows.codes)
+            day = own.fillna(day.astype("M8[us]"))
+        return pd.factorize(families_of(day))[0]
 
     @property
     def looks(self) -> list[Prepared]:

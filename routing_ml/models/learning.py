@@ -42,9 +42,9 @@ FOLDS = 3
 MANY = 10_000  # items beyond which one fit without HELD of them says enough
 HELD = 4_000
 FEW_WEIGHT = 3.0
-FOLD_EFFORT, TRIAL_EFFORT = 0.5, 1 / 6
+FOLD_EFFORT, TRIAL_EFFORT = 0.5, 1 / 4
 WIDEST = 4.0  # in the logarithm of minutes: from a fourth to four times as long, say
-DOUBT = 0.35  # of a kind
+DOUBT = 0.5  # of a kind
 MIN_TRIED = 30  # items of kinds left out, before anything is learned from them
 MAX_SLOPES = 200_000  # likelihoods that the slopes are learned from
 NEW_PENALTY = 4.0  # of a tried column's own effect: what they have in common is their weight
@@ -99,7 +99,7 @@ class Learning(ABC):
     def _know(self, ground: Ground, others: Rows | None) -> None:
         """Learn how right the candidate is of what it has not seen."""
         rows = ground.rows
-        held, unseen = self._unseen(ground.looks, rows.present)
+        held, unseen = self._unseen(ground, ground.looks, rows.present)
         complete = np.full(rows.present.shape, np.nan, np.float32)
         complete[held] = unseen[0]
         self.alternatives_ = Alternatives.fit(
@@ -142,25 +142,32 @@ class Learning(ABC):
         """Take over what `like` has learned of how right it is."""
         if like.rates_:
             column = like.encoder_.categories[like.rates_.column].column
-            at = [category.column for category in self.encoder_.categories].index(column)
-            codes, present = ground.prepared.codes, ground.rows.present
-            self.rates_ = like.rates_.of_others(codes, present, at)
+            columns = [category.column for category in self.encoder_.categories]
+            if column in columns:  # else there are too few or too many of its values here
+                codes, present = ground.prepared.codes, ground.rows.present
+                self.rates_ = like.rates_.of_others(codes, present, columns.index(column))
         self.confidence_ = like.confidence_.known_to(self.encoder_.labels)
         self.times_ = self.times_.as_wide_as(like.times_)
+        self.alternatives_ = None
         if like.alternatives_:
             self.alternatives_ = like.alternatives_.known_to(
                 like.operations_, self.operations_, self.order_
             )
 
     def _unseen(
-        self, looks: list[Prepared], present: np.ndarray
+        self, ground: Ground, looks: list[Prepared], present: np.ndarray
     ) -> tuple[np.ndarray, list[np.ndarray]]:
         """Fitted items, and the likelihoods of their operations, at each of the `looks`, by models
-        that had not seen them: their numbers (k,), and (k, L) each."""
+        that had seen neither them nor their families: their numbers (k,), and (k, L) each."""
         count = len(present)
-        drawn = np.random.default_rng(SEED).permutation(count)
-        parts = [drawn[:HELD]] if count > MANY else [drawn[fold::FOLDS] for fold in range(FOLDS)]
-        held = [np.sort(part) for part in parts]
+        size = np.bincount(ground.families)
+        place = np.random.default_rng(SEED).permutation(len(size))
+        if count > MANY:
+            before = np.cumsum(size[np.argsort(place)])[place]
+            held = [np.flatnonzero((before <= max(HELD, size.max()))[ground.families])]
+        else:
+            fold = place[ground.families] % FOLDS
+            held = [np.flatnonzero(fold == k) for k in range(FOLDS)]
         others = [
             self._from(np.setdiff1d(np.arange(count), at), looks, present, FOLD_EFFORT)
             for at in held

@@ -10,7 +10,7 @@ import pandas as pd
 from routing_ml import dataset, models
 from routing_ml.comparison import intervals, metrics
 from routing_ml.models import RoutingModel
-from routing_ml.pipeline.unseen import Folds, families_of
+from routing_ml.pipeline.unseen import Folds
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Material:
     @cached_property
     def families(self) -> pd.Series:
         """The family of each of these items."""
-        return families_of(self.entered)
+        return dataset.families_of(self.entered)
 
     @cached_property
     def codes(self) -> list[str]:

@@ -136,7 +136,7 @@ def train(settings: Settings, run_id: str, data: Reference, candidate: str) -> R
     if version is None:
         path, _ = _open(settings, data)
         version = training.fit_and_register(
-            versions, _material(path, data["sha256"]), candidate, key=key
+            versions, _material(path, files.sha256(path)), candidate, key=key
         )
     return {
         "model": version.name,
@@ -169,7 +169,7 @@ def compare(
     if active and active.name in {v.name for v in challengers.values()} and decided.is_file():
         return _decision(settings, decided)
     path, _ = _open(settings, data)
-    decision = training.decide(versions, _material(path, data["sha256"]), challengers, active)
+    decision = training.decide(versions, _material(path, files.sha256(path)), challengers, active)
     winner, reason = decision.winner, decision.reason
     if winner and withheld:
         reason = f"{challengers[winner].name} waits: {_look_first(withheld)}; {reason}"
@@ -246,7 +246,8 @@ def prune(settings: Settings) -> Reference:
 
 @lru_cache(maxsize=1)
 def _material(path: Path, sha256: str) -> Material:
-    """The dataset of this hash; where one process does several steps, all learn from one."""
+    """The dataset whose manifest has this hash; where one process does several steps, all learn
+    from one."""
     return Material(dataset.load(path))
 
 

@@ -24,11 +24,6 @@ from routing_ml.models import RoutingModel
 FEW_ITEMS = 2_000
 FOLDS = 5
 FOLDS_FILE = "folds.json"
-MAX_DAY_SHARE = 0.05
-MAX_FAMILY = 20
-"""More items than both, the share and the number, on one entry day are a data import, not a family.
-By the share alone, in 76 items of pure noise, alike in fours, each had its like in another fold: a
-model seemed .96 exactly right that gets .01."""
 
 
 @dataclass(frozen=True)
@@ -136,17 +131,6 @@ class Folds:
     def judged(self, codes: Iterable[str]) -> list[str]:
         """Those of the items that are left out of a fit."""
         return [code for code in codes if code in self.fold_of]
-
-
-def families_of(entered: pd.Series) -> pd.Series:
-    """The family of each item by its entry date (index ITEM_CD): those of one day, for parts that
-    are alike are entered together. An item without a date, or of a day of a data import (more than
-    20 and than a twentieth of the items), is a family of its own."""
-    day = entered.dt.normalize()
-    items = day.groupby(day).transform("size").reindex(day.index)
-    own = day.isna() | (items > max(MAX_FAMILY, MAX_DAY_SHARE * len(day)))
-    named = day.dt.strftime("%Y-%m-%d").astype(object)
-    return named.mask(own, pd.Series(day.index, index=day.index).astype(object))
 
 
 def _drawn(family: str) -> bytes:

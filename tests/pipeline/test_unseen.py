@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from routing_ml import models
+from routing_ml import dataset, models
 from routing_ml.errors import ModelError
 from routing_ml.pipeline import unseen
-from routing_ml.pipeline.unseen import FEW_ITEMS, FOLDS, Folds, Unseen, families_of
+from routing_ml.pipeline.unseen import FEW_ITEMS, FOLDS, Folds, Unseen
 
 DAY = pd.Timedelta(days=1)
 START = pd.Timestamp("2024-01-01")
@@ -28,13 +28,13 @@ def entered(days):
 
 def folds_of(days):
     dates = entered(days)
-    return Folds.of(list(dates.index), [], families_of(dates))
+    return Folds.of(list(dates.index), [], dataset.families_of(dates))
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.one_of(st.none(), st.integers(0, 60)), min_size=30, max_size=300))
 def test_each_item_is_in_one_fold_with_its_family_and_the_folds_are_of_about_one_size(days):
-    folds, families = folds_of(days), families_of(entered(days))
+    folds, families = folds_of(days), dataset.families_of(entered(days))
     assert folds.cross and list(folds.judged(families.index)) == list(families.index)
     of_family = pd.Series(folds.fold_of).groupby(families).nunique()
     assert (of_family == 1).all()
@@ -44,13 +44,13 @@ def test_each_item_is_in_one_fold_with_its_family_and_the_folds_are_of_about_one
 
 
 def test_items_of_one_day_are_a_family_unless_they_are_an_import():
-    families = families_of(entered([0, 0, *range(1, 99), None, None]))
+    families = dataset.families_of(entered([0, 0, *range(1, 99), None, None]))
     assert families.nunique() == 101 and families["I0000"] == families["I0001"]
-    imported = families_of(entered([0] * 21 + list(range(1, 80))))
+    imported = dataset.families_of(entered([0] * 21 + list(range(1, 80))))
     assert imported.nunique() == 100
-    few = families_of(entered([day // 4 for day in range(40)]))  # each a tenth of the items
+    few = dataset.families_of(entered([day // 4 for day in range(40)]))  # each a tenth of the items
     assert few.nunique() == 10
-    many = families_of(entered([0] * 50 + list(range(1, 951))))
+    many = dataset.families_of(entered([0] * 50 + list(range(1, 951))))
     assert many.nunique() == 951
 
 
@@ -73,7 +73,7 @@ def fitted(count=120):
     made = factory()
     items = made.items[:count]
     dates = items.set_index("ITEM_CD")["INSRT_DT"]
-    folds = Folds.of(list(dates.index), [], families_of(dates))
+    folds = Folds.of(list(dates.index), [], dataset.families_of(dates))
 
     def fit(codes, like):
         wanted = items[items["ITEM_CD"].isin(codes)]

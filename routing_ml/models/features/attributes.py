@@ -32,6 +32,7 @@ from routing_ml.models.storage import Stored
 
 MISSING, UNSEEN = -1, -2
 GIVEN, ABSENT, NEW, RARE, FEW = range(5)  # the state of an attribute of an item
+USUAL_ITEMS = 3  # of a value, on average
 SELDOM = 20  # fitted items of a value, under which it is one of few; under MIN_COUNT it is rare
 MIN_COUNT = 5  # items in which a word or a yes/no feature must occur
 MAX_CATEGORY_SHARE = 0.5  # distinct values per filled row: above, a text is no category
@@ -244,9 +245,10 @@ class Encoder:
                 fills.append((fill[0], fill[1]))
             _check_strings(stored, "categories", record["values"])
             known = [SELDOM] * len(record["values"])  # models of 2.1.0 have no counts
-            counts = record.get("counts", known)
-            if not (_is(counts, list, len(known)) and all(type(c) is int for c in counts)):
-                stored.refuse("categories", "has counts that are no whole numbers")
+            counts = known if stored.format == 1 else record.get("counts", [])
+            good = _is(counts, list, len(known)) and all(type(c) is int for c in counts)
+            if not good or not all(0 < c < MAX_SIZE for c in counts):
+                stored.refuse("categories", "has counts that are no whole numbers above 0")
             categories.append(Category(record["column"], record["values"], counts, fills))
         numbers = []
         fields = {"name": str, "column": str, "kind": str, "slot": int, "key": str}
@@ -317,7 +319,10 @@ class Encoder:
 
 def state_of(codes: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """The state (n,) of a category's `codes` (n,), of whose values so many items are known; the
-    last two of `counts` are for codes without a value."""
+    last two of `counts` are for codes without a value. Where values come once or twice, as drawing
+    numbers do, another one is nothing new."""
+    if counts.sum() < USUAL_ITEMS * (counts > 0).sum():
+        return np.where(codes == MISSING, ABSENT, GIVEN)
     known = counts[codes]
     return np.select(
         [codes == MISSING, (codes == UNSEEN) | (known == 0), known < MIN_COUNT, known < SELDOM],

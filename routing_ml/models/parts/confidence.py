@@ -1,9 +1,9 @@
 """What a model says of an item turned into the probability that it is right.
 
 Three things are known of an item beside the model's own certainty: how much of what tells is
-missing, whether a value is one that no past item had, and of which column. What they are worth is
-learned from items that were not fitted on: complete ones, the same with columns left out, and kinds
-that were left out altogether (`trials`).
+missing, whether a value is one that no past item had, or few, and of which column. What they are
+worth is learned from items that were not fitted on: complete ones, the same with columns left out,
+and kinds of which none or few items were fitted on (`trials`).
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Missing:
 
 @dataclass(frozen=True)
 class Unknown:
-    """What is known of items with values that no past item had: learned from trials.
+    """What is known of items with values that no past item had, or few: learned from trials.
 
     `columns` were tried. Of the log-odds of a routing being right: `odds` is the intercept, the
     slopes of the model's own where nothing is new and where a column is, that of the new values'
@@ -156,10 +156,13 @@ class Confidence:
         if self.scale is None:
             return self.curve.apply(certainty)
         found = self.curve.apply(self.scale * logit(certainty) - given.loss)
-        new = (given.new > 0) | given.few.any(axis=1)
-        if new.any():
+        if not self.unknown.columns:  # nothing was tried: no more is known of few than of many
+            given = replace(given, new=given.never)
+        new, few = given.new > 0, given.few.any(axis=1)
+        if new.any() or few.any():
             odds = unknown_inputs(certainty, given) @ np.array(self.unknown.odds)
-            found = np.where(new, np.minimum(found, sigmoid(odds)), found)
+            least = np.minimum(found, sigmoid(odds))
+            found = np.where(new, least, np.where(few, (found + least) / 2, found))
         return found
 
     def likelihoods(self, likely: np.ndarray, given: Givenness) -> np.ndarray:
@@ -167,7 +170,7 @@ class Confidence:
         if self.slopes is None:
             return likely
         slope = self.slopes[0] + self.slopes[1] * given.loss
-        slope = np.where(given.new > 0, np.minimum(slope, self.unknown.slope), slope)
+        slope = np.where(given.never > 0, np.minimum(slope, self.unknown.slope), slope)
         return sigmoid(logit(likely) * np.maximum(slope, LEAST_SLOPE)[:, None])
 
     def known_to(self, labels: list[str]) -> Confidence:

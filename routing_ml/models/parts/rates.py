@@ -118,9 +118,11 @@ class Rates:
         if not 0 <= column < categories:
             stored.refuse(prefix, "is no category")
         prior = stored.array(f"{prefix}.prior", "f", (1,), low=0)
-        table = stored.array(f"{prefix}.table", "f", (None, size), low=0, high=1, finite=False)
+        table = stored.array(f"{prefix}.table", "f", (None, size), low=0, high=1)
         seen = stored.array(f"{prefix}.seen", "b", (len(table), size))
-        mix = stored.array(f"{prefix}.mix", "f", (4,))
+        mix = stored.array(f"{prefix}.mix", "f", (4,), low=-100, high=100)
+        if (mix[1:] < 0).any():
+            stored.refuse(f"{prefix}.mix", "has a weight below 0")
         return cls(column, float(prior[0]), table, seen, mix)
 
 

@@ -34,6 +34,7 @@ MAX_CORRECTION = 0.7  # log minutes: more is a misprint, not a lesson
 MIN_REPORTS = 100  # reported operations before they are listened to
 MIN_SHARE = 0.05
 WIDTH_STEPS = 12
+WIDEST = 12.0  # the factor of the band: times that are always the same have no width at all
 UNTRIED = 3.0  # the factor of the band at most, where nothing was tried
 LEAST_STRAY = 0.05
 AS_WIDE = np.array([[0.0], [1.0]])
@@ -154,7 +155,7 @@ class Times:
         never = np.minimum(1 + unknown.band_rate * given.never, most)
         new = np.where(tried, band, 1).max(axis=1, initial=1)
         untried = (given.never > 0) & ~(given.tried == 1).any(axis=1)
-        return np.maximum(width, np.where(untried, never, new))
+        return np.minimum(np.maximum(width, np.where(untried, never, new)), WIDEST)
 
     def strays(
         self, rows: Rows, design: Design, items: Prepared, matrix: np.ndarray

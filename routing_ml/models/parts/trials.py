@@ -1,6 +1,7 @@
 """Kinds of items that are held out to learn how well the unknown is predicted.
 
-A trial leaves out all items of some values of a column, fits on the others and asks for those: what
+A trial leaves out all items, or all but a few, of some values of a column, fits on the others and
+asks for those: what
 a model says of a kind that it has never seen says nothing of how often it is right. Left out one by
 one, the values of a column gave .0 to 1.0 of exact matches at a stated .99.
 """

@@ -37,7 +37,7 @@ def boost_flags(
     """
     random = np.random.default_rng(SEED)
     target = flags.astype(np.float32)
-    share = np.clip(target.mean(axis=0), 1e-4, 1 - 1e-4)
+    share = np.clip(np.average(target, axis=0, weights=weight), 1e-4, 1 - 1e-4)
     base = np.log(share / (1 - share)).astype(np.float32)
     odds = np.tile(base, (len(matrix), 1))
     grower = Grower(matrix, bins, plan.shape)

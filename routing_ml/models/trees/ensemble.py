@@ -330,6 +330,14 @@ class Ensemble:
             if ((feature >= 0) & ((side <= own) | (side >= size))).any():
                 stored.refuse(f"{prefix}.{name}", "leads to a node that is not below")
             sides.append(side)
+        inner = feature >= 0
+        base = np.repeat(starts[:-1], np.diff(starts))
+        reached = np.bincount(
+            np.concatenate([(base + side)[inner] for side in sides]), minlength=count
+        )
+        reached[starts[:-1]] += 1
+        if (reached != 1).any():
+            stored.refuse(f"{prefix}.left", "does not lead to each node once")
         return cls(
             starts,
             feature.astype(np.int32),
