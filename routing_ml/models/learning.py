@@ -268,7 +268,7 @@ class Learning(ABC):
             np.r_[inputs, doubt], np.r_[right, np.zeros(len(doubt))],
             np.r_[np.ones(len(right)), doubted], penalty, bounds,
         )  # fmt: skip
-        band = [_width(stray[of[:, j]]) for of in (new > 0, few) for j in range(len(tried))]
+        band = _widths(stray, np.c_[new > 0, few])
         rates = [(b - 1) / weights[i] for b, i in zip(band, tried, strict=False)]
         names = [self.encoder_.categories[i].column for i in tried]
         return Unknown(names, odds.tolist(), float(slope.mean()), band, float(np.mean(rates)))
@@ -313,6 +313,18 @@ def _slopes(odds: list[np.ndarray], missing: list[np.ndarray], present: np.ndarr
     step = max(1, len(target) // MAX_SLOPES)
     some = np.concatenate(inputs)[::step]
     return logistic(some, target[::step], np.ones(len(some)), np.array([0.01, 1.0]))
+
+
+def _widths(stray: np.ndarray, of: np.ndarray) -> list[float]:
+    """The factor of the band for each of the reasons `of` (k, R) why the strays (k,) are far out:
+    where there is no other reason, if there are enough of these."""
+    reasons = of.sum(axis=1)
+    usual, found = _width(stray[reasons == 0]), []
+    for mine in of.T:
+        alone = mine & (reasons == 1)
+        few = alone.sum() < MIN_TRIED
+        found.append(max(1.0, _width(stray[mine if few else alone]) / usual))
+    return found
 
 
 def _width(strays: np.ndarray) -> float:

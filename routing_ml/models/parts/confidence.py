@@ -23,6 +23,7 @@ EDGE = 1e-6
 LEAST_SLOPE = 0.05
 NOVELTY = np.zeros(5)  # how new a value is, by its state
 NOVELTY[[NEW, RARE]] = 1.0, 0.9
+FEW_SAY = 0.8  # how far the trials are believed of what is only one of few
 LIKE_NEW = 0.7  # how far the model's own word counts for less where a value has few items
 PENALTY = 1.0  # of the coefficients of a logistic regression, in units of 1 / (2 variance)
 
@@ -162,7 +163,7 @@ class Confidence:
         if new.any() or few.any():
             odds = unknown_inputs(certainty, given) @ np.array(self.unknown.odds)
             least = np.minimum(found, sigmoid(odds))
-            found = np.where(new, least, np.where(few, (found + least) / 2, found))
+            found = np.where(new, least, np.where(few, found + FEW_SAY * (least - found), found))
         return found
 
     def likelihoods(self, likely: np.ndarray, given: Givenness) -> np.ndarray:
