@@ -57,6 +57,17 @@ def fit(
     from routing_ml.models.ground import Ground
 
     ground = Ground.fit(items, routings, results, attributes=attributes)
+    return learn(name, ground, alternatives=alternatives, like=like)
+
+
+def learn(
+    name: str,
+    ground: Ground,
+    *,
+    alternatives: pd.DataFrame | None = None,
+    like: RoutingModel | None = None,
+) -> RoutingModel:
+    """Fit the candidate `name` on a ground, which several may share; see `Learning.fit`."""
     return candidate(name)().fit(ground, alternatives=alternatives, like=like)
 
 

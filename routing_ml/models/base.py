@@ -67,8 +67,7 @@ class RoutingModel(Learning):
 
     def decided(self, items: Prepared) -> np.ndarray:
         """Which operations are proposed for prepared items: (m, L) bool."""
-        matrix = self.design_.transform(items)
-        asked = self._asked(self.likely(items, matrix), matrix)
+        asked = self._asked_of(items)
         proposed = propose(self.alternatives_, asked, 1)
         present = np.zeros(asked.present.shape, bool)
         present[proposed.item, proposed.operation] = True
@@ -171,7 +170,7 @@ class RoutingModel(Learning):
 
     def confidences(self, items: Prepared) -> np.ndarray:
         """The probability that each item's proposal is exactly right: (m,)."""
-        asked = self._asked(self.likely(items), self.design_.transform(items))
+        asked = self._asked_of(items)
         proposed = propose(self.alternatives_, asked, 1)
         return self.confidence_.apply(proposed.certainty, self.given(items))
 

@@ -29,6 +29,7 @@ from routing_ml.models.parts.trials import Trial, telling, trials, tried_columns
 from routing_ml.models.trees.boosting import SEED
 
 MIN_ITEMS = 20
+LEAST_FAMILIES = 6
 COPIES = ((1_000, 1), (6_000, 3), (10_000, 2))
 """Up to so many items, so many copies of each; one beyond. Of few items three copies cost four
 points of exact matches with all columns."""
@@ -111,12 +112,16 @@ class Ground:
 
     @cached_property
     def families(self) -> np.ndarray:
-        """The family of each item as a number (n,): those that were entered together."""
+        """The family of each item as a number (n,): those that were entered together; each its own
+        where there are so few families that leaving one out would leave little."""
         day = pd.Series(pd.to_datetime(self.rows.entered, unit="D"), index=self.rows.codes)
         if "INSRT_DT" in self.coded and self.coded["INSRT_DT"].dtype.kind == "M":
             own = pd.Series(self.coded["INSRT_DT"].to_numpy("M8[us]"), index=self.rows.codes)
             day = own.fillna(day.astype("M8[us]"))
-        return pd.factorize(families_of(day))[0]
+        found = pd.factorize(families_of(day))[0]
+        size = np.bincount(found)
+        few = len(size) < LEAST_FAMILIES or size.max() > len(found) / LEAST_FAMILIES
+        return np.arange(len(found)) if few else found
 
     @property
     def looks(self) -> list[Prepared]:

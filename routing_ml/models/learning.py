@@ -99,12 +99,8 @@ class Learning(ABC):
     def _know(self, ground: Ground, others: Rows | None) -> None:
         """Learn how right the candidate is of what it has not seen."""
         rows = ground.rows
-        held, unseen = self._unseen(ground, ground.looks, rows.present)
-        complete = np.full(rows.present.shape, np.nan, np.float32)
-        complete[held] = unseen[0]
-        self.alternatives_ = Alternatives.fit(
-            rows, others, self._asked(complete, ground.matrix), self.order_
-        )
+        held, unseen = self._unseen(ground)
+        self.alternatives_ = Alternatives.fit(rows, others, held, unseen[0], self.order_)
         self._calibrate(ground, held, unseen)
         self.confidence_.unknown = self._try(ground)
 
@@ -154,11 +150,10 @@ class Learning(ABC):
                 like.operations_, self.operations_, self.order_
             )
 
-    def _unseen(
-        self, ground: Ground, looks: list[Prepared], present: np.ndarray
-    ) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Fitted items, and the likelihoods of their operations, at each of the `looks`, by models
-        that had seen neither them nor their families: their numbers (k,), and (k, L) each."""
+    def _unseen(self, ground: Ground) -> tuple[np.ndarray, list[Asked]]:
+        """Numbers (k,) of fitted items, and what models that had seen neither them nor their
+        families say of them at each of the looks."""
+        looks, present, matrix = ground.looks, ground.rows.present, ground.matrix
         count = len(present)
         size = np.bincount(ground.families)
         place = np.random.default_rng(SEED).permutation(len(size))
@@ -167,7 +162,7 @@ class Learning(ABC):
             held = [np.flatnonzero((before <= max(HELD, size.max()))[ground.families])]
         else:
             fold = place[ground.families] % FOLDS
-            held = [np.flatnonzero(fold == k) for k in range(FOLDS)]
+            held = [np.flatnonzero(fold == k) for k in range(FOLDS)]  # none is empty
         others = [
             self._from(np.setdiff1d(np.arange(count), at), looks, present, FOLD_EFFORT)
             for at in held
@@ -187,13 +182,15 @@ class Learning(ABC):
         for other, at in zip(others, held, strict=True):
             rest = np.setdiff1d(np.arange(count), at)
             other.rates_ = self.rates_ and self.rates_.of_others(codes[rest], present[rest])
-        unseen = [
-            np.concatenate([
-                other.likely(look.at(at)) for other, at in zip(others, held, strict=True)
+            other.order_ = Order.fit(
+                ground.rows.at(rest), matrix[rest], self.design_.bins, self.order_.pairs
+            )
+        return np.concatenate(held), [
+            Asked.joined([
+                other._asked_of(look.at(at)) for other, at in zip(others, held, strict=True)
             ])
             for look in looks
         ]  # fmt: skip
-        return np.concatenate(held), unseen
 
     def _from(
         self, rows: np.ndarray, looks: list[Prepared], present: np.ndarray, effort: float
@@ -211,10 +208,10 @@ class Learning(ABC):
         weights = self.gower_.weights[: len(self.encoder_.categories)]
         return [i for i in np.argsort(-weights, kind="stable").tolist() if weights[i] > 0]
 
-    def _calibrate(self, ground: Ground, held: np.ndarray, unseen: list[np.ndarray]) -> None:
+    def _calibrate(self, ground: Ground, held: np.ndarray, unseen: list[Asked]) -> None:
         """Learn how right the model is from what it said of items it had not seen (`_unseen`)."""
         looks, rows = [look.at(held) for look in ground.looks], ground.rows.at(held)
-        judged = [self._judged(*part, rows) for part in zip(looks, unseen, strict=True)]
+        judged = [self._judged(asked, rows) for asked in unseen]
         raw, right = (np.concatenate(part) for part in zip(*judged, strict=True))
         absent = np.concatenate([ground.absent(items) for items in looks])
         copies = len(looks) - 1
@@ -226,18 +223,18 @@ class Learning(ABC):
             raw, absent, right, weight, ground.blurs, labels, np.ones(2)
         )
         loss = [self.given(items).loss for items in looks]
-        self.confidence_.slopes = _slopes([logit(part) for part in unseen], loss, rows.present)
+        self.confidence_.slopes = _slopes([logit(a.likely) for a in unseen], loss, rows.present)
 
-    def _judged(
-        self, items: Prepared, likely: np.ndarray, rows: Rows
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _judged(self, asked: Asked, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
         """How certain the model is of each whole routing, and whether it is right: (n,) each."""
-        proposed = propose(
-            self.alternatives_, self._asked(likely, self.design_.transform(items)), 1
-        )
-        found = np.full(likely.shape, -1)
+        proposed = propose(self.alternatives_, asked, 1)
+        found = np.full(asked.likely.shape, -1)
         found[proposed.item, proposed.operation] = proposed.place
         return proposed.certainty, (found == places(rows)).all(axis=1) & rows.whole
+
+    def _asked_of(self, items: Prepared) -> Asked:
+        matrix = self.design_.transform(items)
+        return self._asked(self.likely(items, matrix), matrix)
 
     def _asked(self, likely: np.ndarray, matrix: np.ndarray) -> Asked:
         """What the likelihoods of the operations alone say of items."""
@@ -256,13 +253,8 @@ class Learning(ABC):
             np.concatenate([part[k] for part in found]) for k in range(6)
         )
         penalty = np.r_[0.01, PENALTY, PENALTY, 0.1, np.full(2 * len(tried), NEW_PENALTY)]
-        bounds = [
-            (None, None),
-            (0.0, None),
-            (0.0, None),
-            (None, 0.0),
-            *[(None, None)] * (2 * len(tried)),
-        ]
+        free, least, most = (None, None), (0.0, None), (None, 0.0)
+        bounds = [free, least, least, most, *[free] * (2 * len(tried))]
         doubt, doubted = self._doubts(ground, inputs)
         odds = logistic(
             np.r_[inputs, doubt], np.r_[right, np.zeros(len(doubt))],
@@ -292,13 +284,13 @@ class Learning(ABC):
         looks = [*ground.looks[:2], ground.looks[-1]]
         other = self._from(trial.fitted, looks, ground.rows.present, TRIAL_EFFORT)
         items, theirs = trial.items, ground.rows.at(trial.asked)
-        likely = other.likely(items)
-        said, right = self._judged(items, likely, theirs)
+        asked = other._asked_of(items)
+        said, right = self._judged(asked, theirs)
         new = NOVELTY[items.states]
         none, weight = np.zeros(0), new @ self.telling_
         few = (items.states == FEW)[:, ground.tried]
         given = Givenness(none, none, none, weight, new[:, ground.tried], few)
-        slope = _slopes([logit(likely)], [np.zeros(len(likely))], theirs.present)[:1]
+        slope = _slopes([logit(asked.likely)], [np.zeros(len(said))], theirs.present)[:1]
         return unknown_inputs(said, given), right, slope, stray, given.tried[item], few[item]
 
 

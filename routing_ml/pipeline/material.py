@@ -66,9 +66,7 @@ class Material:
         that was fitted on hardly fewer."""
         wanted = frozenset(codes)
         others = self.others[self.others["ITEM_CD"].isin(wanted)]
-        return models.candidate(candidate)().fit(
-            self._ground(wanted), alternatives=others, like=like
-        )
+        return models.learn(candidate, self._ground(wanted), alternatives=others, like=like)
 
     def _ground(self, wanted: frozenset[str]) -> models.Ground:
         """What all candidates learn from these items alike, once for all of them."""

@@ -351,7 +351,7 @@ def test_a_first_model_waits_where_check_found_what_a_person_must_look_at(
 ):
     changed(ITEMS, "INSRT_DT", datetime(2026, 1, 1))
     with caplog.at_level("INFO"):
-        run = Run(dag, home)
+        run = Run(dag, home, candidates=["boosted"])
     assert [m for m in caplog.messages if m.startswith("check: warning one entry date: ")]
     states = (run.state, run.states["check"], run.states["promote"], run.states["keep"])
     assert states == ("success", "success", "skipped", "success")
@@ -365,14 +365,14 @@ def test_a_candidate_that_fails_leaves_the_others_to_be_compared_and_the_run_red
 ):
     from routing_ml import models
 
-    fit = models.fit
+    fit = models.learn
 
     def fails(name, *given, **options):
         if name == "boosted":
             raise ModelError("boosted cannot be fitted on this")
         return fit(name, *given, **options)
 
-    monkeypatch.setattr(models, "fit", fails)
+    monkeypatch.setattr(models, "learn", fails)
     run = Run(dag, home, candidates=["boosted", "forest"])
     assert run.state == "failed"
     assert (run.states["train 0"], run.states["train 1"]) == ("failed", "success")

@@ -2,11 +2,13 @@
 
 import models_factory as valves
 import numpy as np
+import pandas as pd
 import pytest
 
 from routing_ml import models
 from routing_ml.comparison import metrics
 from routing_ml.models.features.attributes import Encoder
+from routing_ml.models.ground import Ground
 from routing_ml.models.parts.confidence import Calibration
 from routing_ml.proposals import explain
 
@@ -94,6 +96,36 @@ def test_explain_names_the_missing_value_that_helps_most(boosted):
     assert found.helpful.confidence > found.confidence + 0.1
     assert "Werkstoff would help most" in found.as_text()
     assert explain(boosted, NEW, NEW["ITEM_CD"].iloc[0]).helpful is None
+
+
+@pytest.mark.parametrize("days", [1, 2, 40])
+def test_families_are_in_one_fold_and_few_families_are_none(days):
+    items = FACTORY.items[:60].assign(
+        INSRT_DT=pd.Timestamp("2025-01-01") + pd.to_timedelta(np.arange(60) % days, unit="D")
+    )
+    rows = FACTORY.routings[FACTORY.routings["ITEM_CD"].isin(items["ITEM_CD"])]
+    ground = Ground.fit(items, rows, attributes=valves.Attributes())
+    assert len(set(ground.families.tolist())) == (days if days == 40 else 60)
+    assert models.candidate("nearest")().fit(ground).predict(items)["CONFIDENCE"].notna().all()
+
+
+def test_an_order_that_is_free_is_not_said_to_be_known():
+    random = np.random.default_rng(1)
+    codes = [f"W{k:03d}" for k in range(300)]
+    items = pd.DataFrame({"ITEM_CD": codes, "SIZE": random.lognormal(3, 1, 300)})
+    rows = pd.DataFrame(
+        [
+            (code, place, job, 1.0, 2.0)
+            for code in codes
+            for place, job in enumerate(["SAW", *random.permutation(["A", "B"]), "PACK"])
+        ],
+        columns=["ITEM_CD", "PROC_SEQ", "JOB_CD", "SETUP_TIME", "RUN_TIME"],
+    )
+    past = rows["ITEM_CD"].isin(codes[:200])
+    model = models.fit("nearest", items[:200], rows[past], attributes=valves.Attributes())
+    said, right = judged(model, items[200:], rows[~past])
+    assert said == pytest.approx(0.5, abs=0.12)
+    assert right == pytest.approx(0.5, abs=0.12)
 
 
 def test_items_that_the_model_holds_for_equally_certain_get_one_confidence_that_of_all():

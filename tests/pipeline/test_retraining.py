@@ -86,14 +86,14 @@ def test_a_source_that_cannot_be_read_ends_in_one_line_an_outcome_and_a_message(
 def test_a_candidate_that_fails_leaves_the_other_to_be_used_and_the_run_failed(
     tmp_path, monkeypatch
 ):
-    fit = models.fit
+    fit = models.learn
 
     def fails(name, *given, **options):
         if name == "boosted":
             raise ModelError("boosted cannot be fitted on this")
         return fit(name, *given, **options)
 
-    monkeypatch.setattr(models, "fit", fails)
+    monkeypatch.setattr(models, "learn", fails)
     given = settings(tmp_path)
     with pytest.raises(StepError, match="train boosted: boosted cannot be fitted") as error:
         quick(given, candidates=["boosted", "forest"])
@@ -105,7 +105,7 @@ def test_when_every_candidate_fails_nothing_is_compared(tmp_path, monkeypatch):
     def fails(*given, **options):
         raise ModelError("cannot be fitted")
 
-    monkeypatch.setattr(models, "fit", fails)
+    monkeypatch.setattr(models, "learn", fails)
     with pytest.raises(StepError) as error:
         quick(settings(tmp_path))
     assert error.value.outcome["failed"] == {"train forest": "cannot be fitted"}

@@ -47,6 +47,11 @@ class Asked:
         """Some of the items."""
         return Asked(*(getattr(self, field.name)[some] for field in fields(self)))
 
+    @classmethod
+    def joined(cls, parts: Sequence[Asked]) -> Asked:
+        """All items of the parts."""
+        return cls(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)))
+
 
 @dataclass(frozen=True)
 class Proposed:
@@ -114,17 +119,19 @@ class Alternatives:
         self._order = order
 
     @classmethod
-    def fit(cls, rows: Rows, others: Rows | None, asked: Asked, order: Order) -> Alternatives:
-        """`asked` is of all fitted items, each as if it had not been fitted on (rows of NaN are
-        left out); `others` are further routings of some of them, as of `operations.further`."""
-        known = np.flatnonzero(~np.isnan(asked.likely).any(axis=1))
+    def fit(
+        cls, rows: Rows, others: Rows | None, held: np.ndarray, asked: Asked, order: Order
+    ) -> Alternatives:
+        """`asked` is of the items number `held` (k,), each as if it had not been fitted on;
+        `others` are further routings of some items, as of `operations.further`."""
         has = rows.present.astype(bool)
         beside = None if others is None else others.present[others.whole].astype(bool)
-        together = linked(has[known] - asked.likely[known])
+        together = linked(has[held] - asked.likely)
         model = cls([Choice.fit(of, has, beside) for of in together], USUAL, False, order)
-        some = known[:: max(1, -(-len(known) // MAX_ITEMS))]
+        some = np.arange(0, len(held), max(1, -(-len(held) // MAX_ITEMS)))
         if len(some) >= MIN_ITEMS:
-            model._learn(asked.at(some), np.where(rows.whole[:, None], places(rows), -2)[some])
+            truth = np.where(rows.whole[:, None], places(rows), -2)
+            model._learn(asked.at(some), truth[held[some]])
         return model
 
     def _learn(self, asked: Asked, truth: np.ndarray) -> None:

@@ -30,8 +30,11 @@ class Order:
         self._wins = np.where(before > 0.5, 1.0, 0.0) + 1e-3 * before
 
     @classmethod
-    def fit(cls, rows: Rows, matrix: np.ndarray, bins: np.ndarray) -> Order:
-        """Pairs never seen together are ordered by where in a routing each usually stands."""
+    def fit(
+        cls, rows: Rows, matrix: np.ndarray, bins: np.ndarray, pairs: np.ndarray | None = None
+    ) -> Order:
+        """Pairs never seen together are ordered by where in a routing each usually stands; `pairs`
+        (K, 2) where it is known which are decided item by item."""
         size = len(rows.operations)
         place = places(rows)
         length = np.bincount(rows.item, minlength=len(rows.codes))
@@ -47,7 +50,7 @@ class Order:
         guess = np.where(usual[:, None] <= usual[None, :], 0.75, 0.25)
         before = np.where(both > 0, first / np.maximum(both, 1), guess)
         np.fill_diagonal(before, 0.5)
-        pairs = _open_pairs(first)
+        pairs = _open_pairs(first) if pairs is None else pairs
         if not len(pairs):
             return cls(before, pairs, np.zeros(0), None)
         left, right = place[:, pairs[:, 0]], place[:, pairs[:, 1]]
