@@ -9,6 +9,7 @@ from typing import Self
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from routing_ml.dataset import families_of
 from routing_ml.errors import ModelError
@@ -28,6 +29,8 @@ from routing_ml.models.parts.times import Times
 from routing_ml.models.parts.trials import Trial, telling, trials, tried_columns
 from routing_ml.models.trees.boosting import SEED
 
+one_thread = threadpool_limits.wrap(limits=1, user_api="blas")
+"""The matrices are small: on two cores two threads took three times the CPU, and no less time."""
 MIN_ITEMS = 20
 LEAST_FAMILIES = 6
 COPIES = ((1_000, 1), (6_000, 3), (10_000, 2))
@@ -60,6 +63,7 @@ class Ground:
     quantities: Quantities
 
     @classmethod
+    @one_thread
     def fit(
         cls,
         items: pd.DataFrame,

@@ -14,7 +14,7 @@ import pandas as pd
 from routing_ml.models.features.attributes import FEW, Encoder, Prepared
 from routing_ml.models.features.design import Design
 from routing_ml.models.features.gower import Gower
-from routing_ml.models.ground import Ground
+from routing_ml.models.ground import Ground, one_thread
 from routing_ml.models.parts import operations
 from routing_ml.models.parts.alternatives import Alternatives, Asked, propose
 from routing_ml.models.parts.confidence import (
@@ -72,6 +72,7 @@ class Learning(ABC):
     confidence_: Confidence
     effort_: float = 1.0  # the share of the usual trees, of what only calibrates
 
+    @one_thread
     def fit(
         self, ground: Ground, *, alternatives: pd.DataFrame | None = None, like: Self | None = None
     ) -> Self:
