@@ -4,7 +4,7 @@ shared trees, and XGBoost in its place."""
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -41,14 +41,8 @@ class Trees(Protocol):
 class Learner(Protocol):
     """Fits trees as `boost_flags` does: base log-odds (L,), and what adds to them."""
 
-    def fit(
-        self,
-        matrix: np.ndarray,
-        bins: np.ndarray,
-        flags: np.ndarray,
-        plan: Plan,
-        weight: np.ndarray,
-    ) -> tuple[np.ndarray, Any]: ...
+    @property
+    def fit(self) -> Callable[..., tuple[np.ndarray, Any]]: ...
 
     def save(self, folder: Path, base: np.ndarray, trees: Any) -> None: ...
 

@@ -106,12 +106,12 @@ class Ground:
         left."""
         random = np.random.default_rng(SEED)
         weights = self.gower.weights / max(1e-9, self.gower.weights.max(initial=0))
-        telling: dict[str, float] = {}
+        tells: dict[str, float] = {}
         for column, weight in zip(self.encoder.columns, weights.tolist(), strict=True):
-            telling[column] = max(telling.get(column, 0.0), weight)
+            tells[column] = max(tells.get(column, 0.0), weight)
         count = next((copies for most, copies in COPIES if len(self.coded) <= most), 1)
-        copies = [*(masked(self.coded, telling, random) for _ in range(count))]
-        copies.append(few(self.coded, telling, random))
+        copies = [*(masked(self.coded, tells, random) for _ in range(count))]
+        copies.append(few(self.coded, tells, random))
         return [self.encoder.transform(c) for c in copies]
 
     @cached_property

@@ -109,6 +109,17 @@ def test_families_are_in_one_fold_and_few_families_are_none(days):
     assert models.candidate("nearest")().fit(ground).predict(items)["CONFIDENCE"].notna().all()
 
 
+def test_in_a_factory_too_small_for_trials_the_usual_item_is_not_held_for_new():
+    items = FACTORY.items[:56]
+    rows = FACTORY.routings[FACTORY.routings["ITEM_CD"].isin(items["ITEM_CD"])]
+    model = models.fit("boosted", items, rows, attributes=valves.Attributes())
+    asked = FACTORY.items[100:300]
+    truth = FACTORY.routings[FACTORY.routings["ITEM_CD"].isin(asked["ITEM_CD"])]
+    said, right = judged(model, asked, truth)
+    assert model.confidence_.unknown.columns == []
+    assert said == pytest.approx(right, abs=0.2)
+
+
 def test_an_order_that_is_free_is_not_said_to_be_known():
     random = np.random.default_rng(1)
     codes = [f"W{k:03d}" for k in range(300)]

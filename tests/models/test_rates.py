@@ -6,6 +6,7 @@ import pytest
 
 from routing_ml import models
 from routing_ml.comparison import metrics
+from routing_ml.errors import ModelError
 from routing_ml.models.baselines import Commonest
 from routing_ml.models.parts.rates import Rates
 from routing_ml.proposals import explain
@@ -75,3 +76,26 @@ def test_an_unknown_value_leaves_the_candidate_its_word():
     likely = np.array([[0.2, 0.7], [0.2, 0.7]])
     found = Rates.of(0, 1.0, codes, present, np.ones(4)).blend(likely, np.array([[-1], [5]]))
     assert (found == likely).all()
+
+
+def test_a_model_like_one_that_had_another_column_does_without_its_rates():
+    known = models.fit("nearest", OLD, PAST, attributes=Attributes())
+    assert known.rates_ is not None
+    bare = OLD.drop(columns="PART")
+    model = models.fit("nearest", bare, PAST, attributes=Attributes(), like=known)
+    assert model.rates_ is None
+    assert model.predict(NEW)["CONFIDENCE"].between(0, 1).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"), [("table", np.nan), ("table", 2.0), ("mix", -1.0), ("prior", -1.0)]
+)
+def test_damaged_rates_are_refused_by_name(name, wrong, tmp_path):
+    models.fit("nearest", OLD, PAST, attributes=Attributes()).save(tmp_path)
+    with np.load(tmp_path / "arrays.npz") as archive:
+        arrays = dict(archive)
+    damaged = arrays[f"rates.{name}"].copy()
+    damaged[-1] = wrong
+    np.savez(tmp_path / "arrays.npz", **{**arrays, f"rates.{name}": damaged})
+    with pytest.raises(ModelError, match=rf"rates\.{name}"):
+        models.load(tmp_path)

@@ -1,11 +1,17 @@
 """Trees as arrays."""
 
+import models_factory as valves
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from routing_ml import models
+from routing_ml.errors import ModelError
 from routing_ml.models.trees.boosting import Plan, boost_flags
 from routing_ml.models.trees.ensemble import Ensemble, Shape
+
+FACTORY = valves.make()
 
 
 @settings(max_examples=40, deadline=None)
@@ -28,9 +34,30 @@ def test_a_row_that_weighs_nothing_teaches_nothing():
     flags[1::4] = True  # the second of each four is wrong
     weight = np.tile([1, 0, 1, 1], 20).astype(np.float32)
     plan = Plan(trees=30, rate=0.5, shape=Shape(leaves=2, min_leaf=1), share=1.0)
-    base, trees = boost_flags(matrix, np.array([2]), flags, plan, weight)
-    odds = base + trees.predict(np.array([[0], [1]], np.uint8))
-    assert odds[0, 0] < -2
-    assert odds[1, 0] > 2
-    with_all, others = boost_flags(matrix, np.array([2]), flags, plan, np.ones(80, np.float32))
-    assert abs((with_all + others.predict(np.array([[0]], np.uint8)))[0, 0]) < 0.5
+    asked = np.array([[0], [1]], np.uint8)
+
+    def odds(rows: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        base, trees = boost_flags(matrix[rows], np.array([2]), flags[rows], plan, weight[rows])
+        return base + trees.predict(asked)
+
+    every = np.ones(80, bool)
+    found = odds(every, weight)
+    assert found == pytest.approx(odds(weight > 0, weight), abs=1e-4)
+    assert np.abs(found - odds(every, np.ones(80, np.float32))).max() > 1
+
+
+def test_trees_whose_nodes_are_not_reached_once_are_refused(tmp_path):
+    model = models.fit(
+        "boosted", FACTORY.items[:120],
+        FACTORY.routings[FACTORY.routings["ITEM_CD"].isin(FACTORY.items["ITEM_CD"][:120])],
+        attributes=valves.Attributes(),
+    )  # fmt: skip
+    model.save(tmp_path)
+    with np.load(tmp_path / "arrays.npz") as archive:
+        arrays = dict(archive)
+    inner = np.flatnonzero(arrays["boosted.feature"] >= 0)[0]
+    left = arrays["boosted.left"].copy()
+    left[inner] = arrays["boosted.right"][inner]  # both sides lead to one node
+    np.savez(tmp_path / "arrays.npz", **{**arrays, "boosted.left": left})
+    with pytest.raises(ModelError, match=r"boosted\.left.*each node once"):
+        models.load(tmp_path)
