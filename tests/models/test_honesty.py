@@ -7,9 +7,10 @@ import pytest
 
 from routing_ml import models
 from routing_ml.comparison import metrics
+from routing_ml.models.features import attributes
 from routing_ml.models.features.attributes import Encoder
 from routing_ml.models.ground import Ground
-from routing_ml.models.parts.confidence import Calibration
+from routing_ml.models.parts.confidence import Calibration, Confidence
 from routing_ml.proposals import explain
 
 FACTORY = valves.make(1200)
@@ -98,7 +99,7 @@ def test_explain_names_the_missing_value_that_helps_most(boosted):
     assert explain(boosted, NEW, NEW["ITEM_CD"].iloc[0]).helpful is None
 
 
-@pytest.mark.parametrize("days", [1, 2, 40])
+@pytest.mark.parametrize("days", [1, 3, 40])
 def test_families_are_in_one_fold_and_few_families_are_none(days):
     items = FACTORY.items[:60].assign(
         INSRT_DT=pd.Timestamp("2025-01-01") + pd.to_timedelta(np.arange(60) % days, unit="D")
@@ -109,15 +110,13 @@ def test_families_are_in_one_fold_and_few_families_are_none(days):
     assert models.candidate("nearest")().fit(ground).predict(items)["CONFIDENCE"].notna().all()
 
 
-def test_in_a_factory_too_small_for_trials_the_usual_item_is_not_held_for_new():
-    items = FACTORY.items[:56]
-    rows = FACTORY.routings[FACTORY.routings["ITEM_CD"].isin(items["ITEM_CD"])]
-    model = models.fit("boosted", items, rows, attributes=valves.Attributes())
-    asked = FACTORY.items[100:300]
-    truth = FACTORY.routings[FACTORY.routings["ITEM_CD"].isin(asked["ITEM_CD"])]
-    said, right = judged(model, asked, truth)
-    assert model.confidence_.unknown.columns == []
-    assert said == pytest.approx(right, abs=0.2)
+def test_what_no_trial_has_taught_is_not_held_against_a_value_of_few_items():
+    states = np.array([[attributes.GIVEN], [attributes.RARE], [attributes.FEW], [attributes.NEW]])
+    curve = Calibration(np.array([-9.0, 9.0]), np.array([0.0, 1.0]))
+    untaught = Confidence(curve, scale=1.0, slopes=np.ones(2))
+    given = untaught.given(states, np.ones(1), ["is PART"])
+    found = untaught.apply(np.full(4, 0.9), given)
+    assert found[1] == found[2] == found[0] > found[3]
 
 
 def test_an_order_that_is_free_is_not_said_to_be_known():
