@@ -26,6 +26,7 @@ from routing_ml import dataset, models
 from routing_ml.comparison import metrics
 from routing_ml.dataset import Dataset
 from routing_ml.models import RoutingModel
+from routing_ml.models.features.text import normalise
 from routing_ml.source import Columns, extract
 
 SAMPLE = Path(__file__).parents[1] / "sample" / "factory_sample.accdb"
@@ -163,16 +164,18 @@ def without_each(
 ) -> Iterator[tuple[Any, pd.DataFrame, pd.DataFrame, pd.DataFrame]]:
     """For the commonest values: the value, routings without its items, its items, their routings.
 
-    A value that hardly any item has, or hardly any item has not, is passed over.
+    All spellings of a value are one: "sleeve" in another letter case would tell of SLEEVE. A value
+    that hardly any item has, or hardly any item has not, is passed over.
     """
     if column not in data.items:
         return
     newest = dataset.newest_routings(data.routings)
     items = data.items[data.items["ITEM_CD"].isin(newest["ITEM_CD"])]
-    for value, count in items[column].value_counts().head(most).items():
+    spelled = items[column].where(items[column].notna(), None).map(normalise)
+    for value, count in spelled[spelled != ""].value_counts().head(most).items():
         if count < 10 or len(items) - count < 100:
             continue
-        asked = items[items[column] == value]
+        asked = items[spelled == value]
         out = newest["ITEM_CD"].isin(asked["ITEM_CD"])
         yield value, newest[~out], asked, newest[out]
 

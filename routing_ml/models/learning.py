@@ -35,7 +35,7 @@ from routing_ml.models.parts.outside import Outside
 from routing_ml.models.parts.quantities import Quantities
 from routing_ml.models.parts.rates import Rates
 from routing_ml.models.parts.times import BAND, Times
-from routing_ml.models.parts.trials import Trial, kinds
+from routing_ml.models.parts.trials import Trial
 from routing_ml.models.trees.boosting import SEED
 
 FOLDS = 3
@@ -256,7 +256,8 @@ class Learning(ABC):
         penalty = np.r_[0.01, PENALTY, PENALTY, 0.1, np.full(2 * len(tried), NEW_PENALTY)]
         free, least, most = (None, None), (0.0, None), (None, 0.0)
         bounds = [free, least, least, most, *[free] * (2 * len(tried))]
-        doubt, doubted = self._doubts(ground, inputs)
+        number = np.repeat(np.arange(len(found)), [len(part[1]) for part in found])
+        doubt, doubted = _doubts(inputs, inputs[:, 4 : 4 + len(tried)] == 1, number)
         odds = logistic(
             np.r_[inputs, doubt], np.r_[right, np.zeros(len(doubt))],
             np.r_[np.ones(len(right)), doubted], penalty, bounds,
@@ -265,17 +266,6 @@ class Learning(ABC):
         rates = [(b - 1) / weights[i] for b, i in zip(band, tried, strict=False)]
         names = [self.encoder_.categories[i].column for i in tried]
         return Unknown(names, odds.tolist(), float(slope.mean()), band, float(np.mean(rates)))
-
-    def _doubts(self, ground: Ground, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Of each tried column a part of a kind that would have been wrong, and what it weighs:
-        where few kinds were tried, all of them right says little of the next."""
-        found, weight = [], []
-        for j, i in enumerate(ground.tried):
-            mine = inputs[inputs[:, 4 + j] == 1]
-            if len(mine):
-                found.append(mine.mean(axis=0))
-                weight.append(DOUBT * len(mine) / kinds(ground.prepared.codes[:, i]))
-        return np.array(found).reshape(-1, inputs.shape[1]), np.array(weight)
 
     def _tried_out(
         self, ground: Ground, trial: Trial, stray: np.ndarray, item: np.ndarray
@@ -293,6 +283,20 @@ class Learning(ABC):
         given = Givenness(none, none, none, weight, new[:, ground.tried], few)
         slope = _slopes([logit(asked.likely)], [np.zeros(len(said))], theirs.present)[:1]
         return unknown_inputs(said, given), right, slope, stray, given.tried[item], few[item]
+
+
+def _doubts(
+    inputs: np.ndarray, new: np.ndarray, trial: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of each column a part of a kind that would have been wrong, and what it weighs, where `new`
+    (k, J) says which items of which `trial` (k,) were new there: where few kinds were tried, all of
+    them right says little of the next."""
+    found, weight = [], []
+    for mine in new.T:
+        if mine.any():
+            found.append(inputs[mine].mean(axis=0))
+            weight.append(DOUBT * mine.sum() / len(np.unique(trial[mine])))
+    return np.array(found).reshape(-1, inputs.shape[1]), np.array(weight)
 
 
 def _slopes(odds: list[np.ndarray], missing: list[np.ndarray], present: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from routing_ml.comparison import metrics
 from routing_ml.models.features import attributes
 from routing_ml.models.features.attributes import Encoder
 from routing_ml.models.ground import Ground
+from routing_ml.models.parts import trials
 from routing_ml.models.parts.confidence import Calibration, Confidence
 from routing_ml.proposals import explain
 
@@ -57,9 +58,42 @@ def test_a_kind_that_was_left_out_is_said_to_be_new_and_less_certain():
     assert width.median() > 1.2 * usual.median()
 
 
+def test_a_kind_of_which_three_items_are_known_is_made_as_they_are():
+    steel = FACTORY.items.index[FACTORY.items["Werkstoff"] == "STAHL"][:63]
+    items = FACTORY.items.assign(
+        Werkstoff=FACTORY.items["Werkstoff"].mask(FACTORY.items.index.isin(steel), "HARTSTAHL")
+    )
+    asked = items.loc[steel[3:]]
+    out = FACTORY.routings["ITEM_CD"].isin(asked["ITEM_CD"])
+    model = models.fit("boosted", items, FACTORY.routings[~out], attributes=valves.Attributes())
+    said, right = judged(model, asked, FACTORY.routings[out])
+    assert right > 0.6  # most others are not ground
+    assert said == pytest.approx(right, abs=0.25)
+
+
+def test_a_number_of_few_values_is_a_category_too():
+    step = np.tile([2.0, 4.0, 8.5], 100)
+    items = pd.DataFrame({"ITEM_CD": range(300), "step": step, "size": np.arange(300.0)})
+    encoder = Encoder.fit(items, valves.Attributes())
+    assert [category.values for category in encoder.categories] == [["2", "4", "8.5"]]
+    asked = pd.DataFrame({"ITEM_CD": range(4), "step": ["2", "8,50", "4.0", "6"]})
+    told = encoder.transform(asked)
+    assert told.codes[:, 0].tolist() == [0, 2, 1, attributes.UNSEEN]
+    assert told.states[:, 0].tolist() == [attributes.GIVEN] * 3 + [attributes.NEW]
+
+
+def test_every_value_is_left_out_in_some_trial():
+    sizes = [40, 30, 25, 20, 18, 16, 15, 12, 11, 9, 8, 6]
+    values = np.repeat(np.arange(len(sizes)), sizes)
+    groups = trials._groups(values)
+    assert sorted(value for group in groups for value in group) == list(range(len(sizes)))
+    assert len(groups) <= trials.GROUPS[1]
+    assert max(sum(sizes[value] for value in group) for group in groups) <= 0.25 * sum(sizes)
+
+
 def test_a_value_of_few_items_is_rare_and_not_new(boosted):
     items = FACTORY.items.assign(Werkstoff=FACTORY.items["Werkstoff"].mask(
-        FACTORY.items.index < 3, "TITAN"))  # fmt: skip
+        FACTORY.items.index < 2, "TITAN"))  # fmt: skip
     encoder = Encoder.fit(items, valves.Attributes())
     material = encoder.columns.index("Werkstoff")
     asked = NEW.iloc[:2].assign(Werkstoff=["TITAN", "UNOBTANIUM"])
@@ -68,10 +102,10 @@ def test_a_value_of_few_items_is_rare_and_not_new(boosted):
 
 
 def test_a_number_far_beyond_all_is_new_and_one_a_little_beyond_is_not(boosted):
-    found = boosted.predict(NEW.iloc[:2].assign(Nennweite=[160.0, 5_000.0]))
+    found = boosted.predict(NEW.iloc[:2].assign(Laenge=[800.0, 50_000.0], Einheit="mm"))
     told = found.drop_duplicates("ITEM_CD")["NEW_TO_MODEL"]
     assert told.isna().tolist() == [True, False]
-    assert "Nennweite" in told.iloc[1]
+    assert "Laenge" in told.iloc[1]
 
 
 def test_a_column_that_others_imply_is_filled_also_where_it_was_never_missing():

@@ -34,14 +34,16 @@ MISSING, UNSEEN = -1, -2
 GIVEN, ABSENT, NEW, RARE, FEW = range(5)  # the state of an attribute of an item
 USUAL_ITEMS = 3  # of a value, on average
 SELDOM = 20  # fitted items of a value, under which it is one of few; under MIN_COUNT it is rare
-MIN_COUNT = 5  # items in which a word or a yes/no feature must occur
+MIN_COUNT = 3  # items in which a word or a yes/no feature must occur
 MAX_CATEGORY_SHARE = 0.5  # distinct values per filled row: above, a text is no category
 MIN_TEXT_SHARE = 0.3  # above, a text of words is read as such
 MAX_WORDS = 400  # per text column, the commonest
 MAX_NAMED = 8  # "DN50"-like numbers per text column
 FEW_VALUES = 50
+STEPS = 12  # values of a number, up to which it is a category too
 SAMPLE_ROWS = 20_000  # dependencies between columns are learned from no more
 PURITY = 0.98  # share of rows in which one column determines another
+MIN_DETERMINED = 5  # rows of a value that determines one
 MAX_MODE = 0.9  # a column that is nearly constant is determined by anything: not filled
 MAX_FILLS = 3  # determining columns kept for one category
 BEYOND = 0.5  # of the fitted range, on either side: a number further out is new
@@ -65,7 +67,7 @@ class Prepared:
 
     A code is MISSING (-1), UNSEEN (-2) or an index into the values. `states` (n, C + M + T) uint8
     of categories, numbers, texts: GIVEN, ABSENT, NEW: a value that no fitted item had, a number far
-    beyond theirs, a text without a word of theirs; RARE or FEW: a value of fewer than five or
+    beyond theirs, a text without a word of theirs; RARE or FEW: a value of fewer than three or
     twenty of them.
     """
 
@@ -148,6 +150,8 @@ class Encoder:
                 continue
             if pd.api.types.is_numeric_dtype(values):
                 numbers.append(_number(items, column, attributes))
+                if values.nunique() <= STEPS and not attributes.units.get(column):
+                    _fit_category(column, _counted(*unique(items, column)), categories)
             else:
                 _fit_text(items, column, attributes, categories, numbers, texts)
         bare = cls(categories, numbers, texts)
@@ -281,7 +285,7 @@ class Encoder:
         codes = np.empty((source.rows, len(self.categories)), np.int32)
         for i, (category, index) in enumerate(zip(self.categories, self._codes, strict=True)):
             values, inverse = source.unique(category.column)
-            known = [index.get(value, UNSEEN) if value else MISSING for value in values]
+            known = [_code(value, index) if value else MISSING for value in values]
             codes[:, i] = np.array(known, np.int32)[inverse]
         return codes
 
@@ -306,7 +310,7 @@ class Encoder:
                 table = np.bincount(flat, minlength=len(source.values) * size)
                 table = table.reshape(len(source.values), size)
                 best, total = table.max(axis=1), table.sum(axis=1)
-                sure = (best >= PURITY * total) & (total >= MIN_COUNT)
+                sure = (best >= PURITY * total) & (total >= MIN_DETERMINED)
                 covered = total[sure].sum()
                 if covered >= 0.2 * both.sum():
                     guess = np.where(sure, table.argmax(axis=1), MISSING)
@@ -351,28 +355,44 @@ def _fit_text(
     texts: list[Words],
 ) -> None:
     """Decide what a text column is; it may be a category and a text at once."""
-    values, inverse = unique(items, column)
-    tally = np.bincount(inverse, minlength=len(values))
-    counts: Counter[str] = Counter()
-    for value, count in zip(values, tally.tolist(), strict=True):
-        if value:
-            counts[value] += count
+    counts = _counted(*unique(items, column))
     filled = counts.total()
     if not filled:
         return
     declared = column in attributes.text
     parsed = sum(n for value, n in counts.items() if not np.isnan(text.number(value)))
-    if not declared and parsed >= 0.95 * filled and len(counts) > 12:
+    if not declared and parsed >= 0.95 * filled and len(counts) > STEPS:
         numbers.append(_number(items, column, attributes))
         return
     few = len(counts) <= FEW_VALUES
     if few or (not declared and len(counts) <= MAX_CATEGORY_SHARE * filled):
-        ordered = [value for value, _ in sorted(counts.items(), key=_by_count)]
-        if counts[ordered[0]] > 1:
-            categories.append(Category(column, ordered, [counts[value] for value in ordered]))
+        _fit_category(column, counts, categories)
     spaced = sum(n for value, n in counts.items() if " " in value)
     if declared or (len(counts) > MIN_TEXT_SHARE * filled and spaced > 0.5 * filled):
         _fit_words(column, counts, filled, numbers, texts)
+
+
+def _counted(values: list[str], inverse: np.ndarray) -> Counter[str]:
+    """How many rows have each text."""
+    counts: Counter[str] = Counter()
+    for value, count in zip(values, np.bincount(inverse, minlength=len(values)), strict=True):
+        if value:
+            counts[value] += int(count)
+    return counts
+
+
+def _fit_category(column: str, counts: Counter[str], categories: list[Category]) -> None:
+    ordered = sorted(counts.items(), key=_by_count)
+    if ordered and ordered[0][1] > 1:
+        categories.append(Category(column, [v for v, _ in ordered], [n for _, n in ordered]))
+
+
+def _code(value: str, index: Mapping[str, int]) -> int:
+    """The code of a text, or of the number that it spells: "2,50" is 2.5."""
+    code = index.get(value)
+    if code is None:
+        code = index.get(text.normalise(text.number(value)), UNSEEN)
+    return code
 
 
 def _by_count(entry: tuple[str, int]) -> tuple[int, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from routing_ml.models.features.attributes import Prepared
+from routing_ml.models.features.attributes import MIN_COUNT, Prepared
 from routing_ml.models.features.design import Design
 from routing_ml.models.parts.machines import targets
 from routing_ml.models.parts.operations import Rows
@@ -31,7 +31,7 @@ def choose(design: Design, items: Prepared, rows: Rows) -> Design:
         (_log_minutes(rows)[some], MOST_FOR_TIMES),
     ):
         if target.shape[1]:
-            gains = feature_gains(matrix, design.bins, target)
+            gains = feature_gains(matrix, design.bins, target, MIN_COUNT)
             best = np.argsort(-gains, kind="stable")[:most]
             kept.update(best[gains[best] > 0].tolist())
     return design.only(np.array(sorted(kept), np.int64))

@@ -25,7 +25,7 @@ from routing_ml.models.trees.boosting import Plan, boost_numbers
 from routing_ml.models.trees.ensemble import Ensemble, Shape
 
 PENALTY_SHARED = 10.0
-PENALTY_OWN = 30.0
+PENALTY_OWN = 60.0
 FOLDS = 5
 BAND = (0.1, 0.9)
 OUTLIER = 5.0  # standard deviations of a residual: a misprint, left out of the second fit

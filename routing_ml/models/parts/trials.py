@@ -1,9 +1,8 @@
 """Kinds of items that are held out to learn how well the unknown is predicted.
 
 A trial leaves out all items, or all but a few, of some values of a column, fits on the others and
-asks for those: what
-a model says of a kind that it has never seen says nothing of how often it is right. Left out one by
-one, the values of a column gave .0 to 1.0 of exact matches at a stated .99.
+asks for those: what a model says of a kind that it has never seen says nothing of how often it is
+right. Left out one by one, the values of a column gave .0 to 1.0 of exact matches at a stated .99.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ from routing_ml.models.parts.times import possible
 MAX_COLUMNS = 8  # the most telling ones
 LEAST_TOLD = 0.01
 MIN_TOLD = 0.05  # of the weight of the most telling column
-AT_ONCE = 4  # columns of which values are left out in one trial
-GROUPS = 5  # of values of a column
+AT_ONCE = 2  # columns of which values are left out in one trial
+GROUPS = (5, 8)  # of values of a column, at least and at most
 MAX_SHARE = 0.15  # of the items in one group, where it holds more than one value
 MAX_FITTED = 1_200
 MAX_ASKED = 400
 MIN_FITTED = 60
-LEFT = (0, 0, 2, 8)  # items of a value that stay
+LEFT = (0, 0, 3, 0, 0, 8)  # items of a value that stay, group by group: fewer than 3 teach nothing
 SEED = 20250601
 
 
@@ -94,10 +93,10 @@ def trials(items: Prepared, columns: list[int]) -> Iterator[Trial]:
         some = columns[start : start + AT_ONCE]
         for k in range(max(len(groups[i]) for i in some)):
             out = np.zeros(len(items.codes), bool)
-            for i in some:
+            for j, i in enumerate(some):
                 for value in groups[i][k] if k < len(groups[i]) else []:
                     mine = random.permutation(np.flatnonzero(items.codes[:, i] == value))
-                    out[mine[int(random.choice(LEFT)) :]] = True
+                    out[mine[LEFT[(start + j + k) % len(LEFT)] :]] = True
             fitted, asked = np.flatnonzero(~out), np.flatnonzero(out)
             if len(fitted) < MIN_FITTED:
                 continue
@@ -106,11 +105,6 @@ def trials(items: Prepared, columns: list[int]) -> Iterator[Trial]:
             asked = np.sort(np.r_[asked, fitted[:usual]])
             fitted = np.sort(fitted[usual:][:MAX_FITTED])
             yield Trial(fitted, asked, _unknown(items, fitted, asked))
-
-
-def kinds(codes: np.ndarray) -> int:
-    """How many groups of a column's values are tried."""
-    return max(1, len(_groups(codes)))
 
 
 def _unknown(items: Prepared, fitted: np.ndarray, asked: np.ndarray) -> Prepared:
@@ -128,20 +122,21 @@ def _unknown(items: Prepared, fitted: np.ndarray, asked: np.ndarray) -> Prepared
 
 
 def _groups(codes: np.ndarray) -> list[list[int]]:
-    """The values of a column in at most GROUPS groups of about equally many items."""
+    """All values of a column in a few groups of about equally many items: were the commonest alone
+    tried, of others it would be said what is true of these."""
     values, counts = np.unique(codes[codes >= 0], return_counts=True)
     order = np.argsort(-counts, kind="stable")
     groups: list[list[int]] = []
     sizes: list[int] = []
     for value, count in zip(values[order].tolist(), counts[order].tolist(), strict=True):
-        if len(groups) < GROUPS:
-            groups.append([value])
-            sizes.append(count)
-            continue
-        at = int(np.argmin(sizes))
-        if sizes[at] + count <= MAX_SHARE * len(codes):
-            groups[at].append(value)
-            sizes[at] += count
+        at = int(np.argmin(sizes)) if len(groups) >= GROUPS[0] else len(groups)
+        full = at < len(groups) and sizes[at] + count > MAX_SHARE * len(codes)
+        if at == len(groups) or (full and len(groups) < GROUPS[1]):
+            groups.append([])
+            sizes.append(0)
+            at = len(groups) - 1
+        groups[at].append(value)
+        sizes[at] += count
     return groups
 
 
