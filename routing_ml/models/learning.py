@@ -45,6 +45,7 @@ FEW_WEIGHT = 3.0
 FOLD_EFFORT, TRIAL_EFFORT = 0.5, 1 / 4
 WIDEST = 4.0  # the factor of a band that one reason alone may give
 DOUBT = 0.5  # of a kind
+MOST_KINDS, MIN_KIND = 0.95, 10  # of kinds left out, those of so many run times
 MIN_TRIED = 30  # items of kinds left out, before anything is learned from them
 MAX_SLOPES = 200_000  # likelihoods that the slopes are learned from
 NEW_PENALTY = 4.0  # of a tried column's own effect: what they have in common is their weight
@@ -250,8 +251,8 @@ class Learning(ABC):
         found = [self._tried_out(ground, *trial) for trial in ground.trials]
         if sum(len(part[1]) for part in found) < MIN_TRIED:
             return Unknown()
-        inputs, right, slope, stray, new, few = (
-            np.concatenate([part[k] for part in found]) for k in range(6)
+        inputs, right, slope, stray, new, few, kind = (
+            np.concatenate([part[k] for part in found]) for k in range(7)
         )
         penalty = np.r_[0.01, PENALTY, PENALTY, 0.1, np.full(2 * len(tried), NEW_PENALTY)]
         free, least, most = (None, None), (0.0, None), (None, 0.0)
@@ -262,7 +263,8 @@ class Learning(ABC):
             np.r_[inputs, doubt], np.r_[right, np.zeros(len(doubt))],
             np.r_[np.ones(len(right)), doubted], penalty, bounds,
         )  # fmt: skip
-        band = _widths(stray, np.c_[new > 0, few])
+        hardly = (new > 0) | few  # of so few items hardly anything is learned of times
+        band = _widths(stray, hardly, hardly, kind) + _widths(stray, few, hardly, 0 * kind)
         rates = [(b - 1) / weights[i] for b, i in zip(band, tried, strict=False)]
         names = [self.encoder_.categories[i].column for i in tried]
         return Unknown(names, odds.tolist(), float(slope.mean()), band, float(np.mean(rates)))
@@ -271,7 +273,8 @@ class Learning(ABC):
         self, ground: Ground, trial: Trial, stray: np.ndarray, item: np.ndarray
     ) -> tuple[np.ndarray, ...]:
         """Of one trial: the inputs of the regression and whether the item was right (k, ...), the
-        slope of the likelihoods (1,), the strays of run times and what of each was new and few."""
+        slope of the likelihoods (1,), the strays of run times and what of each was new, few, and its
+        values of the tried columns."""
         looks = [*ground.looks[:2], ground.looks[-1]]
         other = self._from(trial.fitted, looks, ground.rows.present, TRIAL_EFFORT)
         items, theirs = trial.items, ground.rows.at(trial.asked)
@@ -282,7 +285,8 @@ class Learning(ABC):
         few = (items.states == FEW)[:, ground.tried]
         given = Givenness(none, none, none, weight, new[:, ground.tried], few)
         slope = _slopes([logit(asked.likely)], [np.zeros(len(said))], theirs.present)[:1]
-        return unknown_inputs(said, given), right, slope, stray, given.tried[item], few[item]
+        kind = ground.prepared.codes[trial.asked[item]][:, ground.tried]
+        return unknown_inputs(said, given), right, slope, stray, given.tried[item], few[item], kind
 
 
 def _doubts(
@@ -312,15 +316,20 @@ def _slopes(odds: list[np.ndarray], missing: list[np.ndarray], present: np.ndarr
     return logistic(some, target[::step], np.ones(len(some)), np.array([0.01, 1.0]))
 
 
-def _widths(stray: np.ndarray, of: np.ndarray) -> list[float]:
-    """The factor of the band for each of the reasons `of` (k, R) why the strays (k,) are far out:
-    where there is no other reason, if there are enough of these."""
-    reasons = of.sum(axis=1)
+def _widths(stray: np.ndarray, of: np.ndarray, any_: np.ndarray, kind: np.ndarray) -> list[float]:
+    """The factor of the band for each of the reasons `of` (k, J) why the strays (k,) are far out:
+    where there is no other reason of `any_` (k, J), if there are enough of these; wide enough for
+    MOST_KINDS of the kinds (k, J): over all of them together it held a fifth of one and all of
+    another."""
+    reasons = any_.sum(axis=1)
     usual, found = _width(stray[reasons == 0]), []
-    for mine in of.T:
+    for mine, kinds in zip(of.T, kind.T, strict=True):
         alone = mine & (reasons == 1)
-        few = alone.sum() < MIN_TRIED
-        found.append(max(1.0, _width(stray[mine if few else alone]) / usual))
+        some = mine if alone.sum() < MIN_TRIED else alone
+        values, counts = np.unique(kinds[some], return_counts=True)
+        each = [_width(stray[some & (kinds == v)]) for v in values[counts >= MIN_KIND].tolist()]
+        wide = np.quantile(each, MOST_KINDS, method="higher") if each else _width(stray[some])
+        found.append(max(1.0, float(wide) / usual))
     return found
 
 
