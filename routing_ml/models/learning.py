@@ -264,7 +264,7 @@ class Learning(ABC):
             np.r_[np.ones(len(right)), doubted], penalty, bounds,
         )  # fmt: skip
         hardly = (new > 0) | few  # of so few items hardly anything is learned of times
-        band = _widths(stray, hardly, hardly, kind) + _widths(stray, few, hardly, 0 * kind)
+        band = _widths(stray, hardly, new > 0, kind) + _widths(stray, few, new > 0, 0 * kind)
         rates = [(b - 1) / weights[i] for b, i in zip(band, tried, strict=False)]
         names = [self.encoder_.categories[i].column for i in tried]
         return Unknown(names, odds.tolist(), float(slope.mean()), band, float(np.mean(rates)))
@@ -273,8 +273,8 @@ class Learning(ABC):
         self, ground: Ground, trial: Trial, stray: np.ndarray, item: np.ndarray
     ) -> tuple[np.ndarray, ...]:
         """Of one trial: the inputs of the regression and whether the item was right (k, ...), the
-        slope of the likelihoods (1,), the strays of run times and what of each was new, few, and its
-        values of the tried columns."""
+        slope of the likelihoods (1,), the strays of run times, what of each was new and few, and
+        its values of the tried columns."""
         looks = [*ground.looks[:2], ground.looks[-1]]
         other = self._from(trial.fitted, looks, ground.rows.present, TRIAL_EFFORT)
         items, theirs = trial.items, ground.rows.at(trial.asked)
@@ -316,15 +316,13 @@ def _slopes(odds: list[np.ndarray], missing: list[np.ndarray], present: np.ndarr
     return logistic(some, target[::step], np.ones(len(some)), np.array([0.01, 1.0]))
 
 
-def _widths(stray: np.ndarray, of: np.ndarray, any_: np.ndarray, kind: np.ndarray) -> list[float]:
+def _widths(stray: np.ndarray, of: np.ndarray, new: np.ndarray, kind: np.ndarray) -> list[float]:
     """The factor of the band for each of the reasons `of` (k, J) why the strays (k,) are far out:
-    where there is no other reason of `any_` (k, J), if there are enough of these; wide enough for
-    MOST_KINDS of the kinds (k, J): over all of them together it held a fifth of one and all of
-    another."""
-    reasons = any_.sum(axis=1)
-    usual, found = _width(stray[reasons == 0]), []
-    for mine, kinds in zip(of.T, kind.T, strict=True):
-        alone = mine & (reasons == 1)
+    where no other column is `new` (k, J), if there are enough of these; wide enough for MOST_KINDS
+    of the kinds (k, J): over all of them together it held a fifth of one and all of another."""
+    usual, found = _width(stray[~new.any(axis=1)]), []
+    for mine, others, kinds in zip(of.T, (new.sum(axis=1)[:, None] - new).T, kind.T, strict=True):
+        alone = mine & (others == 0)
         some = mine if alone.sum() < MIN_TRIED else alone
         values, counts = np.unique(kinds[some], return_counts=True)
         each = [_width(stray[some & (kinds == v)]) for v in values[counts >= MIN_KIND].tolist()]
