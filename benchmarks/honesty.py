@@ -3,10 +3,11 @@
     python benchmarks/honesty.py [--source FILE.accdb] [--part columns ...] [--json]
 
 Prints a Markdown table per part. `columns`: the newest 15 % of the items, asked with some of their
-columns only. `kinds`: each value of `--leave-out` left out of training and asked for. `chains`: the
-same for every value of a factory that is made by rules. `band`: how many run times lie in the 80 %
-band, by kind, material, and for a material that no past item had. `likelihoods`: how often an
-operation, and the machine, is right that is said to be so likely. `gap` is stated minus exact.
+columns only. `kinds`: each value of `--leave-out` left out of training and asked for. `few`: all
+but `--known` items of each left out. `chains`: each value of a factory that is made by rules left
+out. `band`: how many run times lie in the 80 % band, by kind, material, and for a material that no
+past item had. `likelihoods`: how often an operation, and the machine, is right that is said to be
+so likely. `gap` is stated minus exact.
 """
 
 import argparse
@@ -53,6 +54,7 @@ def main() -> None:
     parser.add_argument("--leave-out", default="PART_TYPE", help="the column that tells kinds")
     parser.add_argument("--material", default="ITEM_MATERIAL", help="the column of materials")
     parser.add_argument("--values", type=int, default=1000, help="the N commonest values alone")
+    parser.add_argument("--known", type=int, default=3, help="items of a kind that stay, of few")
     parser.add_argument("--chains", type=int, default=2352, help="parts of the factory by rule")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
     options = parser.parse_args()
@@ -136,17 +138,24 @@ def by_kind(name: str, data: Dataset, options: argparse.Namespace) -> list[Row]:
     return left_out(name, data, [options.leave_out], options.values)
 
 
+def by_few(name: str, data: Dataset, options: argparse.Namespace) -> list[Row]:
+    """Each of the commonest values of a column, but for a few items never seen in training."""
+    return left_out(name, data, [options.leave_out], options.values, options.known)
+
+
 def by_chain(name: str, data: Dataset, options: argparse.Namespace) -> list[Row]:
     """Each of the values of a factory that is made by rules, never seen in training."""
     return left_out(name, chains(options.chains), RULED, options.values)
 
 
-def left_out(name: str, data: Dataset, columns: Sequence[str], most: int) -> list[Row]:
-    """For each value of each column: fitted without its items, asked for them; the largest gap and
-    the means over values and over items last."""
+def left_out(
+    name: str, data: Dataset, columns: Sequence[str], most: int, known: int = 0
+) -> list[Row]:
+    """For each value of each column: fitted without its items, but for some `known`, and asked for
+    them; the largest gap and the means over values and over items last."""
     rows = []
     for column in columns:
-        for value, fitted, items, truth in without_each(data, column, most):
+        for value, fitted, items, truth in without_each(data, column, most, known):
             proposals = fit(name, data, fitted).predict(items, similarity=False)
             rows.append({"left out": f"{column} {value}", **judged(proposals, truth)})
     if not rows:
@@ -160,9 +169,10 @@ def left_out(name: str, data: Dataset, columns: Sequence[str], most: int) -> lis
 
 
 def without_each(
-    data: Dataset, column: str, most: int
+    data: Dataset, column: str, most: int, known: int = 0
 ) -> Iterator[tuple[Any, pd.DataFrame, pd.DataFrame, pd.DataFrame]]:
-    """For the commonest values: the value, routings without its items, its items, their routings.
+    """For the commonest values: the value, routings without its items, its items, their routings;
+    some `known` items of it, drawn at random, stay with the others.
 
     All spellings of a value are one: "sleeve" in another letter case would tell of SLEEVE. A value
     that hardly any item has, or hardly any item has not, is passed over.
@@ -175,7 +185,7 @@ def without_each(
     for value, count in spelled[spelled != ""].value_counts().head(most).items():
         if count < 10 or len(items) - count < 100:
             continue
-        asked = items[spelled == value]
+        asked = items[spelled == value].sample(frac=1, random_state=0).iloc[known:]
         out = newest["ITEM_CD"].isin(asked["ITEM_CD"])
         yield value, newest[~out], asked, newest[out]
 
@@ -274,7 +284,7 @@ def reliability(title: str, said: np.ndarray, right: np.ndarray) -> list[Row]:
 
 
 PARTS: dict[str, Callable[[str, Dataset, argparse.Namespace], list[Row]]] = {
-    "columns": by_columns, "kinds": by_kind, "chains": by_chain, "band": by_band,
+    "columns": by_columns, "kinds": by_kind, "few": by_few, "chains": by_chain, "band": by_band,
     "likelihoods": by_likelihood,
 }  # fmt: skip
 
