@@ -35,7 +35,7 @@ class Boosted(RoutingModel):
         share = getattr(self, "share_", np.ones(present.shape[1]))
         full = PLAN if len(present) <= MANY else FASTER
         trees = max(1, round(full.trees * self.effort_ * share.max()))
-        sums = math.ceil(full.sketch * min(1, 2 * self.effort_))
+        sums = math.ceil(full.sketch * min(1, 2 * self.effort_))  # trials say the same of fewer
         plan = replace(full, trees=trees, rate=full.rate / self.effort_, sketch=sums)
         flags = np.tile(present, (len(items), 1))
         weight = np.full(len(flags), COPY_WEIGHT, np.float32)

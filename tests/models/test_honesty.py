@@ -82,6 +82,20 @@ def test_a_number_of_few_values_is_a_category_too():
     assert told.states[:, 0].tolist() == [attributes.GIVEN] * 3 + [attributes.NEW]
 
 
+def test_a_code_in_a_text_is_not_the_number_that_it_spells():
+    items = pd.DataFrame({"ITEM_CD": range(90), "code": np.tile(["7", "8", "20"], 30)})
+    encoder = Encoder.fit(items, valves.Attributes())
+    asked = pd.DataFrame({"ITEM_CD": range(4), "code": ["7", "007", "8 mm", "2 cm"]})
+    assert encoder.transform(asked).codes[1:, 0].tolist() == [attributes.UNSEEN] * 3
+
+
+def test_a_yes_or_no_is_a_number_that_knows_both():
+    items = pd.DataFrame({"ITEM_CD": range(90), "hollow": np.arange(90) % 3 == 0})
+    told = Encoder.fit(items, valves.Attributes()).transform(items[:2].assign(hollow=[1, 0]))
+    assert told.numbers.tolist() == [[1.0], [0.0]]
+    assert told.states.tolist() == [[attributes.GIVEN]] * 2
+
+
 def test_every_value_is_left_out_in_some_trial():
     sizes = [40, 30, 25, 20, 18, 16, 15, 12, 11, 9, 8, 6]
     values = np.repeat(np.arange(len(sizes)), sizes)

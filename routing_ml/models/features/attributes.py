@@ -119,6 +119,7 @@ class Encoder:
         self, categories: list[Category], numbers: list[Number], texts: list[Words]
     ) -> None:
         self.categories, self.numbers, self.texts = categories, numbers, texts
+        self._numeric = {number.column for number in numbers if number.kind == "value"}
         self._codes = [{value: i for i, value in enumerate(c.values)} for c in categories]
         self._counts = [np.array([*c.counts, 0, 0]) for c in categories]
         self._low = np.array([n.low for n in numbers], float)
@@ -150,7 +151,8 @@ class Encoder:
                 continue
             if pd.api.types.is_numeric_dtype(values):
                 numbers.append(_number(items, column, attributes))
-                if values.nunique() <= STEPS and not attributes.units.get(column):
+                truth = pd.api.types.is_bool_dtype(values)  # both values of it are known
+                if values.nunique() <= STEPS and not truth and not attributes.units.get(column):
                     _fit_category(column, _counted(*unique(items, column)), categories)
             else:
                 _fit_text(items, column, attributes, categories, numbers, texts)
@@ -285,7 +287,9 @@ class Encoder:
         codes = np.empty((source.rows, len(self.categories)), np.int32)
         for i, (category, index) in enumerate(zip(self.categories, self._codes, strict=True)):
             values, inverse = source.unique(category.column)
-            known = [_code(value, index) if value else MISSING for value in values]
+            if category.column in self._numeric:  # of a text "007" is another code than "7"
+                values = [_as_number(value, index) for value in values]
+            known = [index.get(value, UNSEEN) if value else MISSING for value in values]
             codes[:, i] = np.array(known, np.int32)[inverse]
         return codes
 
@@ -387,12 +391,9 @@ def _fit_category(column: str, counts: Counter[str], categories: list[Category])
         categories.append(Category(column, [v for v, _ in ordered], [n for _, n in ordered]))
 
 
-def _code(value: str, index: Mapping[str, int]) -> int:
-    """The code of a text, or of the number that it spells: "2,50" is 2.5."""
-    code = index.get(value)
-    if code is None:
-        code = index.get(text.normalise(text.number(value)), UNSEEN)
-    return code
+def _as_number(value: str, index: Mapping[str, int]) -> str:
+    """A text as the number that it spells, where it is none of `index`: "2,50" is 2.5."""
+    return value if value in index else text.normalise(text.number(value)) or value
 
 
 def _by_count(entry: tuple[str, int]) -> tuple[int, str]:
