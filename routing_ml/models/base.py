@@ -21,7 +21,8 @@ from routing_ml.models.features.design import Design
 from routing_ml.models.features.gower import Gower
 from routing_ml.models.learning import Learning
 from routing_ml.models.parts import operations
-from routing_ml.models.parts.alternatives import Alternatives, propose
+from routing_ml.models.parts.alike import Past, Way, ways
+from routing_ml.models.parts.alternatives import Alternatives, Proposed, propose
 from routing_ml.models.parts.confidence import Confidence
 from routing_ml.models.parts.machines import Machines
 from routing_ml.models.parts.operations import Numbering, Operation
@@ -67,17 +68,15 @@ class RoutingModel(Learning):
 
     def decided(self, items: Prepared) -> np.ndarray:
         """Which operations are proposed for prepared items: (m, L) bool."""
-        asked = self._asked_of(items)
-        proposed = propose(self.alternatives_, asked, 1)
-        present = np.zeros(asked.present.shape, bool)
+        proposed, _ = self._proposed(items, self.design_.transform(items), 1)
+        present = np.zeros((len(items.codes), len(self.operations_)), bool)
         present[proposed.item, proposed.operation] = True
         return present
 
     def past_routing(self, row: int) -> list[Operation]:
         """The operations of the fitted item number `row`, in order, without those too rare to be
         learned."""
-        start, end = self.routings_[0][row : row + 2]
-        return [self.operations_[k] for k in self.routings_[1][start:end].tolist()]
+        return [self.operations_[k] for k in self.past_.of(row)]
 
     def predict(
         self,
@@ -122,10 +121,8 @@ class RoutingModel(Learning):
     ) -> dict[str, np.ndarray]:
         prepared = self.encoder_.transform(items)
         matrix = self.design_.transform(prepared)
-        asked = self._asked(self.likely(prepared, matrix), matrix)
-        proposed = propose(self.alternatives_, asked, alternatives)
+        proposed, confidence = self._proposed(prepared, matrix, alternatives)
         given = self.given(prepared)
-        confidence = proposed.shared(self.confidence_.apply(proposed.certainty, given))
         item, operation, rank = proposed.item, proposed.operation, proposed.rank
         setup, run, low, high = self.times_.predict(
             self.times_.scale.apply(self.design_, prepared, matrix), matrix, item, operation,
@@ -170,9 +167,24 @@ class RoutingModel(Learning):
 
     def confidences(self, items: Prepared) -> np.ndarray:
         """The probability that each item's proposal is exactly right: (m,)."""
-        asked = self._asked_of(items)
-        proposed = propose(self.alternatives_, asked, 1)
-        return self.confidence_.apply(proposed.certainty, self.given(items))
+        return self._proposed(items, self.design_.transform(items), 1)[1][:, 0]
+
+    def alike(self, items: Prepared) -> dict[int, list[Way]]:
+        """The whole routings of the past items that are alike in all that is given of an item, for
+        those of which little is given (`parts.alike`)."""
+        return ways(self.gower_, self.past_, items, 1, np.zeros(len(items.codes)))
+
+    def _proposed(
+        self, items: Prepared, matrix: np.ndarray, most: int
+    ) -> tuple[Proposed, np.ndarray]:
+        """Up to `most` routings of prepared items, and how likely each is right: (m, most)."""
+        asked = self._asked(self.likely(items, matrix), matrix)
+        proposed = propose(self.alternatives_, asked, most)
+        confidence = proposed.shared(self.confidence_.apply(proposed.certainty, self.given(items)))
+        found = ways(self.gower_, self.past_, items, most, confidence[:, 0])
+        proposed = proposed.instead(found)
+        confidence[list(found)] = proposed.likely[list(found)]
+        return proposed, confidence
 
     def _new_words(self, items: Prepared) -> np.ndarray:
         """The columns of each item with a value that no fitted item had, as a text: (m,)."""
@@ -257,8 +269,7 @@ class RoutingModel(Learning):
                 **facts,
             },
             {
-                "routings.starts": self.routings_[0].astype(np.int32),
-                "routings.operations": self.routings_[1].astype(np.int32),
+                **storage.prefixed("routings", self.past_.arrays()),
                 **storage.prefixed("gower", self.gower_.arrays()),
                 "telling": self.telling_,
                 **storage.prefixed("order", self.order_.arrays()),
@@ -289,11 +300,7 @@ class RoutingModel(Learning):
         size = len(model.operations_)
         if not model.items_ or not size:
             stored.refuse("operations", "is empty")
-        starts = stored.array("routings.starts", "i", (len(model.items_) + 1,), low=0)
-        steps = stored.array("routings.operations", "i", (None,), low=0, high=size - 1)
-        if starts[0] or starts[-1] != len(steps) or (np.diff(starts) < 0).any():
-            stored.refuse("routings.starts", "does not cut the operations into routings")
-        model.routings_ = starts.astype(np.int64), steps.astype(np.int64)
+        model.past_ = Past.from_stored(stored, "routings", len(model.items_), size)
         numbering = stored.fact("numbering", list)
         if len(numbering) != 2 or not all(isinstance(value, int) for value in numbering):
             stored.refuse("numbering", "is no pair of whole numbers")

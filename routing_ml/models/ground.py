@@ -19,6 +19,7 @@ from routing_ml.models.features.design import Design
 from routing_ml.models.features.gower import Gower
 from routing_ml.models.features.masking import few, masked
 from routing_ml.models.parts import operations
+from routing_ml.models.parts.alike import Past
 from routing_ml.models.parts.choice import choose
 from routing_ml.models.parts.machines import Machines
 from routing_ml.models.parts.operations import Numbering, Rows
@@ -42,13 +43,11 @@ points of exact matches with all columns."""
 class Ground:
     """The fitted items and all that does not depend on how a candidate learns.
 
-    `rows` are their routings, `prepared` the items themselves, `matrix` (n, F) their features,
-    `routings` the operations of each as `storage.offsets` cuts them.
+    `rows` are their routings, `prepared` the items themselves, `matrix` (n, F) their features.
     """
 
     coded: pd.DataFrame
     rows: Rows
-    routings: tuple[np.ndarray, np.ndarray]
     prepared: Prepared
     matrix: np.ndarray
     encoder: Encoder
@@ -85,7 +84,6 @@ class Ground:
         coded = coded.reset_index(drop=True)
         every = operations.read(routings, coded["ITEM_CD"].tolist())
         rows = operations.frequent(every)
-        lengths = np.bincount(rows.item, minlength=len(rows.codes))
         encoder = Encoder.fit(coded, attributes)
         prepared = encoder.transform(coded)
         design = choose(Design.fit(encoder, prepared, rows.present), prepared, rows)
@@ -94,7 +92,7 @@ class Ground:
         gower = Gower.fit(encoder, prepared, np.c_[rows.present, order.directions(rows)])
         machines = Machines.fit(rows, matrix, bins, results)
         return cls(
-            coded, rows, (storage.offsets(lengths.tolist()), rows.operation), prepared, matrix,
+            coded, rows, prepared, matrix,
             encoder, design, order, gower, telling(gower.weights, prepared.codes, rows),
             Numbering.fit(every), Times.fit(rows, design, prepared, matrix, results), machines,
             Outside.fit(rows, machines.choices, machines.names), Quantities.fit(rows, results),
@@ -126,6 +124,13 @@ class Ground:
         size = np.bincount(found)
         few = len(size) < LEAST_FAMILIES or size.max() > len(found) / LEAST_FAMILIES
         return np.arange(len(found)) if few else found
+
+    @property
+    def past(self) -> Past:
+        """The routings as a model keeps them."""
+        lengths = np.bincount(self.rows.item, minlength=len(self.rows.codes))
+        starts = storage.offsets(lengths.tolist())
+        return Past(starts, self.rows.operation, self.rows.whole, self.families)
 
     @property
     def looks(self) -> list[Prepared]:

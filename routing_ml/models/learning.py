@@ -16,6 +16,7 @@ from routing_ml.models.features.design import Design
 from routing_ml.models.features.gower import Gower
 from routing_ml.models.ground import Ground, one_thread
 from routing_ml.models.parts import operations
+from routing_ml.models.parts.alike import Past
 from routing_ml.models.parts.alternatives import Alternatives, Asked, propose
 from routing_ml.models.parts.confidence import (
     NOVELTY,
@@ -57,7 +58,7 @@ class Learning(ABC):
     learns_copies: ClassVar[bool] = True
     items_: list[str]
     operations_: list[Operation]
-    routings_: tuple[np.ndarray, np.ndarray]
+    past_: Past
     encoder_: Encoder
     design_: Design
     order_: Order
@@ -86,7 +87,7 @@ class Learning(ABC):
         self.__dict__.clear()  # a second fit begins anew
         self.rates_ = None
         rows = ground.rows
-        self.items_, self.operations_, self.routings_ = rows.codes, rows.operations, ground.routings
+        self.items_, self.operations_, self.past_ = rows.codes, rows.operations, ground.past
         self.encoder_, self.design_, self.order_ = ground.encoder, ground.design, ground.order
         self.gower_, self.telling_, self.numbering_ = ground.gower, ground.telling, ground.numbering
         self.times_, self.machines_ = ground.times, ground.machines

@@ -37,6 +37,8 @@ class Nearest(RoutingModel):
 
     def _restore(self, stored: Stored) -> None:
         self.among_ = self.gower_
-        starts, steps = self.routings_
         self.present_ = np.zeros((len(self.items_), len(self.operations_)), np.float32)
-        self.present_[np.repeat(np.arange(len(self.items_)), np.diff(starts)), steps] = 1
+        self.present_[
+            np.repeat(np.arange(len(self.items_)), np.diff(self.past_.starts)),
+            self.past_.operations,
+        ] = 1

@@ -93,6 +93,15 @@ class Missing:
 
 
 @dataclass(frozen=True)
+class Alike:
+    """Past items alike in all that is given of an item of which little is given, and how many of
+    them have the proposed routing."""
+
+    past_items: int
+    with_this_routing: int
+
+
+@dataclass(frozen=True)
 class Explanation:
     """One item's proposal and its reasons; `method` says how effects were found, in `unit`."""
 
@@ -107,6 +116,7 @@ class Explanation:
     operations: list[OperationReason]
     missing: list[Missing]
     helpful: Helpful | None = None
+    alike: Alike | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON; numbers that are none are None."""
@@ -123,6 +133,12 @@ class Explanation:
             lines.append(
                 f"No past item had a value like this one's of {self.proposal[0]['NEW_TO_MODEL']}: "
                 "the certainty allows for it, and the bands of run times are wider."
+            )
+        if self.alike:
+            lines.append(
+                f"Little is given of it: of the {self.alike.past_items} past items alike in all "
+                f"that is given {self.alike.with_this_routing} have this routing, more than have "
+                "any other."
             )
         for row in self.proposal:
             named = f"  {row['PROC_SEQ']:>4} {label(row['JOB_CD'], row['JOB_NM'])}"
@@ -199,6 +215,7 @@ def explain(
         operations=_operations(model, proposal, likely[0], present[0], start, effects),
         missing=_missing(model, prepared, row, present[0]),
         helpful=most_helpful(model, prepared),
+        alike=_alike(model, prepared, present[0]),
     )
 
 
@@ -244,6 +261,13 @@ def _similar(
     return found
 
 
+def _alike(model: RoutingModel, items: Prepared, present: np.ndarray) -> Alike | None:
+    for way in model.alike(items).get(0, []):
+        if set(way.operations) == set(np.flatnonzero(present).tolist()):
+            return Alike(way.of, way.items)
+    return None
+
+
 def _alternatives(ranked: pd.DataFrame, jobs: list[str]) -> list[Alternative]:
     found = []
     for _, routing in ranked[ranked["RANK"] > 1].groupby("RANK"):
@@ -272,7 +296,7 @@ def _operations(
     order = [at[key] for key in zip(proposal["JOB_CD"], occurrence, strict=True)]
     doubtful = np.flatnonzero(~present & (likely >= DOUBTFUL))
     order += doubtful[np.argsort(-likely[doubtful], kind="stable")].tolist()
-    usual = np.bincount(model.routings_[1], minlength=len(likely)) / len(model.items_)
+    usual = np.bincount(model.past_.operations, minlength=len(likely)) / len(model.items_)
     found = []
     for k in order:
         operation: Operation = model.operations_[k]

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from routing_ml.models.features.attributes import MISSING, UNSEEN, Encoder, Prepared
+from routing_ml.models.features.attributes import ABSENT, MISSING, UNSEEN, Encoder, Prepared
 from routing_ml.models.storage import Stored
 from routing_ml.models.trees.ensemble import leaf_sums
 
@@ -23,12 +23,14 @@ NUMBER_BINS = 16
 MAX_COST = 1e30  # of a number, in shares of its weight: more than 1 is already as far as can be
 MAX_LINES = 16_000_000  # numbers kept: 20,000 values of 100,000 items would take 8 GB
 DIGITS = 6  # of a score: what is beyond is rounding of float32
+ALIKE = 0.1  # of a number's range: no further apart, two items are alike in it
 
 
 class Gower:
     """The fitted items, ready to be compared with others.
 
-    Attributes are numbered categories first, then numbers, then texts; `weights` sum to 1.
+    Attributes are numbered categories first, then numbers, then texts; `weights` sum to 1. The
+    numbers called `numbers_told` tell anything.
     """
 
     def __init__(
@@ -44,7 +46,7 @@ class Gower:
         self.weights, self.spans, self.words = weights, spans, words
         self.codes, self.numbers, self.marks, self.text_of = codes, numbers, marks, text_of
         self._categories = np.flatnonzero(weights[: codes.shape[1]]).tolist()
-        self._numbers = np.flatnonzero(weights[codes.shape[1] :][: numbers.shape[1]]).tolist()
+        self.numbers_told = np.flatnonzero(weights[codes.shape[1] :][: numbers.shape[1]]).tolist()
         self._columns = np.ascontiguousarray(codes.T)
         self._lines: dict[tuple[int, int], np.ndarray] = {}
         # numbers in shares of the attribute's weight: a difference is then what it costs
@@ -136,6 +138,26 @@ class Gower:
             scores[k] = line[rows[k]]
         return rows, np.clip(np.round(scores, DIGITS), 0, 1)
 
+    def alike(self, items: Prepared, row: int) -> np.ndarray:
+        """The fitted items (k,) that are like item `row` in every attribute which tells and which
+        it has: the same category, a number that is near, the same telling words."""
+        categories = self.codes.shape[1]
+        found = np.ones(len(self.codes), bool)
+        for i in self._categories:
+            if items.codes[row, i] != MISSING:
+                found &= self._columns[i] == items.codes[row, i]
+        for i in self.numbers_told:
+            if not np.isnan(items.numbers[row, i]):
+                apart = np.abs(self.numbers[:, i] - items.numbers[row, i])
+                found &= apart <= ALIKE * self.spans[i]
+        words = items.words[row, self.words] > 0
+        for i in np.unique(self.text_of).tolist():
+            own, at = self.text_of == i, categories + len(self.spans) + i
+            given = items.states[row, at] != ABSENT or words[own].any()
+            if self.weights[at] > 0 and given:
+                found &= (self.marks[:, own] == words[own]).all(axis=1)
+        return np.flatnonzero(found)
+
     def parts(self, items: Prepared, row: int, other: int) -> np.ndarray:
         """Each attribute's own similarity of item `row` to fitted item `other`: (A,) in [0, 1]."""
         codes, theirs = items.codes[row], self.codes[other]
@@ -167,7 +189,7 @@ class Gower:
             line[:] = 0
             for i in self._categories:
                 line += self._line(i, int(items.codes[row, i]))
-            for i in self._numbers:
+            for i in self.numbers_told:
                 weight = np.float32(self.weights[base + i])
                 own = numbers[row, i]
                 if np.isnan(own):

@@ -8,12 +8,13 @@ from items that were not fitted on.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
 from scipy import optimize
 
+from routing_ml.models.parts.alike import Way
 from routing_ml.models.parts.choices import LEAST, Choice, linked
 from routing_ml.models.parts.operations import Operation, Rows
 from routing_ml.models.parts.order import Order, places
@@ -73,6 +74,24 @@ class Proposed:
         first = first[:, None]
         found = self.likely * np.minimum(first / said, (1 - first) / (1 - said))
         return np.c_[first, np.minimum(found[:, 1:], first)]
+
+    def instead(self, ways: Mapping[int, Sequence[Way]]) -> Proposed:
+        """With these routings of some of the items instead of theirs, the first proposed."""
+        if not ways:
+            return self
+        kept = ~np.isin(self.item, list(ways))
+        likely = self.likely.copy()
+        rows = []
+        for item, found in ways.items():
+            likely[item] = 0
+            for rank, way in enumerate(found):
+                likely[item, rank] = way.likely
+                rows += [(item, k, at, rank) for at, k in enumerate(way.operations)]
+        own = np.stack([self.item, self.operation, self.place, self.rank], axis=1)[kept]
+        every = np.r_[own, np.array(rows, np.int64).reshape(-1, 4)]
+        every = every[np.lexsort((every[:, 2], every[:, 3], every[:, 0]))]
+        item, operation, place, rank = every.T
+        return Proposed(item, operation, place, rank, likely, self.certainty)
 
 
 @dataclass(frozen=True)
