@@ -89,6 +89,17 @@ def new_material(count: int = 1500, *, slower: float = 0.3, seed: int = 0) -> tu
     return _dataset(items, jobs, np.where(late, 1 + slower, speed), random), new
 
 
+def rising(count: int = 1500, *, rate: float = 0.3, seed: int = 0) -> Dataset:
+    """A factory without anything new whose run times have risen by `rate`, a fraction, over the
+    newest third of the items."""
+    random = np.random.default_rng(seed)
+    pools = (SHAPES, MATERIALS, TOLERANCES, SIZES, SURFACES)
+    drawn = [tuple(random.choice(np.array(pool, object)) for pool in pools) for _ in range(count)]
+    items = pd.DataFrame(drawn, columns=["SHAPE", "MATERIAL", "TOLERANCE", "SIZE", "SURFACE"])
+    late = np.clip(3 * np.arange(count) / count - 2, 0, 1)
+    return _dataset(items, [chain(*row) for row in drawn], 1 + rate * late, random)
+
+
 def _dataset(
     items: pd.DataFrame, jobs: list[list[str]], speed: np.ndarray, random: np.random.Generator
 ) -> Dataset:

@@ -1,12 +1,13 @@
 """Whether what goes into use is better than doing without a model, in small factories.
 
-    python benchmarks/floor.py [--factories 500] [--part random|parts|orders] [--seed 0]
+    python benchmarks/floor.py [--factories 500] [--part random|parts|orders|quantity] [--seed 0]
 
 `random`: small factories (40 to 400 items) from pure noise to rules; candidates are fitted and
 compared as a retraining does, and what would go into use is then asked for 4,000 items of the same
 factory that nobody has seen, and so are the simple rules. `parts`: a machine shop's 240
-parts, three draws. `orders`: a log of 225 work orders. Exits with 1 when a model that is worse than
-a simple rule went in, or the 240 parts have none that is shown to be better.
+parts, three draws. `orders`: a log of 225 work orders. `quantity`: the error of its run times with
+the quantity and without, 33 orders held out in each of six such logs. Exits with 1 when a model
+that is worse than a simple rule went in, or the 240 parts have none that is shown to be better.
 """
 
 import argparse
@@ -25,14 +26,15 @@ from routing_ml.errors import ModelError
 from routing_ml.models import RoutingModel
 from routing_ml.pipeline import Material, Rule, Unseen, decide, fit_and_register
 from routing_ml.registry import Registry, Version
+from routing_ml.source import Attributes
 
 FRESH = 4_000
-BOOSTED_EVERY = 20  # factories in which `boosted` is fitted too: it takes five times as long
+LOGS, HELD_OUT = 6, 33
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--part", choices=("random", "parts", "orders"))
+    parser.add_argument("--part", choices=("random", "parts", "orders", "quantity"))
     parser.add_argument("--factories", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0, help="number of the first factory")
     options = parser.parse_args()
@@ -41,6 +43,8 @@ def main() -> int:
         wrong += sum(not shown("240 parts", parts(240, seed=draw)) for draw in range(3))
     if options.part in (None, "orders"):
         shown("225 work orders", work_orders(225))
+    if options.part in (None, "quantity"):
+        with_and_without_quantity()
     if options.part in (None, "random"):
         wrong += random_factories(options.seed, options.factories)
     return 1 if wrong else 0
@@ -70,6 +74,26 @@ def shown(name: str, frames: tuple[pd.DataFrame, pd.DataFrame]) -> bool:
     return decision.winner is not None
 
 
+def with_and_without_quantity() -> None:
+    """Print the median absolute percentage errors of run times of orders that were held out."""
+    found = []
+    for seed in range(LOGS):
+        items, routings = work_orders(225, seed=seed)
+        held = np.random.default_rng(seed).choice(items["ITEM_CD"], HELD_OUT, replace=False)
+        out = routings["ITEM_CD"].isin(held)
+        errors = []
+        for given in (items, items.drop(columns="QUANTITY")):
+            model = models.fit("nearest", given, routings[~out], attributes=Attributes())
+            asked = given[given["ITEM_CD"].isin(held)]
+            figures = metrics.evaluate(model.predict(asked, similarity=False), routings[out])
+            errors.append(float(figures["run_time_mdape"] or np.nan))
+        found.append(errors)
+        print(f"  log {seed}: with the quantity {errors[0]:.3f}, without {errors[1]:.3f}, "
+              f"{errors[0] / errors[1]:.2f} of it", flush=True)  # fmt: skip
+    usual, without = np.mean(found, axis=0)
+    print(f"run times, mean of {LOGS}: {usual:.3f} and {without:.3f}, {usual / without:.3f} of it")
+
+
 def random_factories(first: int, count: int) -> int:
     """Print how often something goes into use, and return how often it is worse than a rule."""
     refused = promoted = worse = nearly = unable = 0
@@ -96,12 +120,11 @@ def one_factory(seed: int) -> float | str | None:
     factory = RandomFactory(seed)
     items, routings = factory.draw(int(np.random.default_rng([seed, 9]).integers(40, 401)))
     material = Material(as_dataset(items, routings))
-    candidates = ["nearest", "boosted"] if seed % BOOSTED_EVERY == 0 else ["nearest"]
     truth, asked = material.truth(material.codes), material.items(material.codes)
     try:
         scored = {
             name: metrics.per_item(unseen(name, material).predict(asked), truth)
-            for name in candidates
+            for name in models.CANDIDATES
         }
     except ModelError as error:
         print(f"factory {seed}: {error}")

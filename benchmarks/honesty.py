@@ -16,6 +16,7 @@ import argparse
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from accuracy import EVERYTHING, calibration_error, parts
-from factories_by_rule import RULED, chains, new_material
+from factories_by_rule import RULED, chains, new_material, rising
 
 from routing_ml import dataset, models
 from routing_ml.comparison import metrics
@@ -243,7 +244,22 @@ def by_band(name: str, data: Dataset, options: argparse.Namespace) -> list[Row]:
     proposals = fit(name, made, newest[~out]).predict(made.items[late], similarity=False)
     inside = banded(proposals, newest[out], made.items[late])
     rows.append(band_row("made factory, never seen, 30 % slower", inside))
+    for title, shown in (
+        ("rising by 30 %", rising()),
+        ("the same without dates", undated(rising())),
+    ):
+        fitted, items, truth = parts(rising())
+        past = shown.routings[shown.routings["ITEM_CD"].isin(fitted["ITEM_CD"])]
+        proposals = fit(name, shown, past).predict(items, similarity=False)
+        rows.append(band_row(f"made factory, {title}", banded(proposals, truth, items)))
     return rows
+
+
+def undated(data: Dataset) -> Dataset:
+    """The same, of which nobody knows what is new."""
+    frames = (f.assign(INSRT_DT=data.items["INSRT_DT"].min()) for f in (data.items, data.routings))
+    items, routings = frames
+    return replace(data, items=items, routings=routings)
 
 
 def banded(proposals: pd.DataFrame, truth: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from routing_ml import models
 from routing_ml.models.base import RoutingModel
 from routing_ml.models.parts.quantities import Quantities
-from routing_ml.models.parts.recent import ages, trend
+from routing_ml.models.parts.recent import ages, risen, trend
 
 SHOP = workshop.make()
 OLD = SHOP.items["ITEM_CD"][:320]
@@ -150,3 +150,67 @@ def test_what_became_commoner_counts_more_and_what_was_always_as_common_does_not
     found = trend(target, np.array([0, 0, 1]), age, 1 / 12)
     assert found[1] > 2 and found[0] < 0.6
     assert found[2] == pytest.approx(1)
+
+
+def level(late, *, seed=0, of=(0, 1)):
+    """What is found of 1,200 times of two operations that are higher by `late`, in log minutes, in
+    the newest fifth, in the operations `of`."""
+    random = np.random.default_rng(seed)
+    age, operation = np.linspace(1, 0, 1200), np.tile([0, 1], 600)
+    higher = np.where((age < 0.2) & np.isin(operation, of), late, 0.0)
+    residual = random.normal(higher, 0.15)
+    return risen(residual - residual.mean(), operation, age, 2)
+
+
+def test_times_that_have_risen_are_proposed_as_they_are_of_late():
+    assert level(0.3) == pytest.approx([0.24, 0.24], abs=0.05)  # over their mean
+    assert level(-0.3) == pytest.approx([-0.24, -0.24], abs=0.05)
+    one = level(0.3, of=(1,))
+    assert one[1] > 0.15 > 0.05 > one[0]
+
+
+def test_times_that_are_as_ever_stay_as_they_are():
+    found = [np.abs(level(0.0, seed=seed)).max() for seed in range(100)]
+    assert np.mean(np.array(found) > 0) < 0.1
+    assert max(found) < 0.06
+    assert (risen(np.ones(50), np.zeros(50, int), np.zeros(50), 1) == 0).all()  # nothing is dated
+
+
+@pytest.mark.parametrize("minutes", [5.0, 0.01, 90_000.0])
+def test_a_time_that_is_the_same_for_all_items_is_proposed_as_it_is(minutes):
+    jobs = ["SAW", "TURN", "WASH"]
+    codes = [f"C{k:03d}" for k in range(60)]
+    items = pd.DataFrame({"ITEM_CD": codes, "KIND": ["A", "B", "C"] * 20})
+    routings = pd.DataFrame({
+        "ITEM_CD": np.repeat(codes, 3), "PROC_SEQ": [10, 20, 30] * 60, "JOB_CD": jobs * 60,
+        "SETUP_TIME": [minutes, 2 * minutes, 3 * minutes] * 60, "RUN_TIME": 7.0,
+    })  # fmt: skip
+    model = models.fit("nearest", items, routings, attributes=workshop.ATTRIBUTES)
+    found = model.predict(items.head(1))
+    truth = np.array([minutes, 2 * minutes, 3 * minutes])
+    assert found["SETUP_TIME"].to_numpy() == pytest.approx(truth, rel=1e-3)
+    assert found["RUN_TIME"].to_numpy() == pytest.approx(7.0)
+
+
+def test_a_model_proposes_the_level_of_late():
+    days = pd.Series(pd.date_range("2020-01-01", periods=400), dtype="datetime64[us]")
+    items = pd.DataFrame({
+        "ITEM_CD": [f"T{k:03d}" for k in range(400)],
+        "INSRT_DT": days,
+        "KIND": np.where(np.arange(400) % 2, "A", "B"),
+    })  # fmt: skip
+    minutes = 10 * np.where(np.arange(400) < 300, 1.0, 1.3)
+    minutes = minutes * np.exp(np.random.default_rng(0).normal(0, 0.1, 400))
+    routings = items[["ITEM_CD", "INSRT_DT"]].assign(
+        PROC_SEQ=10, JOB_CD="TURN", SETUP_TIME=5.0, RUN_TIME=minutes
+    )
+    attributes = workshop.ATTRIBUTES
+    new = pd.DataFrame({"ITEM_CD": ["N"], "KIND": ["A"]})
+    found = models.fit("nearest", items, routings, attributes=attributes).predict(new)
+    assert found["RUN_TIME"][0] == pytest.approx(13, rel=0.05)
+    assert found["SETUP_TIME"][0] == pytest.approx(5, rel=0.02)
+    same_day = routings.assign(INSRT_DT=days[0])
+    usual = models.fit(
+        "nearest", items.drop(columns="INSRT_DT"), same_day, attributes=attributes
+    ).predict(new)
+    assert usual["RUN_TIME"][0] == pytest.approx(10.7, rel=0.05)

@@ -14,7 +14,14 @@ import pandas as pd
 
 from routing_ml.models.parts.confidence import Calibration
 from routing_ml.models.parts.operations import Rows
-from routing_ml.models.parts.recent import DAY, ages, last_used, trend
+from routing_ml.models.parts.recent import (
+    DAY,
+    HALF_LIVES,
+    HELD_OUT,
+    ages,
+    last_used,
+    trend,
+)
 from routing_ml.models.storage import Stored, prefixed
 from routing_ml.models.trees.boosting import Plan, boost_numbers
 from routing_ml.models.trees.ensemble import Ensemble, Shape
@@ -24,10 +31,8 @@ UNUSED_DAYS = 730.5  # two years
 UNUSED_SHARE = 0.02  # of its likelihood: only where no other machine is at all likely does it win
 SHARPNESSES = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.35, 1.5, 1.75, 2.0)
 LEAST = 0.003  # score of a machine that was used for the operation at all
-HELD_OUT = 0.15
 MAX_TRIED = 6_000  # items, the newest: bounds the time
 MIN_HELD_OUT = 40  # operations with a choice of machines, to learn from
-HALF_LIVES = (1 / 3, 1 / 12, 1 / 24)  # of the time that the routings span
 SHOWN = 0.05  # likelihood from which another machine is named
 MOST_SHOWN = 3
 SPELLED = np.array([f"{k / 100:.2f}".lstrip("0") for k in range(101)], object)

@@ -2,7 +2,8 @@
 
 The logarithm of a time is linear in the logarithms of the dimensions and in the yes/no features:
 one ridge regression for what all operations share, one for each operation on what is left, and a
-few trees for steps. Reported hours are blended in as far as they carry news.
+few trees for steps. Reported hours are blended in as far as they carry news, and where times have
+risen or fallen, the level is that of late.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from routing_ml.models.features.attributes import Prepared
 from routing_ml.models.features.design import Design, combine
 from routing_ml.models.parts.confidence import Givenness, Unknown
 from routing_ml.models.parts.operations import Rows
+from routing_ml.models.parts.recent import ages, risen
 from routing_ml.models.storage import Stored, prefixed
 from routing_ml.models.trees.boosting import Plan, boost_numbers
 from routing_ml.models.trees.ensemble import Ensemble, Shape
@@ -29,6 +31,7 @@ PENALTY_OWN = 60.0
 FOLDS = 5
 BAND = (0.1, 0.9)
 OUTLIER = 5.0  # standard deviations of a residual: a misprint, left out of the second fit
+ROUNDING = 1e-4  # log minutes: times that are the same for all items are no misprints
 MIN_ROWS = 40  # of an operation for quantiles of its own
 MAX_CORRECTION = 0.7  # log minutes: more is a misprint, not a lesson
 MIN_REPORTS = 100  # reported operations before they are listened to
@@ -115,6 +118,9 @@ class Times:
             guess = (inputs @ weights[line])[rows.item[positive], rows.operation[positive]]
             rest = np.clip(blend[positive] - guess, -MAX_CORRECTION, MAX_CORRECTION)
             left[rows.item[positive], line * size + rows.operation[positive]] = rest
+            late = ages(rows.entered)[rows.item[positive]]
+            drawn = np.clip(residual[positive], -MAX_CORRECTION, MAX_CORRECTION)
+            weights[line, 0] += risen(drawn, rows.operation[positive], late, size)
             limits[line] = _limits(rows.operation[positive], log[positive], size)
             if column == "RUN_TIME":
                 band = _quantiles(rows.operation[positive], residual[positive], size)
@@ -340,7 +346,7 @@ def _regress(
         if last:
             return weights, residual
         spread = np.std(residual[good]) if good.any() else 1.0
-        good &= np.abs(residual) <= OUTLIER * spread
+        good &= np.abs(residual) <= OUTLIER * spread + ROUNDING
     raise AssertionError("unreachable")
 
 
