@@ -187,11 +187,13 @@ def left_out(
 ) -> list[Row]:
     """For each value of each column: fitted without its items, but for some `known`, and asked for
     them; the largest gap and the means over values and over items last."""
-    rows = []
+    rows, every = [], []
     for column in columns:
         for value, fitted, items, truth in without_each(data, column, most, known):
             proposals = fit(name, data, fitted).predict(items, similarity=False)
             rows.append({"left out": f"{column} {value}", **judged(proposals, truth)})
+            mine = f"{column} {value} "  # an item is asked once for each of its columns
+            every.append([f.assign(ITEM_CD=mine + f["ITEM_CD"]) for f in (proposals, truth)])
     if not rows:
         return rows
     table = pd.DataFrame(rows)
@@ -199,6 +201,8 @@ def left_out(
     for title, weights in (("values", np.ones(len(table))), ("items", table["items"])):
         means = {figure: float(np.average(table[figure], weights=weights)) for figure in FIGURES}
         rows.append({"left out": f"mean of {title}", "items": int(table["items"].sum()), **means})
+    together = [pd.concat(frames) for frames in zip(*every, strict=True)]
+    rows.append({"left out": "all of them as one", **judged(*together)})
     return [*rows, {**worst, "left out": f"largest gap: {worst['left out']}"}]
 
 

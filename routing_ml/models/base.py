@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import pandas as pd
 
+from routing_ml.dataset import families_of
 from routing_ml.errors import ModelError
 from routing_ml.models import storage
 from routing_ml.models.features.attributes import NEW, Encoder, Prepared
@@ -39,7 +40,6 @@ PROPOSAL_COLUMNS = (
     "RES_OTHERS", "OUTSIDE", "NOTE", "NOVELTY", "NEW_TO_MODEL",
 )  # fmt: skip
 CHUNK = 4096  # items predicted at a time: bounds memory
-MAX_DAY_SHARE = 0.05
 TOLD_OUTSIDE = 0.05  # share of the past done outside that is worth a note
 
 
@@ -201,19 +201,14 @@ class RoutingModel(Learning):
     def similarities(self, items: pd.DataFrame, days: pd.Series) -> np.ndarray:
         """Similarity of each item to the nearest fitted one of another day, in [0, 1]: (m,).
 
-        `days` are entry dates by item code. Families of items are entered together, and the family
-        of a new item is not known to the model: what is new is compared with this. An item without
-        a date, and a day with more than a twentieth of the fitted items (a data import), leave out
-        the item itself only.
+        `days` are entry dates by item code. The family of a new item (`families_of`) is not known
+        to the model: what is new is compared with this.
         """
-        entered = days.reindex(self.items_).dt.normalize()
-        rows_of = pd.Series(range(len(entered))).groupby(entered.to_numpy()).indices
-        families = {
-            day: rows for day, rows in rows_of.items() if len(rows) <= len(entered) * MAX_DAY_SHARE
-        }
-        of_item = days.reindex(items["ITEM_CD"]).dt.normalize()
+        families = families_of(days.reindex(self.items_))
+        rows_of = families.reset_index(drop=True).groupby(families.to_numpy()).indices
+        of_item = days.reindex(items["ITEM_CD"]).dt.strftime("%Y-%m-%d")
         without = [
-            np.union1d(own, families.get(day, own))
+            np.union1d(own, rows_of.get(day, own))
             for own, day in zip(self._own_rows(items), of_item, strict=True)
         ]
         _, scores = self.gower_.nearest(self.encoder_.transform(items), 1, without=without)

@@ -18,7 +18,7 @@ from routing_ml.models.trees.ensemble import Ensemble, Shape
 
 PLAN = Plan(trees=300, rate=0.2, shape=Shape(leaves=10, min_leaf=5), sketch=16)
 FASTER = Plan(trees=150, rate=0.4, shape=Shape(leaves=10, min_leaf=5), sketch=16)
-MANY = 10_000  # items from which faster is as good: of few items it costs half a point
+FASTER_FROM = 10_000  # items from which faster is as good: of few items it costs half a point
 COPY_WEIGHT = 0.5  # of a copy with columns left out, beside the complete item
 SHARES = (1 / 30, 1 / 15, 2 / 15, 4 / 15, 8 / 15, 1.0)  # of the trees, one for each operation
 
@@ -33,7 +33,7 @@ class Boosted(RoutingModel):
     def _learn(self, items: Sequence[Prepared], present: np.ndarray, rows: np.ndarray) -> None:
         matrix = np.vstack([self.design_.transform(part) for part in items])
         share = getattr(self, "share_", np.ones(present.shape[1]))
-        full = PLAN if len(present) <= MANY else FASTER
+        full = PLAN if len(present) <= FASTER_FROM else FASTER
         trees = max(1, round(full.trees * self.effort_ * share.max()))
         sums = math.ceil(full.sketch * min(1, 2 * self.effort_))  # trials say the same of fewer
         plan = replace(full, trees=trees, rate=full.rate / self.effort_, sketch=sums)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
@@ -44,7 +45,7 @@ class Forest(RoutingModel):
             tree, values = _grow(inputs[own[k]], target[own[k]], SEED + k)
             return tree, values / count
 
-        with ThreadPoolExecutor() as threads:
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
             trees, values = zip(*threads.map(grow, range(count)), strict=True)
         self.trees_ = Ensemble.joined(list(trees), list(values))
 

@@ -40,11 +40,11 @@ from routing_ml.models.parts.trials import Trial
 from routing_ml.models.trees.boosting import SEED
 
 FOLDS = 3
-MANY = 10_000  # items beyond which one fit without HELD of them says enough
+ONE_FIT = 10_000  # items beyond which one fit without HELD of them says enough
 HELD = 4_000
 FEW_WEIGHT = 3.0
 FOLD_EFFORT, TRIAL_EFFORT = 0.5, 1 / 4
-WIDEST = 4.0  # the factor of a band that one reason alone may give
+WIDEST_ALONE = 4.0  # the factor of a band that one reason alone may give
 DOUBT = 0.5  # of a kind
 MOST_KINDS, MIN_KIND = 0.95, 10  # of kinds left out, those of so many run times
 MIN_TRIED = 30  # items of kinds left out, before anything is learned from them
@@ -160,7 +160,7 @@ class Learning(ABC):
         count = len(present)
         size = np.bincount(ground.families)
         place = np.random.default_rng(SEED).permutation(len(size))
-        if count > MANY:
+        if count > ONE_FIT:
             before = np.cumsum(size[np.argsort(place)])[place]
             held = [np.flatnonzero((before <= max(HELD, size.max()))[ground.families])]
         else:
@@ -336,4 +336,4 @@ def _width(strays: np.ndarray) -> float:
     """The factor of a band that holds as many as it should, of what was tried in vain else."""
     if not len(strays):
         return 1.0
-    return float(np.clip(np.quantile(strays, BAND[1] - BAND[0]), 1, WIDEST))
+    return float(np.clip(np.quantile(strays, BAND[1] - BAND[0]), 1, WIDEST_ALONE))

@@ -21,7 +21,7 @@ FORMATS = {
     "RES_LIKELIHOOD": "0.00", "TOTAL_MINUTES": "0.0", "RANK": "0",
 }  # fmt: skip
 AS_TEXT = "@"  # also after somebody has edited the cell
-WIDEST = 40  # characters
+MOST_WIDE = 40  # characters
 SHOWN = 200  # rows that a column's width is taken from
 
 
@@ -109,7 +109,7 @@ def _write_workbook(proposals: pd.DataFrame, to: Path) -> None:
             [v if there and v != "" else None for v, there in zip(values, known, strict=True)]
         )
         widest = 0 if number else max((len(v) for v in columns[-1][:SHOWN] if v), default=0)
-        width = min(WIDEST, max(widest, len(name)) + 3)
+        width = min(MOST_WIDE, max(widest, len(name)) + 3)
         sheet.column_dimensions[get_column_letter(at)].width = width
     sheet.append(header)
     for row in zip(*columns, strict=True):
