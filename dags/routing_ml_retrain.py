@@ -91,8 +91,8 @@ def routing_ml_retrain() -> None:
                 settings,
                 runs.run_id(),
                 source=params["source"],
-                limit=params["limit"],
-                as_of=settings.moment(runs.moment(context)),
+                limit=int(params["limit"]),  # JSON knows 2000.0 as a whole number
+                as_of=settings.past_moment(runs.moment(context)),
                 asked=params["as_of"],
             )
 

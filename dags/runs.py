@@ -11,6 +11,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from routing_ml.errors import AuditError, RoutingError, SettingError, SourceError
 from routing_ml.settings import DEFAULT_SOURCE, Settings
 
+MAX_REASON = 2_000  # characters
 DRIFT = Asset(name="routing_ml_drift", uri="x-routing-ml://drift", group="routing_ml")
 TRIES = {
     "retries": 2,
@@ -52,8 +53,10 @@ def told() -> Iterator[None]:
     """Keep the reason of an error for the report; what no retry can mend fails at once."""
     try:
         yield
-    except RoutingError as error:
-        get_current_context()["ti"].xcom_push(key="error", value=str(error))
+    except Exception as error:
+        ours = isinstance(error, RoutingError)
+        reason = str(error) if ours else f"{type(error).__name__}: {error}; see the task's log"
+        get_current_context()["ti"].xcom_push(key="error", value=reason[:MAX_REASON])
         if isinstance(error, (AuditError, SettingError, SourceError)):
             raise AirflowFailException(str(error)) from error
         raise

@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Literal
@@ -128,7 +128,24 @@ class Settings:
                 ) from error
         if text.tzinfo is None:
             return text
-        return text.astimezone(self.timezone).replace(tzinfo=None)
+        try:
+            return text.astimezone(self.timezone).replace(tzinfo=None)
+        except OverflowError as error:  # at either end of the calendar
+            raise SettingError(
+                f"as-of {text.isoformat()} is no moment in {self.timezone.key}; "
+                "write it like 2026-11-01 or 2026-11-01T02:00:00+09:00"
+            ) from error
+
+    def past_moment(self, text: str | datetime | None) -> datetime:
+        """`moment`, of a run: SettingError where it is more than a day ahead. What was learned as
+        of then would keep every model out that is learned from now on."""
+        moment, now = self.moment(text), self.moment(None)
+        if moment > now + timedelta(days=1):
+            raise SettingError(
+                f"as-of {moment.isoformat()} lies ahead of the clock of this machine "
+                f"({now:%Y-%m-%d %H:%M}): give a moment that has passed, or none for now"
+            )
+        return moment
 
 
 def is_connection_string(source: str) -> bool:

@@ -12,7 +12,7 @@ def retrain(settings: Settings, options: argparse.Namespace) -> Result:
     settings, source = chosen_source(settings, options.source)
     outcome = retrain(
         settings,
-        as_of=settings.moment(options.as_of),
+        as_of=settings.past_moment(options.as_of),
         asked=options.as_of,
         source=source,
         columns=options.columns,

@@ -138,14 +138,18 @@ class Baseline:
                 dispersion=float(value.get("dispersion", 1.0)),
             )
             fits = (
-                len(loaded.counts) == len(loaded.edges) + 1
+                loaded.edges.ndim == loaded.counts.ndim == loaded.bins.ndim == 1
+                and len(loaded.counts) == len(loaded.edges) + 1
                 and bool(np.all(np.diff(loaded.edges) > 0))
                 and bool(np.all(loaded.counts >= 0))
                 and bool(np.all((loaded.bins > 0) & (loaded.bins < len(loaded.counts))))
                 and loaded.size >= LEAST_BASELINE
                 and 1 <= loaded.dispersion < math.inf
+                and math.isfinite(loaded.mean)
+                and 0 <= loaded.std < math.inf
             )
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError,
+                RecursionError) as error:  # fmt: skip
             raise ModelError(
                 f"{path} is no drift baseline ({error}): train the model again"
             ) from error

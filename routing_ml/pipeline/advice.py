@@ -53,7 +53,7 @@ def advise(
     with closing(Store(settings.store_url)) as store:
         if (made := _decided(store, day, by)) is not None:
             return made
-        since = _learned_until(version, store.fact("last_success"))
+        since = min(_learned_until(version, store.fact("last_success")), moment)
         new = _routed_since(settings, since, moment)
         advice = Advice(
             new >= LEAST_NEW_ITEMS,

@@ -25,7 +25,7 @@ from routing_ml.errors import InputError, ModelError
 from routing_ml.pipeline import monitor, training
 from routing_ml.pipeline.material import Material
 from routing_ml.pipeline.proposing import propose_missing
-from routing_ml.registry import Registry
+from routing_ml.registry import ANY, Registry
 from routing_ml.settings import DEFAULT_SOURCE, Settings
 from routing_ml.source import DEFAULT_LIMIT, Columns, Progress
 from routing_ml.source import extract as extract_dataset
@@ -163,6 +163,7 @@ def compare(
     if not trained:
         raise ModelError("no candidate was fitted, so that there is nothing to compare")
     versions = registry(settings)
+    place = versions.place()
     challengers = {one["candidate"]: versions.get(one["model"]) for one in trained}
     decided = run_folder(settings, run_id) / "decision.json"
     active = versions.active()
@@ -179,6 +180,7 @@ def compare(
         "promotion": promotion,
         "withheld": list(withheld),
         "champion": active.name if active else None,
+        "place": place,
         "reason": reason,
         "metrics": challengers[winner].manifest["metrics"] if winner else None,
         "challengers": {name: version.name for name, version in challengers.items()},
@@ -195,6 +197,7 @@ def promote(settings: Settings, run_id: str, decision: Reference) -> Reference:
         who=f"run {run_id}",
         why=decision["reason"],
         instead_of=decision["champion"],
+        after=decision.get("place", ANY),
     )
     return {"model": version.name}
 
@@ -264,8 +267,9 @@ def _decision(settings: Settings, path: Path) -> Reference:
     """What the next tasks need of a decision, and where all of it is."""
     facts = json.loads(path.read_text(encoding="utf-8"))
     keys = ("winner", "promote", "champion", "reason", "metrics", "challengers")
-    withheld = facts.get("withheld", [])  # a run of 2.1.0 that is repeated has none
-    return {key: facts[key] for key in keys} | {"withheld": withheld} | _reference(settings, path)
+    # a run of 2.1.0 that is repeated has none of these
+    also = {"withheld": facts.get("withheld", []), "place": facts.get("place", ANY)}
+    return {key: facts[key] for key in keys} | also | _reference(settings, path)
 
 
 def _write(settings: Settings, path: Path, facts: dict[str, Any]) -> Reference:

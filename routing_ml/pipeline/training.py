@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -175,7 +176,7 @@ def _require_equal(fitted: Sequence[RoutingModel], folder: Path, items: pd.DataF
 def _beyond_comparison(active: Version, in_use: Unseen, data: dataset.Dataset) -> str | None:
     """Why the model in use cannot be compared on this dataset; None where it can."""
     as_of = data.manifest["as_of"]
-    if active.manifest["as_of"] > as_of:
+    if as_of < active.manifest["as_of"] <= _tomorrow():  # later: by a clock that was wrong
         # On items of the past, which the limit has kept from it, it could seem the worse one.
         return (
             f"the model in use was fitted on later data (as of {active.manifest['as_of']}, "
@@ -187,6 +188,11 @@ def _beyond_comparison(active: Version, in_use: Unseen, data: dataset.Dataset) -
             "this source): it stays; keep a ROUTING_ML_HOME for each factory, or promote by hand"
         )
     return None
+
+
+def _tomorrow() -> str:
+    """The end of tomorrow wherever the factory is, as an as-of."""
+    return (datetime.now(UTC) + timedelta(days=2)).replace(tzinfo=None).isoformat()
 
 
 def _floor(

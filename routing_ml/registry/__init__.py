@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from routing_ml.lazily import handing_on
 
 if TYPE_CHECKING:
+    from routing_ml.registry.registry import ANY as ANY
     from routing_ml.registry.registry import MAX_AGE_DAYS as MAX_AGE_DAYS
     from routing_ml.registry.registry import Registry as Registry
     from routing_ml.registry.version import Version as Version

@@ -8,13 +8,14 @@ completes it, so that the record and the link always agree again.
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import accumulate, zip_longest
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
 from routing_ml import files
 from routing_ml.errors import ModelError
-from routing_ml.registry.version import MANIFEST, NAME, as_json, parsed
+from routing_ml.registry.version import MANIFEST, as_json, is_name, parsed
 
 ENTRY_KEYS = {"id", "at", "action", "from", "to", "who", "why"}
 
@@ -41,7 +42,7 @@ class History:
     def active(self) -> str | None:
         """The name of the version in use; ModelError when the link names no version."""
         target = self.target()
-        if target is not None and not NAME.fullmatch(target):
+        if target is not None and not is_name(target):
             raise ModelError(
                 f"{self.link} points to {target}, which is no version of this registry; "
                 "put one into use with 'routing-ml promote'"
@@ -72,14 +73,32 @@ class History:
         return next((n for n in reversed(stack) if n in present and n != active), None)
 
     def used_since(self, moment: datetime) -> list[str]:
-        """The versions that were in use at any time since `moment` (aware), newest first."""
+        """The versions that were in use at any time since `moment` (aware), newest first.
+
+        One is in use until the next entry. A clock may have been wrong: a date before that of an
+        earlier entry counts as that, so that no version is forgotten for it.
+        """
+        entries = self.entries()
+        dates = [datetime.fromisoformat(entry["at"]) for entry in entries]
+        ends = list(accumulate(dates, max))[1:]
         names: dict[str, None] = {}
-        for entry in reversed(self.entries()):
-            if entry["to"] is not None:
+        for entry, end in reversed(list(zip_longest(entries, ends))):
+            if entry["to"] is not None and (end is None or end >= moment):
                 names.setdefault(entry["to"])
-            if datetime.fromisoformat(entry["at"]) < moment:
-                break
         return list(names)
+
+    def place(self) -> str | None:
+        """The id of the last switch, by which it is seen whether there was another one since."""
+        entries = self.entries()
+        return entries[-1]["id"] if entries else None
+
+    def since(self, place: str | None, champion: str | None) -> list[dict[str, Any]]:
+        """The switches after that `place`. What changed the link outside before it and was written
+        down after it is none: it led to the `champion` that was seen there."""
+        entries = self.entries()
+        ids = [entry["id"] for entry in entries]
+        after = entries[ids.index(place) + 1 :] if place in ids else entries
+        return [e for e in after if e["action"] != "outside" or e["to"] != champion]
 
     def switch(self, action: str, to: str, *, who: str, why: str) -> None:
         """Point the link to `to` and record it. OSError: neither has changed."""
@@ -130,7 +149,7 @@ class History:
         lines = self.path.read_bytes().splitlines() if self.path.exists() else []
         entries = [parsed(line) for line in lines]
         for number, entry in enumerate(entries, start=1):
-            if not entry.keys() >= ENTRY_KEYS:
+            if not _is_entry(entry):
                 raise ModelError(
                     f"{self.path} line {number} is no record of a switch: "
                     "repair the line, or delete it and lose that record"
@@ -142,7 +161,7 @@ class History:
             entry = parsed(self.pending.read_bytes())
         except FileNotFoundError:
             return None
-        if not entry.keys() >= ENTRY_KEYS or not NAME.fullmatch(str(entry["to"])):
+        if not _is_entry(entry) or not is_name(entry["to"]):
             raise ModelError(f"{self.pending} is no record of a switch: delete it")
         return entry
 
@@ -158,6 +177,22 @@ def _entry(action: str, old: str | None, to: str | None, who: str, why: str) -> 
         "who": who,
         "why": why,
     }
+
+
+def _is_entry(entry: dict[str, Any]) -> bool:
+    """Whether it is the record of a switch, each entry of its kind."""
+    if not entry.keys() >= ENTRY_KEYS:
+        return False
+    texts = [entry[name] for name in ("id", "at", "action", "who", "why")]
+    names = [entry["from"], entry["to"]]
+    if not all(isinstance(t, str) for t in texts):
+        return False
+    if not all(name is None or isinstance(name, str) for name in names):
+        return False
+    try:
+        return datetime.fromisoformat(entry["at"]).tzinfo is not None
+    except ValueError:
+        return False
 
 
 def _holds(entries: list[dict[str, Any]], entry: dict[str, Any]) -> bool:

@@ -20,11 +20,11 @@ from routing_ml.errors import ModelError
 from routing_ml.registry.history import History
 from routing_ml.registry.version import (
     MANIFEST,
-    NAME,
     NAME_TIME,
     Version,
     as_json,
     checked_facts,
+    is_name,
     parsed,
     read_manifest,
     time_of,
@@ -102,7 +102,7 @@ class Registry:
 
     def get(self, name: str) -> Version:
         """The version of that name; ModelError when there is none or its manifest is damaged."""
-        if not NAME.fullmatch(name):
+        if not is_name(name):
             raise ModelError(
                 f"{name!r} is no version name (model_YYYYMMDD_HHMMSS): "
                 "'routing-ml models' lists them"
@@ -172,21 +172,39 @@ class Registry:
         found = [self._readable(n) or self._readable(n, self._shelf) for n in names if n != active]
         return [v for v in found if v]
 
-    def promote(self, name: str, *, who: str, why: str, instead_of: str | None = ANY) -> Version:
+    def place(self) -> str | None:
+        """Where in the history of switches a decision is made, for `promote`."""
+        with files.told_as(ModelError, f"{self.folder} cannot be read"):
+            return self._history.place()
+
+    def promote(
+        self,
+        name: str,
+        *,
+        who: str,
+        why: str,
+        instead_of: str | None = ANY,
+        after: str | None = ANY,
+    ) -> Version:
         """Put the version into use once its files are verified; a no-op when it already is.
 
-        With `instead_of` (a version's name, None for no version) only where that one is in use:
-        ModelError when it no longer is, for then the decision to promote is out of date.
+        With `instead_of` (a version's name, None for no version) only where that one is in use,
+        with `after` (a `place`) only where nothing was switched since: ModelError otherwise, for
+        then the decision to promote is out of date. Its model may be in use again, by somebody who
+        went back to it.
         """
         with self._locked():
             version = self.get(name).verify()
             active = self._history.target()
             if active != name:
-                if instead_of not in (ANY, active):
+                known = None if instead_of == ANY else instead_of
+                switched = [] if after == ANY else self._history.since(after, known)
+                if switched or instead_of not in (ANY, active):
+                    last = f" by {switched[-1]['who']}" if switched else ""
                     raise ModelError(
-                        f"{name} was chosen instead of {instead_of or 'no model'}, and now "
-                        f"{active or 'no model'} is in use: retrain to compare again, or "
-                        f"'routing-ml promote {name}'"
+                        f"{name} was chosen instead of {known or 'no model'}, and since then "
+                        f"{active or 'no model'} was put into use{last}: retrain to compare again, "
+                        f"or 'routing-ml promote {name}'"
                     )
                 self._switch("promote", name, who=who, why=why)
         return version
@@ -253,7 +271,7 @@ class Registry:
         if not self.folder.is_dir():
             return []
         with files.told_as(ModelError, f"{self.folder} cannot be read"):
-            paths = [p for p in self.folder.iterdir() if NAME.fullmatch(p.name)]
+            paths = [p for p in self.folder.iterdir() if is_name(p.name)]
             return sorted(p.name for p in paths if p.is_dir() and not p.is_symlink())
 
     def _previous_name(self) -> str | None:

@@ -19,9 +19,16 @@ from routing_ml import files
 from routing_ml.errors import ModelError
 
 MANIFEST = "manifest.json"
-NAME = re.compile(r"model_\d{8}_\d{6}")
+NAME = re.compile(r"model_[0-9]{8}_[0-9]{6}")
 NAME_TIME = "model_%Y%m%d_%H%M%S"
 LIBRARIES = ("numpy", "pandas", "pyarrow", "scikit-learn", "scipy")
+SHAPES: Mapping[str, type | tuple[type, ...]] = {
+    "name": str, "key": str, "created_at": str, "code_version": str, "library_versions": dict,
+    "files": dict, "digest": str, "candidate": str, "data_sha256": str, "as_of": str,
+    "items_fitted": int, "metrics": dict, "intervals": (dict, type(None)),
+    "agreement": (int, float), "parents": list,
+}  # fmt: skip
+"""What the entries of a manifest are, where they are there: the registry's, and a retraining's."""
 OWN_KEYS = ("name", "key", "created_at", "code_version", "library_versions", "files", "digest")
 INSTEAD = "put another version into use with 'routing-ml promote' or 'routing-ml rollback'"
 
@@ -79,6 +86,14 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         manifest = parsed(path.read_bytes())
     if not {"name", "key", "files", "digest"} <= manifest.keys():
         raise ModelError(f"{path} is truncated or no manifest of this program; {INSTEAD}")
+    for entry, kind in SHAPES.items():
+        if entry in manifest and not isinstance(manifest[entry], kind):
+            raise ModelError(
+                f"{path} has an entry {entry!r} of the wrong kind "
+                f"({type(manifest[entry]).__name__}): it is damaged; {INSTEAD}"
+            )
+    if not all(isinstance(digest, str) for digest in manifest["files"].values()):
+        raise ModelError(f"{path} has a file without a hash: it is damaged; {INSTEAD}")
     if _digest(manifest) != manifest["digest"]:
         raise ModelError(f"{path} was changed after it was written; {INSTEAD}")
     if manifest["name"] != name:
@@ -127,9 +142,20 @@ def parsed(data: bytes) -> dict[str, Any]:
     """The JSON object in `data`, {} when it holds none."""
     try:
         value = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter of what is nested too deep
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def is_name(text: object) -> bool:
+    """Whether a version may be called so: model_YYYYMMDD_HHMMSS, of a moment that there is."""
+    if not isinstance(text, str) or not NAME.fullmatch(text):
+        return False
+    try:
+        time_of(text)
+    except ValueError:
+        return False
+    return True
 
 
 def time_of(name: str) -> datetime:
@@ -155,7 +181,8 @@ def _inside(path: Path, folder: Path) -> str:
 def _digest(manifest: Mapping[str, Any]) -> str:
     """SHA-256 of everything else in the manifest: notices an edit, not a forger."""
     rest = {k: v for k, v in manifest.items() if k != "digest"}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+    text = json.dumps(rest, sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _plain(value: Any) -> Any:
