@@ -40,6 +40,7 @@ from airflow.sdk import (
 )
 from airflow.sdk.exceptions import AirflowFailException
 
+from routing_ml.errors import RoutingError
 from routing_ml.models import CANDIDATES
 from routing_ml.settings import Settings
 
@@ -169,21 +170,21 @@ def routing_ml_retrain() -> None:
 
     @task(trigger_rule=TriggerRule.ALL_DONE, retries=4)
     def report() -> dict:
-        """Write the outcome, tell people, and fail where anything before failed."""
-        from routing_ml.pipeline import monitor
-        from routing_ml.pipeline import report as reports
+        """Write the outcome, count the run, tell people, and fail where anything before failed."""
+        from routing_ml import pipeline
 
-        context, settings = get_current_context(), Settings.from_env()
-        failed = runs.failed(context, mapped={"train": context["params"]["candidates"]})
-        outcome = reports.write(
-            settings,
+        context = get_current_context()
+        outcome = pipeline.end(
+            Settings.from_env(),
             runs.run_id(),
             **runs.results(context),
-            failed=failed,
+            failed=runs.failed(context, mapped={"train": context["params"]["candidates"]}),
             cause=runs.cause(context),
+            seconds=runs.seconds(context),
+            link=runs.link(context),
         )
-        reports.tell(settings, outcome, runs.link(context))
-        monitor.record_run(settings, outcome, seconds=runs.seconds(context))
+        if "report" in outcome["failed"]:  # another try may be able to write
+            raise RoutingError(outcome["reason"])
         if not outcome["succeeded"]:
             raise AirflowFailException(outcome["reason"])
         return outcome

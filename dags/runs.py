@@ -8,10 +8,9 @@ from typing import Any
 from airflow.sdk import Asset, Context, Param, get_current_context
 from airflow.sdk.exceptions import AirflowFailException
 
-from routing_ml.errors import AuditError, RoutingError, SettingError, SourceError
+from routing_ml.errors import AuditError, SettingError, SourceError, reason_of
 from routing_ml.settings import DEFAULT_SOURCE, Settings
 
-MAX_REASON = 2_000  # characters
 DRIFT = Asset(name="routing_ml_drift", uri="x-routing-ml://drift", group="routing_ml")
 TRIES = {
     "retries": 2,
@@ -54,9 +53,7 @@ def told() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        ours = isinstance(error, RoutingError)
-        reason = str(error) if ours else f"{type(error).__name__}: {error}; see the task's log"
-        get_current_context()["ti"].xcom_push(key="error", value=reason[:MAX_REASON])
+        get_current_context()["ti"].xcom_push(key="error", value=reason_of(error))
         if isinstance(error, (AuditError, SettingError, SourceError)):
             raise AirflowFailException(str(error)) from error
         raise

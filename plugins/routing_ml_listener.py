@@ -1,5 +1,5 @@
-"""Tells people of failed runs that no task reports: a retraining that timed out or was marked
-failed by hand, and any failed run of the other DAGs, of each of those once a day at most.
+"""Counts and tells people of failed runs that no task reports: a retraining that timed out or was
+marked failed by hand, and any failed run of the other DAGs, of each of those once a day at most.
 
 The report task of every other run has told them already, which the outbox knows. Airflow calls this
 in the scheduler (in the API server for a marked run) amid its own work: nothing slow is imported
@@ -15,6 +15,7 @@ from airflow.plugins_manager import AirflowPlugin
 
 from routing_ml import notices
 from routing_ml.errors import RoutingError
+from routing_ml.pipeline import monitor
 from routing_ml.settings import Settings
 
 if TYPE_CHECKING:
@@ -48,6 +49,15 @@ def tell(dag_id: str, run_id: str, why: str) -> None:
     ]
     try:
         settings = Settings.from_env()
+    except RoutingError as error:
+        log.error("nobody could be told of run %s yet: %s", run_id, error)
+        return
+    if retraining:
+        try:
+            monitor.record_unreported(settings, run_id, why or "no reason given")
+        except RoutingError as error:
+            log.error("run %s could not be counted: %s", run_id, error)
+    try:
         today = settings.moment(None).date()
         subject = run_id if retraining else f"failed on {today}"
         if settings.ui_url:

@@ -1,5 +1,7 @@
 """The errors a user can meet: each names the value, the rule and the next step in one line."""
 
+MAX_REASON = 2_000  # characters
+
 
 class RoutingError(Exception):
     """Base of every error that is the input's or the environment's, not the program's."""
@@ -23,3 +25,17 @@ class AuditError(RoutingError):
 
 class ModelError(RoutingError):
     """A model version that is missing, damaged, foreign or not fit for what was asked."""
+
+
+def reason_of(error: Exception) -> str:
+    """What an error says, in one line; of one that is no `RoutingError` its kind too, for nobody
+    has foreseen it.
+
+    >>> reason_of(ZeroDivisionError("division by zero"))
+    'ZeroDivisionError: division by zero; this is a defect of Routing ML, please report it'
+    """
+    said = " ".join(str(error).split())[:MAX_REASON]
+    if isinstance(error, RoutingError):
+        return said
+    what = f"{type(error).__name__}: {said}" if said else type(error).__name__
+    return f"{what}; this is a defect of Routing ML, please report it"

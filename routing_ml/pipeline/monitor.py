@@ -45,6 +45,15 @@ def record_run(settings: Settings, outcome: Mapping[str, Any], *, seconds: float
     record_model(settings)
 
 
+def record_unreported(settings: Settings, run_id: str, why: str) -> None:
+    """Count a retraining that failed without a report of its own; nothing where it has one."""
+    with closing(Store(settings.store_url)) as store:
+        store.record_run(
+            run_id, succeeded=False, seconds=0.0, cause="unknown", unless_known=True, model=None,
+            promoted=False, reason=why, as_of=None,
+        )  # fmt: skip
+
+
 def record_predictions(
     settings: Settings,
     proposals: "pd.DataFrame",

@@ -25,7 +25,7 @@ FIGURES = {
 }
 
 
-def write(
+def outcome_of(
     settings: Settings,
     run_id: str,
     *,
@@ -35,7 +35,7 @@ def write(
     failed: Mapping[str, str],
     cause: str,
 ) -> dict[str, Any]:
-    """Write the outcome of a run into its folder and return it.
+    """The outcome of a run.
 
     What a run did not come to is None or empty. `failed` maps the steps that failed to their
     reasons; `cause` says what started the run. A registry that cannot name the model in use counts
@@ -47,7 +47,7 @@ def write(
     except ModelError as error:  # the more to be told of
         active, failed = None, {**failed, "report": str(error)}
     promoted = bool(decision and decision["promote"] and not failed.keys() & {"promote"})
-    outcome = {
+    return {
         "run": run_id,
         "succeeded": not failed,
         "model": active.name if active else None,
@@ -62,13 +62,17 @@ def write(
         "withheld": _withheld(decision),
         "report": str(folder / "report.md"),
     }
+
+
+def write(settings: Settings, outcome: Mapping[str, Any]) -> None:
+    """Write the outcome of a run into its folder: `outcome.json` and `report.md`."""
+    folder = pipeline.run_folder(settings, outcome["run"])
     with files.told_as(InputError, f"{folder} cannot be written"):
         folder.mkdir(parents=True, exist_ok=True)
         for name in ("report.md", "outcome.json"):
             files.remove_leftovers(folder, name)
         files.atomic_write(folder / "report.md", _as_markdown(outcome, folder))
         files.atomic_write(folder / "outcome.json", json.dumps(outcome, ensure_ascii=False) + "\n")
-    return outcome
 
 
 def tell(settings: Settings, outcome: Mapping[str, Any], link: str | None = None) -> bool:

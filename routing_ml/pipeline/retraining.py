@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from routing_ml.errors import ModelError, RoutingError
+from routing_ml.errors import RoutingError, reason_of
 from routing_ml.models import CANDIDATES
-from routing_ml.pipeline import monitor, report
 from routing_ml.pipeline import steps as pipeline
+from routing_ml.pipeline.ending import end
 from routing_ml.settings import DEFAULT_SOURCE, Settings
 from routing_ml.source import DEFAULT_LIMIT, Progress
 
@@ -48,7 +48,7 @@ def retrain(
     data = decision = None
     trained: list[dict[str, Any]] = []
     failed: dict[str, str] = {}
-    outcome: dict[str, Any] = {}
+    unforeseen: Exception | None = None
     started = time.monotonic()
     step = "extract"
     try:
@@ -74,8 +74,9 @@ def retrain(
             try:
                 trained.append(pipeline.train(settings, run_id, data, candidate))
                 say(f"train    {candidate}: {trained[-1]['model']}")
-            except ModelError as error:
-                failed[f"train {candidate}"] = str(error)
+            except Exception as error:
+                failed[f"train {candidate}"] = reason_of(error)
+                unforeseen = unforeseen or error
         if trained:
             step = "compare"
             decision = pipeline.compare(
@@ -92,23 +93,19 @@ def retrain(
                 pipeline.promote(settings, run_id, decision)
             step = "prune"
             pipeline.prune(settings)
-    except RoutingError as error:
-        failed[step] = str(error)
-    try:
-        outcome = report.write(
-            settings,
-            run_id,
-            data=data,
-            trained=trained,
-            decision=decision,
-            failed=failed,
-            cause="by command",
-        )
-        failed = dict(outcome["failed"])
-        report.tell(settings, outcome)
-        monitor.record_run(settings, outcome, seconds=time.monotonic() - started)
-    except RoutingError as error:
-        failed.setdefault("report", str(error))
-    if failed:
-        raise StepError("; ".join(f"{step}: {why}" for step, why in failed.items()), outcome)
+    except Exception as error:
+        failed[step] = reason_of(error)
+        unforeseen = error
+    outcome = end(
+        settings,
+        run_id,
+        data=data,
+        trained=trained,
+        decision=decision,
+        failed=failed,
+        cause="by command",
+        seconds=time.monotonic() - started,
+    )
+    if not outcome["succeeded"]:
+        raise StepError(outcome["reason"], outcome) from unforeseen
     return outcome

@@ -126,9 +126,11 @@ class Store(Records):
         seconds: float,
         ended_at: float | None = None,
         cause: str = "schedule",
+        unless_known: bool = False,
         **outcome: Any,
     ) -> None:
-        """Record how a retraining ended; a second call for the same `run` replaces the first.
+        """Record how a retraining ended; a second call for the same `run` replaces the first, or
+        changes nothing where it is to be recorded `unless_known`.
 
         `cause` is what started it (schedule, drift, manual); `outcome` is any JSON beside it, such
         as model, promoted, reason. A corrected outcome moves the totals too.
@@ -138,6 +140,8 @@ class Store(Records):
         value = {**outcome, **facts, "cause": cause}
         with self.transaction():
             before = self.database.rows("SELECT succeeded FROM runs WHERE run = ?", (run,))
+            if before and unless_known:
+                return
             if before:
                 self.add({("runs", _outcome(before[0][0])): -1})
             self.add({("runs", _outcome(succeeded)): 1})

@@ -240,6 +240,24 @@ def test_a_missing_file_fails_at_once_and_names_its_setting(dag_bag, tmp_path, m
     assert "없음.accdb is not there; set ROUTING_ML_SOURCE" in run.outcome["failed"]["extract"]
 
 
+@pytest.mark.parametrize("as_of", ["2062-01-01", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00"])
+def test_a_moment_that_cannot_have_passed_fails_at_once_and_is_named(dag, home, as_of):
+    run = Run(dag, home, as_of=as_of)
+    assert (run.state, run.tries["extract"]) == ("failed", 1)
+    assert as_of[:10] in run.outcome["failed"]["extract"]
+    assert not list((home / "models").glob("model_*"))
+
+
+def test_an_error_that_nobody_has_foreseen_is_the_reason_of_the_run(dag, home, monkeypatch):
+    def fails(*given, **options):
+        raise KeyError("ITEM_CD")
+
+    monkeypatch.setattr(pipeline, "audit", fails)
+    run = Run(dag, home, limit=1500.0)  # JSON's way to write 1500
+    assert run.states["extract"] == "success"
+    assert run.outcome["failed"]["audit"].startswith("KeyError: 'ITEM_CD'; this is a defect")
+
+
 def test_a_first_run_succeeds_and_puts_its_model_into_use(first):
     home, run = first
     assert run.state == "success"

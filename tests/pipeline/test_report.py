@@ -40,7 +40,9 @@ def register(given):
 
 def write(given, run="manual__1", **changes):
     facts = {"data": None, "trained": [], "decision": None, "failed": {}, "cause": "by hand"}
-    return report.write(given, run, **facts | changes)
+    outcome = report.outcome_of(given, run, **facts | changes)
+    report.write(given, outcome)
+    return outcome
 
 
 def decided(version, *, promote=True, reason="it is better"):

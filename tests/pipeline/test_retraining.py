@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import closing
 from datetime import datetime
 
 import pytest
@@ -15,6 +16,7 @@ from routing_ml.errors import ModelError
 from routing_ml.pipeline import steps as pipeline
 from routing_ml.pipeline.retraining import StepError, retrain
 from routing_ml.settings import Settings
+from routing_ml.store.store import Store
 
 AS_OF = datetime(2026, 11, 1, 2)
 OUTCOME_KEYS = {
@@ -112,14 +114,33 @@ def test_when_every_candidate_fails_nothing_is_compared(tmp_path, monkeypatch):
     assert not (tmp_path / "models" / "active").exists()
 
 
-def test_a_slack_that_is_away_fails_the_run_and_leaves_its_outcome(tmp_path):
+def test_a_slack_that_is_away_makes_no_good_run_a_failed_one(tmp_path, caplog):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{closed.getsockname()[1]}/services/x"
-    with pytest.raises(StepError, match="report: Slack cannot be reached") as error:
-        quick(settings(tmp_path, SLACK_WEBHOOK_URL=url))
-    assert error.value.outcome["promoted"]
-    assert outcomes(tmp_path) == [error.value.outcome]
+    outcome = quick(settings(tmp_path, SLACK_WEBHOOK_URL=url))
+    assert outcome["succeeded"] and outcome["promoted"]
+    assert outcomes(tmp_path) == [outcome]
+    assert "nobody could be told of run" in caplog.text
+    with closing(Store(settings(tmp_path).store_url)) as store:
+        assert store.fact("model")["name"] == outcome["model"]
+
+
+@pytest.mark.parametrize("step", ["extract", "check", "audit", "train", "compare", "promote"])
+def test_an_error_that_nobody_has_foreseen_leaves_an_outcome_and_is_counted(
+    tmp_path, monkeypatch, step
+):
+    def fails(*given, **options):
+        raise IndexError("list index out of range")
+
+    monkeypatch.setattr(pipeline, step, fails)
+    with pytest.raises(StepError, match="IndexError: list index out of range; this is a defect"):
+        quick(settings(tmp_path))
+    (outcome,) = outcomes(tmp_path)
+    assert not outcome["succeeded"]
+    assert list(outcome["failed"]) == [f"{step} forest" if step == "train" else step]
+    with closing(Store(settings(tmp_path).store_url)) as store:
+        assert [run["reason"] for run in store.runs()] == [outcome["reason"]]
 
 
 def test_a_link_to_no_version_is_told_of(tmp_path):

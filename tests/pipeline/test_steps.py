@@ -233,10 +233,11 @@ def test_a_first_model_that_is_no_better_than_simple_rules_stays_out_and_they_ar
     for rule in compared["baselines"].values():
         assert rule["metrics"].keys() == trained["metrics"].keys()
         assert rule["metrics"]["items"] == trained["metrics"]["items"]
-    outcome = pipeline_report.write(
+    outcome = pipeline_report.outcome_of(
         after_october, "october", data=data, trained=[trained], decision=decision, failed={},
         cause="test",
     )  # fmt: skip
+    pipeline_report.write(after_october, outcome)
     assert pipeline_report.notice(outcome)[0] == "Routing ML: no model is in use yet"
     text = (after_october.home / "runs/october/report.md").read_text()
     words = compared["baselines"]["commonest"]["words"]

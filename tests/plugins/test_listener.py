@@ -3,6 +3,7 @@ import logging
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ from slack_fixtures import SECRET, FakeSlack
 
 from routing_ml.notices import notify
 from routing_ml.settings import Settings
+from routing_ml.store.store import Store
 
 PLUGIN = Path(__file__).parents[2] / "plugins" / "routing_ml_listener.py"
 
@@ -49,6 +51,39 @@ def test_a_run_that_failed_without_a_report_is_told_of_with_its_address(plugin, 
         "Run: manual__1\n"
         "http://factory:8080/dags/routing_ml_retrain/runs/manual__1"
     ]
+
+
+def totals():
+    with closing(Store(Settings.from_env().store_url)) as store:
+        return store.snapshot().labelled("runs"), store.runs()
+
+
+@pytest.mark.parametrize("answers", [[], [404]], ids=["told", "nobody can be told"])
+def test_a_retraining_that_failed_without_a_report_is_counted_once(plugin, slack, answers):
+    slack.script.extend(answers)
+    hear(plugin, msg="marked failed")
+    hear(plugin, msg="marked failed")
+    counts, (run,) = totals()
+    assert counts == {"failure": 1}
+    assert (run["run"], run["reason"]) == ("manual__1", "marked failed")
+    hear(plugin, "routing_ml_predict", "scheduled__1")
+    assert totals()[0] == {"failure": 1}
+
+
+def test_a_run_that_its_report_has_counted_is_not_counted_again(plugin, slack):
+    with closing(Store(Settings.from_env().store_url)) as store:
+        store.record_run("manual__1", succeeded=False, seconds=7, reason="extract: no file")
+    hear(plugin)
+    counts, (run,) = totals()
+    assert counts == {"failure": 1}
+    assert run["reason"] == "extract: no file"
+
+
+def test_people_are_told_though_the_store_cannot_be_written(plugin, slack, tmp_path, caplog):
+    (tmp_path / "store.db").mkdir()
+    hear(plugin)
+    assert "run manual__1 could not be counted" in caplog.text
+    assert len(slack.messages) == 1
 
 
 def test_a_run_is_told_of_once(plugin, slack):

@@ -1,0 +1,62 @@
+"""Ends a run: what became of it is written down, counted, and told, whatever else failed."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from routing_ml.errors import reason_of
+from routing_ml.pipeline import monitor, report
+from routing_ml.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+def end(
+    settings: Settings,
+    run_id: str,
+    *,
+    data: Mapping[str, Any] | None,
+    trained: Sequence[Mapping[str, Any]],
+    decision: Mapping[str, Any] | None,
+    failed: Mapping[str, str],
+    cause: str,
+    seconds: float,
+    link: str | None = None,
+) -> dict[str, Any]:
+    """Write the outcome of a run into its folder, count it in the monitoring store and tell people;
+    return it.
+
+    What a run did not come to is None or empty, `failed` maps the steps that failed to their
+    reasons, `cause` says what started the run, `seconds` how long it took, and `link` where to look
+    at it. Each of the three is done whatever became of the others. What cannot be written or
+    counted is a failure of the step `report`; whom nobody can tell now is told later, for the
+    notice waits in the outbox.
+    """
+
+    def outcome(failed: Mapping[str, str]) -> dict[str, Any]:
+        return report.outcome_of(
+            settings, run_id, data=data, trained=trained, decision=decision, failed=failed,
+            cause=cause,
+        )  # fmt: skip
+
+    found = outcome(failed)
+    if trouble := _tried(partial(report.write, settings, found)):
+        found = outcome({**found["failed"], "report": trouble})
+    if trouble := _tried(partial(monitor.record_run, settings, found, seconds=seconds)):
+        both = "; ".join([*filter(None, [found["failed"].get("report")]), trouble])
+        found = outcome({**found["failed"], "report": both})
+        _tried(partial(report.write, settings, found))
+    if trouble := _tried(partial(report.tell, settings, found, link)):
+        log.warning("nobody could be told of run %s yet: %s", run_id, trouble)
+    return found
+
+
+def _tried(step: Callable[[], object]) -> str | None:
+    """Why the step could not be done; None where it was."""
+    try:
+        step()
+    except Exception as error:
+        log.debug("a run ends in spite of it", exc_info=True)
+        return reason_of(error)
+    return None
