@@ -240,7 +240,9 @@ def test_a_missing_file_fails_at_once_and_names_its_setting(dag_bag, tmp_path, m
     assert "없음.accdb is not there; set ROUTING_ML_SOURCE" in run.outcome["failed"]["extract"]
 
 
-@pytest.mark.parametrize("as_of", ["2062-01-01", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00"])
+@pytest.mark.parametrize(
+    "as_of", ["2062-01-01", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00"]
+)
 def test_a_moment_that_cannot_have_passed_fails_at_once_and_is_named(dag, home, as_of):
     run = Run(dag, home, as_of=as_of)
     assert (run.state, run.tries["extract"]) == ("failed", 1)
