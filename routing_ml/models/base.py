@@ -25,7 +25,9 @@ from routing_ml.models.parts import operations
 from routing_ml.models.parts.alike import Past, Way, ways
 from routing_ml.models.parts.alternatives import Alternatives, Proposed, propose
 from routing_ml.models.parts.confidence import Confidence
+from routing_ml.models.parts.flags import KINDS, Flags
 from routing_ml.models.parts.machines import Machines
+from routing_ml.models.parts.minutes import rounded
 from routing_ml.models.parts.operations import Numbering, Operation
 from routing_ml.models.parts.order import Order
 from routing_ml.models.parts.outside import Outside
@@ -124,15 +126,18 @@ class RoutingModel(Learning):
         proposed, confidence = self._proposed(prepared, matrix, alternatives)
         given = self.given(prepared)
         item, operation, rank = proposed.item, proposed.operation, proposed.rank
+        flags = self.flags_.likely(matrix)
+        no_setup, no_run, elsewhere, per_lot = (
+            self.flags_.of(flags, kind, item, operation) for kind in KINDS
+        )
         setup, run, low, high = self.times_.predict(
             self.times_.scale.apply(self.design_, prepared, matrix), matrix, item, operation,
-            self.times_.widths(given, self.confidence_.unknown),
+            self.times_.widths(given, self.confidence_.unknown), (no_setup, no_run),
         )  # fmt: skip
         chosen = self.machines_.choose(matrix, item, operation)
-        outside = self.outside_.predict(operation, chosen.machine)
-        total = setup + self.quantities_.minutes(
-            operation, run, 1.0 if quantity is None else quantity
-        )
+        outside = self.outside_.predict(operation, chosen.machine, elsewhere)
+        pieces = 1.0 if quantity is None else quantity
+        total = setup + self.quantities_.minutes(operation, run, pieces, per_lot)
         jobs, names, machines, codes = self._spelled
         score = np.full(len(items), np.nan)
         reference = np.full(len(items), None, object)
@@ -148,20 +153,20 @@ class RoutingModel(Learning):
             "JOB_CD": jobs[operation],
             "JOB_NM": names[operation],
             "RES_CD": machines[chosen.machine],
-            "SETUP_TIME": setup,
-            "RUN_TIME": run,
-            "RUN_TIME_LOW": low,
-            "RUN_TIME_HIGH": high,
+            "SETUP_TIME": rounded(setup),
+            "RUN_TIME": rounded(run),
+            "RUN_TIME_LOW": rounded(low),
+            "RUN_TIME_HIGH": rounded(high),
             "CONFIDENCE": confidence[item, rank],
             "SIMILARITY_SCORE": score[item],
             "REFERENCE_ITEM_CD": reference[item],
             "RES_LIKELIHOOD": np.round(chosen.likely, 4),
             "RES_OTHERS": chosen.others,
             "OUTSIDE": outside,
-            "NOTE": notes_of(outside, chosen.notes, self._lots[operation]),
+            "NOTE": notes_of(outside, chosen.notes, self.quantities_.notes(operation, per_lot)),
             "NOVELTY": np.round(given.never, 4)[item],
             "NEW_TO_MODEL": self._new_words(prepared)[item],
-            "TOTAL_MINUTES": np.round(total, 2),
+            "TOTAL_MINUTES": rounded(total),
             "RANK": rank + 1,
         }
 
@@ -231,11 +236,6 @@ class RoutingModel(Learning):
         return tuple(np.array(values, object) for values in lists)
 
     @cached_property
-    def _lots(self) -> np.ndarray:
-        """What is to be said of each operation's time and the quantity."""
-        return self.quantities_.notes()
-
-    @cached_property
     def _row_of(self) -> dict[str, int]:
         """The number of each fitted item."""
         return {str(code): row for row, code in enumerate(self.items_)}
@@ -270,6 +270,7 @@ class RoutingModel(Learning):
                 **storage.prefixed("order", self.order_.arrays()),
                 **storage.prefixed("times", self.times_.arrays()),
                 **storage.prefixed("machines", self.machines_.arrays()),
+                **storage.prefixed("flags", self.flags_.arrays()),
                 **storage.prefixed("outside", self.outside_.arrays()),
                 **storage.prefixed("quantities", self.quantities_.arrays()),
                 **storage.prefixed("alternatives", known.arrays() if known else {}),
@@ -311,6 +312,7 @@ class RoutingModel(Learning):
         model.order_ = Order.from_stored(stored, "order", width, size)
         model.times_ = Times.from_stored(stored, "times", model.design_, size)
         model.machines_ = Machines.from_stored(stored, "machines", width, size)
+        model.flags_ = Flags.from_stored(stored, "flags", width, size)
         model.alternatives_ = Alternatives.from_stored(stored, "alternatives", size, model.order_)
         choices = model.machines_.choices
         if model.alternatives_ is None:  # of 2.1.0

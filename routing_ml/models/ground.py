@@ -21,6 +21,7 @@ from routing_ml.models.features.masking import few, masked
 from routing_ml.models.parts import operations
 from routing_ml.models.parts.alike import Past
 from routing_ml.models.parts.choice import choose
+from routing_ml.models.parts.flags import Flags
 from routing_ml.models.parts.machines import Machines
 from routing_ml.models.parts.operations import Numbering, Rows
 from routing_ml.models.parts.order import Order
@@ -58,6 +59,7 @@ class Ground:
     numbering: Numbering
     times: Times
     machines: Machines
+    flags: Flags
     outside: Outside
     quantities: Quantities
 
@@ -95,7 +97,8 @@ class Ground:
             coded, rows, prepared, matrix,
             encoder, design, order, gower, telling(gower.weights, prepared.codes, rows),
             Numbering.fit(every), Times.fit(rows, design, prepared, matrix, results), machines,
-            Outside.fit(rows, machines.choices, machines.names), Quantities.fit(rows, results),
+            Flags.fit(rows, matrix, bins), Outside.fit(rows, machines.choices, machines.names),
+            Quantities.fit(rows, results),
         )  # fmt: skip
 
     @cached_property

@@ -29,6 +29,7 @@ from routing_ml.models.parts.confidence import (
     logit,
     unknown_inputs,
 )
+from routing_ml.models.parts.flags import Flags
 from routing_ml.models.parts.machines import Machines
 from routing_ml.models.parts.operations import Numbering, Operation, Rows, decide
 from routing_ml.models.parts.order import Order, places
@@ -67,6 +68,7 @@ class Learning(ABC):
     numbering_: Numbering
     times_: Times
     machines_: Machines
+    flags_: Flags
     outside_: Outside
     quantities_: Quantities
     alternatives_: Alternatives | None
@@ -91,7 +93,9 @@ class Learning(ABC):
         self.encoder_, self.design_, self.order_ = ground.encoder, ground.design, ground.order
         self.gower_, self.telling_, self.numbering_ = ground.gower, ground.telling, ground.numbering
         self.times_, self.machines_ = ground.times, ground.machines
-        self.outside_, self.quantities_ = ground.outside, ground.quantities
+        self.flags_, self.outside_, self.quantities_ = (
+            ground.flags, ground.outside, ground.quantities
+        )  # fmt: skip
         if like is None:
             self._know(ground, operations.further(alternatives, rows))
         else:

@@ -129,11 +129,12 @@ def test_minutes_that_grow_less_than_the_quantity_are_learned_from_work_orders(p
     x = random.uniform(1, 6, 300)
     found = Quantities.usual(1)
     found._reported(0, x, level + power * x + random.normal(0, 0.02, 300))
-    one = np.zeros(1, np.int64)
+    one, unsaid = np.zeros(1, np.int64), np.array([np.nan])
     for quantity in (3, 50, 400):
         due = 4 * np.exp(level) * quantity**power
-        assert found.minutes(one, np.array([4.0]), quantity)[0] == pytest.approx(due, rel=0.1)
-    assert f"power {power:.1f}"[:-1] in found.notes()[0]
+        minutes = found.minutes(one, np.array([4.0]), quantity, unsaid)
+        assert minutes[0] == pytest.approx(due, rel=0.1)
+    assert f"power {power:.1f}"[:-1] in found.notes(one, unsaid)[0]
 
 
 @given(st.lists(st.one_of(st.just(float("nan")), st.floats(0, 1e5)), min_size=1, max_size=40))

@@ -1,4 +1,5 @@
-"""Which features are worth keeping: those that say something of operations, machines or times."""
+"""Which features are worth keeping: those that say something of operations, their order, machines,
+times, or what else is decided item by item."""
 
 from __future__ import annotations
 
@@ -6,28 +7,32 @@ import numpy as np
 
 from routing_ml.models.features.attributes import MIN_COUNT, Prepared
 from routing_ml.models.features.design import Design
-from routing_ml.models.parts.machines import targets
+from routing_ml.models.parts import flags, machines, order
+from routing_ml.models.parts.minutes import possible
 from routing_ml.models.parts.operations import Rows
-from routing_ml.models.parts.times import possible
 from routing_ml.models.trees.boosting import feature_gains
 
 SAMPLE_ROWS = 10_000
 MOST_FOR_OPERATIONS = 100
 MOST_FOR_MACHINES = 30
 MOST_FOR_TIMES = 40
+MOST_FOR_ORDER = 30
+MOST_FOR_FLAGS = 30
 
 
 def choose(design: Design, items: Prepared, rows: Rows) -> Design:
-    """The features with the greatest gains in a few large trees for each of the three, and every
+    """The features with the greatest gains in a few large trees for each of these, and every
     plain number: times are smooth in them where trees see steps."""
     some = np.arange(0, len(items.codes), max(1, -(-len(items.codes) // SAMPLE_ROWS)))
     matrix = design.transform(items.at(some))
     kept = {i for i, feature in enumerate(design.features) if feature.kind == "number"}
     operations = rows.present[some].astype(np.float32)
-    _, _, machines = targets(rows)
+    _, _, chosen = machines.targets(rows)
     for target, most in (
         (operations, MOST_FOR_OPERATIONS),
-        (machines[some], MOST_FOR_MACHINES),
+        (order.targets(rows)[some], MOST_FOR_ORDER),
+        (chosen[some], MOST_FOR_MACHINES),
+        (flags.open_targets(rows)[1][some], MOST_FOR_FLAGS),
         (_log_minutes(rows)[some], MOST_FOR_TIMES),
     ):
         if target.shape[1]:

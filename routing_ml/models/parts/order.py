@@ -41,11 +41,7 @@ class Order:
         where = (place[rows.item, rows.operation] + 0.5) / length[rows.item]
         counts = np.maximum(1, np.bincount(rows.operation, minlength=size))
         usual = np.bincount(rows.operation, weights=where, minlength=size) / counts
-        first = np.zeros((size, size))
-        for gap in range(1, int(length.max(initial=0))):
-            same = rows.item[gap:] == rows.item[:-gap]
-            pair = rows.operation[:-gap][same] * size + rows.operation[gap:][same]
-            first += np.bincount(pair, minlength=size * size).reshape(size, size)
+        first = _first(rows)
         both = first + first.T
         guess = np.where(usual[:, None] <= usual[None, :], 0.75, 0.25)
         before = np.where(both > 0, first / np.maximum(both, 1), guess)
@@ -53,9 +49,7 @@ class Order:
         pairs = _open_pairs(first) if pairs is None else pairs
         if not len(pairs):
             return cls(before, pairs, np.zeros(0), None)
-        left, right = place[:, pairs[:, 0]], place[:, pairs[:, 1]]
-        target = np.where((left >= 0) & (right >= 0), left < right, np.nan).astype(np.float32)
-        return cls(before, pairs, *boost_numbers(matrix, bins, target, PLAN))
+        return cls(before, pairs, *boost_numbers(matrix, bins, _targets(place, pairs), PLAN))
 
     def directions(self, rows: Rows) -> np.ndarray:
         """(n, K) uint8: does the item have both operations of an open pair, the first one first."""
@@ -120,6 +114,29 @@ def places(rows: Rows) -> np.ndarray:
     starts = np.r_[0, np.cumsum(length)[:-1]]
     place[rows.item, rows.operation] = np.arange(len(rows.item)) - starts[rows.item]
     return place
+
+
+def targets(rows: Rows) -> np.ndarray:
+    """(n, K): 1 where of an open pair the first operation comes first, 0 where the second does, NaN
+    where the item has not both."""
+    return _targets(places(rows), _open_pairs(_first(rows)))
+
+
+def _targets(place: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    left, right = place[:, pairs[:, 0]], place[:, pairs[:, 1]]
+    return np.where((left >= 0) & (right >= 0), left < right, np.nan).astype(np.float32)
+
+
+def _first(rows: Rows) -> np.ndarray:
+    """(L, L): in how many routings the row's operation comes before the column's."""
+    size = len(rows.operations)
+    length = np.bincount(rows.item, minlength=len(rows.codes))
+    first = np.zeros((size, size))
+    for gap in range(1, int(length.max(initial=0))):
+        same = rows.item[gap:] == rows.item[:-gap]
+        pair = rows.operation[:-gap][same] * size + rows.operation[gap:][same]
+        first += np.bincount(pair, minlength=size * size).reshape(size, size)
+    return first
 
 
 def _open_pairs(first: np.ndarray) -> np.ndarray:

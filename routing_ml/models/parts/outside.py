@@ -9,6 +9,7 @@ from routing_ml.models.storage import Stored
 from routing_ml.source import says_outside
 
 UNSAID = -1.0  # in a stored model
+SETTLED = 0.97  # share from which a machine says it, whatever the item
 MIN_ROWS = 3  # of an operation on a machine, to go by these alone
 
 
@@ -49,13 +50,16 @@ class Outside:
         share_on[enough] = hits[enough] / counts[enough]
         return found
 
-    def predict(self, operation: np.ndarray, machine: np.ndarray) -> np.ndarray:
+    def predict(self, operation: np.ndarray, machine: np.ndarray, likely: np.ndarray) -> np.ndarray:
         """(k,) share of past rows done outside: of the operation on this machine, where there are
-        enough, else of the operation."""
+        enough, else of the operation; where that is open, how `likely` (k,) it is of an item like
+        this one, NaN where that does not differ between items."""
         pairs = zip(operation.tolist(), machine.tolist(), strict=True)
         at = np.array([self._on.get(pair, -1) for pair in pairs], np.int64)
         on = np.r_[self.share_on, np.nan][at]
-        return np.where(np.isnan(on), self.share[operation], on)
+        share = np.where(np.isnan(on), self.share[operation], on)
+        settled = (share <= 1 - SETTLED) | (share >= SETTLED) | np.isnan(likely)
+        return np.where(settled, share, likely)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What `from_stored` needs."""

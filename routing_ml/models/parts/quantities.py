@@ -67,7 +67,7 @@ class Quantities:
         if "LOT_SIZE" in rows.table:
             size = rows.table["LOT_SIZE"].where(lots & (rows.table["LOT_SIZE"] > 0).to_numpy())
             median = size.groupby(rows.operation).median().reindex(range(len(self.power)))
-            self.lot[:] = np.where(self.power == 0, median.fillna(0), 0)
+            self.lot[:] = median.fillna(0)
 
     def _reported(self, k: int, x: np.ndarray, y: np.ndarray) -> None:
         """Take the slope of log minutes on log quantity, (n,) each, of operation `k`."""
@@ -80,33 +80,46 @@ class Quantities:
             self.power[k], self.level[k], self.lot[k] = 1, 0, 0
         elif slope <= near:
             if self.power[k] or not self.lot[k]:
-                self.power[k], self.level[k] = 0, float(np.clip(np.median(y), *LEVELS))
+                self.power[k], self.lot[k] = 0, 0
+                self.level[k] = float(np.clip(np.median(y), *LEVELS))
         else:
             self.power[k], self.lot[k] = slope, 0
             self.level[k] = float(np.clip(np.median(y) - slope * middle, *LEVELS))
         self.told[k] = REPORTED
 
-    def minutes(self, operation: np.ndarray, run: np.ndarray, quantity: float) -> np.ndarray:
-        """(k,) run minutes of `quantity` pieces, from RUN_TIME (k,)."""
-        lot = self.lot[operation]
+    def minutes(
+        self, operation: np.ndarray, run: np.ndarray, quantity: float, per_lot: np.ndarray
+    ) -> np.ndarray:
+        """(k,) run minutes of `quantity` pieces, from RUN_TIME (k,); `per_lot` (k,) is how likely
+        the ERP's flag is set for such an item, NaN where that does not differ between items."""
+        power = self._powers(operation, per_lot)
+        lot = np.where(power == 0, self.lot[operation], 0)
         lots = np.ceil(quantity / np.where(lot > 0, lot, np.inf))
-        grown = np.exp(self.level[operation]) * quantity ** self.power[operation]
+        grown = np.exp(self.level[operation]) * quantity**power
         return run * np.where(lot > 0, np.maximum(lots, 1), grown)
 
-    def notes(self) -> np.ndarray:
-        """(L,) what is to be said of each operation's time, None of one that is per piece."""
-        found = np.full(len(self.power), None, object)
-        for k in np.flatnonzero(self.power < 1).tolist():
-            by = "by its work orders" if self.told[k] == REPORTED else "by the ERP"
-            if self.power[k]:
-                found[k] = (
-                    f"run minutes grow with the quantity to the power {self.power[k]:.2f}, {by}"
-                )
-            elif self.lot[k]:
-                found[k] = f"run time is for a lot of up to {self.lot[k]:g} pieces, {by}"
-            else:
-                found[k] = f"run time is for a lot, whatever its quantity, {by}"
+    def notes(self, operation: np.ndarray, per_lot: np.ndarray) -> np.ndarray:
+        """(k,) what is to be said of each operation's time, None of one that is per piece."""
+        power, found = self._powers(operation, per_lot), np.full(len(operation), None, object)
+        said: dict[tuple[int, float], str] = {}
+        for row in np.flatnonzero(power < 1).tolist():
+            key = int(operation[row]), float(power[row])
+            if key not in said:
+                said[key] = self._note(*key)
+            found[row] = said[key]
         return found
+
+    def _powers(self, operation: np.ndarray, per_lot: np.ndarray) -> np.ndarray:
+        written = (self.told[operation] == WRITTEN) & ~np.isnan(per_lot)
+        return np.where(written, np.where(per_lot >= 0.5, 0.0, 1.0), self.power[operation])
+
+    def _note(self, operation: int, power: float) -> str:
+        by = "by its work orders" if self.told[operation] == REPORTED else "by the ERP"
+        if power:
+            return f"run minutes grow with the quantity to the power {power:.2f}, {by}"
+        if self.lot[operation]:
+            return f"run time is for a lot of up to {self.lot[operation]:g} pieces, {by}"
+        return f"run time is for a lot, whatever its quantity, {by}"
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What `from_stored` needs."""

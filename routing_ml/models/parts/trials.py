@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from routing_ml.models.features.attributes import NEW, UNSEEN, Prepared, state_of
+from routing_ml.models.parts.minutes import possible
 from routing_ml.models.parts.operations import Rows
-from routing_ml.models.parts.times import possible
 
 MAX_COLUMNS = 8  # the most telling ones
 LEAST_TOLD = 0.01
