@@ -122,10 +122,8 @@ def one_factory(seed: int) -> float | str | None:
     material = Material(as_dataset(items, routings))
     truth, asked = material.truth(material.codes), material.items(material.codes)
     try:
-        scored = {
-            name: metrics.per_item(unseen(name, material).predict(asked), truth)
-            for name in models.CANDIDATES
-        }
+        fitted = {name: unseen(name, material) for name in models.CANDIDATES}
+        scored = {name: metrics.per_item(one.predict(asked), truth) for name, one in fitted.items()}
     except ModelError as error:
         print(f"factory {seed}: {error}")
         return "unable"
@@ -140,7 +138,7 @@ def one_factory(seed: int) -> float | str | None:
     if decision.winner is None:
         return None
     fresh, truth = factory.draw(FRESH, 1)
-    model = material.fit(decision.winner, material.codes)
+    model = material.fit(decision.winner, material.codes, fitted[decision.winner].models[0])
     mine = metrics.per_item(model.predict(fresh, similarity=False), truth)
     ahead = []
     for kind, test in zip(models.BASELINES, decision.floor[decision.winner], strict=True):

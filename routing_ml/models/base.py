@@ -41,6 +41,7 @@ PROPOSAL_COLUMNS = (
     "RUN_TIME_HIGH", "CONFIDENCE", "SIMILARITY_SCORE", "REFERENCE_ITEM_CD", "RES_LIKELIHOOD",
     "RES_OTHERS", "OUTSIDE", "NOTE", "NOVELTY", "NEW_TO_MODEL",
 )  # fmt: skip
+MOST_NUMBER = 10**12  # of a PROC_SEQ
 CHUNK = 4096  # items predicted at a time: bounds memory
 TOLD_OUTSIDE = 0.05  # share of the past done outside that is worth a note
 
@@ -153,10 +154,10 @@ class RoutingModel(Learning):
             "JOB_CD": jobs[operation],
             "JOB_NM": names[operation],
             "RES_CD": machines[chosen.machine],
-            "SETUP_TIME": rounded(setup),
-            "RUN_TIME": rounded(run),
-            "RUN_TIME_LOW": rounded(low),
-            "RUN_TIME_HIGH": rounded(high),
+            "SETUP_TIME": setup,
+            "RUN_TIME": run,
+            "RUN_TIME_LOW": low,
+            "RUN_TIME_HIGH": high,
             "CONFIDENCE": confidence[item, rank],
             "SIMILARITY_SCORE": score[item],
             "REFERENCE_ITEM_CD": reference[item],
@@ -298,8 +299,9 @@ class RoutingModel(Learning):
             stored.refuse("operations", "is empty")
         model.past_ = Past.from_stored(stored, "routings", len(model.items_), size)
         numbering = stored.fact("numbering", list)
-        if len(numbering) != 2 or not all(isinstance(value, int) for value in numbering):
-            stored.refuse("numbering", "is no pair of whole numbers")
+        good = len(numbering) == 2 and all(type(value) is int for value in numbering)
+        if not good or max(map(abs, numbering)) > MOST_NUMBER or numbering[1] < 1:
+            stored.refuse("numbering", "is no pair of a start and a step")
         model.numbering_ = Numbering(*numbering)
         model.encoder_ = Encoder.from_facts(stored)
         model.design_ = Design.from_stored(stored, "features", model.encoder_)

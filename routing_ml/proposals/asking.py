@@ -34,9 +34,12 @@ def most_helpful(model: RoutingModel, items: Prepared) -> Helpful | None:
         values = values[values >= 0 if i < categories else ~np.isnan(values)][:SUPPOSED]
         if not len(values):
             continue
-        supposed = items.repeat(len(values))
-        supposed.states[:, i] = GIVEN
-        (supposed.codes if i < categories else supposed.numbers)[:, at] = values
+        if i < categories:
+            supposed = model.encoder_.supposing(items, at, values.astype(np.int64))
+        else:
+            supposed = items.repeat(len(values))
+            supposed.states[:, i] = GIVEN
+            supposed.numbers[:, at] = values
         column = model.encoder_.columns[i]
         found.append(Helpful(column, float(model.confidences(supposed).mean())))
     best = max(found, key=lambda helpful: helpful.confidence, default=None)

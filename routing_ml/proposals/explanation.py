@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from routing_ml.errors import InputError
-from routing_ml.models import Operation, Prepared, RoutingModel
+from routing_ml.models import GIVEN, Operation, Prepared, RoutingModel
 from routing_ml.proposals.asking import Helpful, most_helpful
 from routing_ml.proposals.reasons import (
     EXACT,
@@ -137,8 +137,7 @@ class Explanation:
         if self.alike:
             lines.append(
                 f"Little is given of it: of the {self.alike.past_items} past items alike in all "
-                f"that is given {self.alike.with_this_routing} have this routing, more than have "
-                "any other."
+                f"that is given, {self.alike.with_this_routing} have this routing."
             )
         for row in self.proposal:
             named = f"  {row['PROC_SEQ']:>4} {label(row['JOB_CD'], row['JOB_NM'])}"
@@ -330,11 +329,9 @@ def _missing(
                 continue
             common = np.bincount(gower.codes[gower.codes[:, i] >= 0, i], minlength=1)
             values = np.argsort(-common, kind="stable")[:SUPPOSED_VALUES].tolist()
-            codes = np.repeat(items.codes, len(values), axis=0)
-            codes[:, i] = values
-            changes = changes_with(
-                model, items, present, [category.values[v] for v in values], codes=codes
-            )
+            supposed = encoder.supposing(items, i, np.array(values))
+            words = [category.values[v] for v in values]
+            changes = changes_with(model, supposed, present, words)
             found.append(Missing(category.column, None, changes))
     for i, number in enumerate(encoder.numbers):
         if i not in measured or number.kind == "entered" or not _empty(row, number.column):
@@ -347,25 +344,25 @@ def _missing(
         if np.isnan(theirs).all():
             continue
         values_ = np.unique(np.nanquantile(theirs.astype(float), [0.1, 0.3, 0.5, 0.7, 0.9]))
-        numbers = np.repeat(items.numbers, len(values_), axis=0)
-        numbers[:, i] = values_
+        supposed = items.repeat(len(values_))
+        supposed.numbers[:, i] = values_
+        supposed.states[:, len(encoder.categories) + i] = GIVEN
         words = [number_words(model, i, value) for value in values_]
-        found.append(
-            Missing(number.name, None, changes_with(model, items, present, words, numbers=numbers))
-        )
-    first = 0
+        found.append(Missing(number.name, None, changes_with(model, supposed, present, words)))
+    first, measured_from = 0, len(encoder.categories) + len(encoder.numbers)
     says = [f.a for f in model.design_.features if f.kind == "says"]
     for text in encoder.texts:
         telling = [at for at in says if first <= at < first + len(text.words)]
         if telling and _empty(row, text.column):
-            marks = np.repeat(items.words, len(telling), axis=0)
-            marks[np.arange(len(telling)), telling] = 1
+            supposed = items.repeat(len(telling))
+            supposed.words[np.arange(len(telling)), telling] = 1
+            supposed.states[:, measured_from + encoder.texts.index(text)] = GIVEN
             words = [f"it said {text.words[at - first]}" for at in telling]
             found.append(
                 Missing(
                     text.column,
                     None,
-                    changes_with(model, items, present, words, marks=marks),
+                    changes_with(model, supposed, present, words),
                 )
             )
         first += len(text.words)

@@ -143,16 +143,9 @@ def _words(model: RoutingModel, text: int, marks: np.ndarray) -> str:
 
 
 def changes_with(
-    model: RoutingModel, items: Prepared, present: np.ndarray, words: list[str],
-    *, codes: np.ndarray | None = None, numbers: np.ndarray | None = None,
-    marks: np.ndarray | None = None,
-) -> list[str]:  # fmt: skip
-    """What the operations would be if the item had each of the supposed values."""
-    count = len(words)
-    given = {"codes": codes, "numbers": numbers, "words": marks}
-    supposed = replace(
-        items.repeat(count), **{name: part for name, part in given.items() if part is not None}
-    )
+    model: RoutingModel, supposed: Prepared, present: np.ndarray, words: list[str]
+) -> list[str]:
+    """What the operations would be if the item had each of the supposed values, in `words`."""
     others = model.decided(supposed)
     found = []
     for value, other in zip(words, others, strict=True):

@@ -166,8 +166,20 @@ def test_a_family_that_is_made_alike_says_little_of_another_one(model):
     family = np.arange(len(routings))
     family[own] = len(routings) + np.arange(len(own)) // 10
     together = found(model, past(routings, family=family))[0]
-    assert alone.likely == pytest.approx(10 / len(own), rel=0.1)
-    assert together.likely == 0
+    assert alone.likely == pytest.approx(10 / (len(own) + 1), rel=0.1)
+    families = len(own) // 10 + 1
+    assert together.likely == pytest.approx(1 / (families + 1), rel=0.1)
+
+
+def test_what_one_family_has_ten_times_is_not_what_ten_families_have(model):
+    routings, own = routings_of(model, [[1], [1], [2], [3]])
+    family = np.arange(len(routings))
+    ones = [row for row in own.tolist() if routings[row] == [1]]
+    family[ones] = family[ones[0]]  # the commonest routing is that of one family
+    ranked = found(model, past(routings, family=family))
+    assert [way.operations for way in ranked] == [(2,), (3,), (1,)]
+    assert ranked[-1].items > ranked[0].items
+    assert 0 < ranked[-1].likely < ranked[0].likely
 
 
 def test_a_few_items_say_nothing(model):

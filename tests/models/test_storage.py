@@ -138,3 +138,52 @@ def test_a_folder_without_a_model_and_a_newer_format_are_refused(saved, tmp_path
     (folder / "model.json").write_text(json.dumps({**facts, "format": 3}))
     with pytest.raises(ModelError, match="format 3"):
         models.load(folder)
+
+
+def empty(*names):
+    return lambda facts, found: found.update({name: found[name][..., :0] for name in names})
+
+
+def turned(name):
+    return lambda facts, found: found.update({name: found[name][::-1]})
+
+
+def value(name, change):
+    return lambda facts, found: found.update({name: change(found[name])})
+
+
+def said(entry, change):
+    return lambda facts, found: facts.update({entry: change(facts[entry])})
+
+
+WRONG = {
+    "a band that does not hold its time": turned("times.band"),
+    "no widths": empty("times.wider"),
+    "no points of the confidence": empty("confidence.raw", "confidence.probability"),
+    "points that fall": turned("confidence.raw"),
+    "a value that is not there": value("gower.codes", lambda codes: codes * 0 + 10**6),
+    "weights that turn likely into unlikely": value("alternatives.weights", lambda w: -abs(w)),
+    "weights beyond measure": value("alternatives.weights", lambda w: np.sign(w) * 1e308),
+    "a number beyond measure": said("numbering", lambda pair: [10**30, pair[1]]),
+    "numbers that are none": said("numbering", lambda pair: [True, False]),
+    "a step back": said("numbering", lambda pair: [pair[0], -pair[1]]),
+    "an operation twice": said("operations", lambda found: [found[1], *found[1:]]),
+    "a time before the first": said(
+        "operations", lambda found: [found[0] | {"occurrence": -5}, *found[1:]]
+    ),
+    "a gain by what is missing": said(
+        "confidence",
+        lambda c: c | {"missing": c["missing"] | {"odds": [1.0 for _ in c["missing"]["odds"]]}},
+    ),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_what_would_propose_otherwise_or_fail_later_is_refused(saved, tmp_path, wrong):
+    folder = copy(saved, tmp_path)
+    facts, found = json.loads((folder / "model.json").read_text()), arrays(folder)
+    WRONG[wrong](facts, found)
+    (folder / "model.json").write_text(json.dumps(facts))
+    np.savez(folder / "arrays.npz", **found)
+    with pytest.raises(ModelError):
+        models.load(folder)

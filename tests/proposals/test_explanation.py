@@ -2,6 +2,7 @@ import json
 
 import models_factory as valves
 import numpy as np
+import pandas as pd
 import pytest
 
 from routing_ml import models
@@ -152,3 +153,38 @@ def test_a_time_that_nobody_knows_is_not_spoken_of():
 def test_a_list_among_the_attributes_is_explained_as_its_text(fitted):
     row = {**dict(one()), "Teil": ["Kegel", "Spindel"]}
     assert "Similar past items" in explain.explain(fitted["boosted"], NEW, row).as_text()
+
+
+def test_what_a_missing_value_would_change_is_what_is_proposed_with_it():
+    random = np.random.default_rng(0)
+    metal = random.choice(["STEEL", "BRASS", "PLASTIC"], 300)
+    group = np.where(metal == "PLASTIC", "SOFT", "HARD")
+    items = pd.DataFrame({
+        "ITEM_CD": [f"P{k:03d}" for k in range(300)],
+        "KIND": random.choice(["A", "B"], 300), "METAL": metal, "GROUP": group,
+    })  # fmt: skip
+    rows = [
+        (code, k, job)
+        for code, g, m in zip(items["ITEM_CD"], group, metal, strict=True)
+        for k, job in enumerate(["CUT", "MOULD" if g == "SOFT" else "HARDEN",
+                                 *(["PICKLE"] if m == "BRASS" else [])])
+    ]  # fmt: skip
+    routings = pd.DataFrame(rows, columns=["ITEM_CD", "PROC_SEQ", "JOB_CD"])
+    routings = routings.assign(SETUP_TIME=5.0, RUN_TIME=5.0)
+    model = models.fit("boosted", items, routings, attributes=valves.Attributes((), {}))
+    asked = pd.DataFrame({"ITEM_CD": ["N"], "KIND": ["A"]})
+    now = set(model.predict(asked)["JOB_CD"])
+    (gap,) = [gap for gap in explain.explain(model, asked, "N").missing if gap.attribute == "METAL"]
+    told = dict(change.removeprefix("if ").split(": ", 1) for change in gap.changes)
+    for value in ("STEEL", "BRASS", "PLASTIC"):
+        then = set(model.predict(asked.assign(METAL=value))["JOB_CD"])
+        parts = {f"with {job}" for job in then - now} | {f"without {job}" for job in now - then}
+        assert set(told.get(value, "").split(", ")) - {""} == parts
+    assert len(told) >= 2
+    encoder = model.encoder_
+    at = [category.column for category in encoder.categories].index("METAL")
+    codes = np.arange(3)
+    given = asked.loc[[0] * 3].assign(METAL=encoder.categories[at].values)
+    supposed = encoder.supposing(encoder.transform(asked), at, codes)
+    for mine, theirs in zip(supposed._parts, encoder.transform(given)._parts, strict=True):
+        np.testing.assert_array_equal(mine, theirs)

@@ -211,6 +211,19 @@ class Encoder:
         )
         return Prepared(filled, numbers, words, states.astype(np.uint8))
 
+    def supposing(self, items: Prepared, column: int, codes: np.ndarray) -> Prepared:
+        """One item `items`, once for each of the `codes` (k,) that its category `column` is
+        supposed to have, with what that implies of other categories."""
+        found = items.repeat(len(codes))
+        found.codes[:, column] = codes
+        for i, fills in enumerate(self._fills):
+            for other, table in fills:
+                if other == column and items.codes[0, i] < 0:
+                    guess = table[codes]
+                    found.codes[:, i] = np.where(guess >= 0, guess, found.codes[:, i])
+            found.states[:, i] = state_of(found.codes[:, i], self._counts[i])
+        return found
+
     def _beyond(self, numbers: np.ndarray) -> np.ndarray:
         with np.errstate(invalid="ignore"):
             return np.where((numbers < self._low) | (numbers > self._high), NEW, GIVEN)

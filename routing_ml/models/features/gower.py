@@ -242,11 +242,14 @@ class Gower:
         words = stored.array(f"{prefix}.words", "i", (None,), low=0, high=encoder.words - 1)
         packed = stored.array(f"{prefix}.marks", "u", (items, (len(words) + 7) // 8))
         high = max(0, len(encoder.texts) - 1)
+        codes = stored.array(f"{prefix}.codes", "i", (items, categories), low=-2)
+        if (codes >= [len(category.values) for category in encoder.categories]).any():
+            stored.refuse(f"{prefix}.codes", "has a value that is not there")
         return cls(
             stored.array(f"{prefix}.weights", "f", (count,), low=0, high=1.001),
             stored.array(f"{prefix}.spans", "f", (numbers,), low=1e-300),
             words,
-            stored.array(f"{prefix}.codes", "i", (items, categories), low=-2).astype(np.int32),
+            codes.astype(np.int32),
             stored.array(f"{prefix}.numbers", "f", (items, numbers), finite=False),
             np.unpackbits(packed.astype(np.uint8), axis=1, count=len(words)),
             stored.array(f"{prefix}.text_of", "i", (len(words),), low=0, high=high),

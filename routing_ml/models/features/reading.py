@@ -114,13 +114,20 @@ def unique(items: pd.DataFrame, column: str) -> tuple[list[str], np.ndarray]:
     """Normalised distinct texts of a column, and which of them each row has."""
     if column not in items:
         return [""], np.zeros(len(items), np.intp)
-    try:
-        codes, values = pd.factorize(items[column], use_na_sentinel=True)
-    except TypeError:  # a list or an object, as JSON may hold: its text
-        plain = [v if pd.api.types.is_scalar(v) else str(v) for v in items[column]]
-        codes, values = pd.factorize(pd.Series(plain, dtype=object), use_na_sentinel=True)
+    found = items[column]
+    if found.dtype == object:  # of mixed types, in which True, 1 and 1.0 would be one
+        found = pd.Series([_alone(value) for value in found], dtype=object)
+    codes, values = pd.factorize(found, use_na_sentinel=True)
     spelled = [text.normalise(_plain(value)) for value in values]
     return [*spelled, ""], np.where(codes < 0, len(spelled), codes)
+
+
+def _alone(value: Any) -> Any:
+    """A value that equals no value of another type; of a list or an object, as JSON may hold, its
+    text."""
+    if not pd.api.types.is_scalar(value):
+        return str(value)
+    return value if isinstance(value, str) or pd.isna(value) else text.normalise(_plain(value))
 
 
 def _plain(value: Any) -> Any:

@@ -7,8 +7,8 @@ than it can be put together, and is its chance of being right.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -29,6 +29,26 @@ class Past:
     operations: np.ndarray
     whole: np.ndarray
     family: np.ndarray
+
+    @cached_property
+    def _numbered(self) -> tuple[np.ndarray, list[tuple[int, ...]]]:
+        ways: dict[tuple[int, ...], int] = {}
+        number = np.full(len(self.whole), -1)
+        for row in np.flatnonzero(self.whole).tolist():
+            made = tuple(self.of(row))
+            if made:
+                number[row] = ways.setdefault(made, len(ways))
+        return number, list(ways)
+
+    @property
+    def number(self) -> np.ndarray:
+        """(n,) which of the `ways` each item is made in; -1 where that is not whole."""
+        return self._numbered[0]
+
+    @property
+    def ways(self) -> list[tuple[int, ...]]:
+        """The whole routings, each once."""
+        return self._numbered[1]
 
     def of(self, row: int) -> list[int]:
         """The operations of the fitted item number `row`."""
@@ -92,20 +112,18 @@ def ways(
 
 
 def _commonest(alike: np.ndarray, past: Past, most: int) -> list[Way]:
+    """The next item is of another family: each counts once, in shares where it is made in several
+    ways, and one more that is made otherwise keeps the likelihood from certainty."""
     if len(alike) < LEAST_ALIKE:
         return []
-    families: dict[tuple[int, ...], Counter[int]] = {}
-    for row in alike.tolist():
-        if past.whole[row]:
-            made = families.setdefault(tuple(past.of(row)), Counter())
-            made[int(past.family[row])] += 1
-    families.pop((), None)
-    found = [_way(operations, made, len(alike)) for operations, made in families.items()]
-    return sorted(found, key=lambda way: (-way.likely, -way.items, way.operations))[:most]
-
-
-def _way(operations: tuple[int, ...], made: Counter[int], alike: int) -> Way:
-    """Made so by these families with so many items each. The next item is of another family: the
-    largest does not count, and one more that is made otherwise keeps it from certainty."""
-    items, largest = made.total(), max(made.values())
-    return Way(operations, items, alike, (items - largest) / (alike - largest + 1))
+    family = np.unique(past.family[alike], return_inverse=True)[1]
+    share = 1 / np.bincount(family)[family]
+    number = past.number[alike]
+    good = number >= 0
+    made, at = np.unique(number[good], return_inverse=True)
+    items = np.bincount(at)
+    likely = np.bincount(at, share[good]) / (family.max() + 2)
+    order = np.lexsort((made, -items, -likely))[:most]
+    return [
+        Way(past.ways[made[k]], int(items[k]), len(alike), float(likely[k])) for k in order.tolist()
+    ]

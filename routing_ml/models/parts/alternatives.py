@@ -215,7 +215,8 @@ class Alternatives:
             place, _ = self._order.placed(pairs, present)
             parts.append((present, place, (row + start) * most + rank))
         if not parts:
-            return _proposed(asked.present, asked.place, np.zeros(0, np.int64), likely, likely)
+            none = np.zeros(0)
+            return _proposed(asked.present, asked.place, none.astype(np.int64), likely, none)
         present, place, number = (np.concatenate(of) for of in zip(*parts, strict=True))
         certain = self.first(asked).certainty if self.whole else certainty(asked)
         return _proposed(present, place, number, likely, certain)
@@ -248,7 +249,9 @@ class Alternatives:
             if not len(ways):
                 stored.refuse(f"{prefix}.ways.{k}", "is empty")
             choices.append(Choice(np.array(known), ways, common))
-        weights = stored.array(f"{prefix}.weights", "f", (4,))
+        weights = stored.array(f"{prefix}.weights", "f", (4,), low=-1e6, high=1e6)
+        if (weights[:2] < 0).any():
+            stored.refuse(f"{prefix}.weights", "has what is likely count against itself")
         return cls(choices, weights, stored.fact(f"{prefix}.whole", bool), order)
 
     def _settle(self, asked: Asked) -> Settled:
@@ -295,7 +298,22 @@ class Alternatives:
                     pairs[row, column, turns] = 1 - pairs[row, column, turns]
                     facts[row, column, :2] = score
                     column += 1
+        facts[self._repeated(present, pairs, facts), 0] = -np.inf
         return Candidates(present, pairs, facts)
+
+    def _repeated(self, present: np.ndarray, pairs: np.ndarray, facts: np.ndarray) -> np.ndarray:
+        """(m, C): is it the same routing as an earlier candidate? A pair that is turned round may
+        leave the order as it is, where a third operation stands between."""
+        count, width, size = present.shape
+        there = np.isfinite(facts[:, :, 0])
+        place, _ = self._order.placed(pairs.reshape(count * width, -1), present.reshape(-1, size))
+        place = np.where(present, place.reshape(count, width, size), -1)
+        found = np.zeros((count, width), bool)
+        for late in range(1, width):
+            for early in range(late):
+                same = (place[:, late] == place[:, early]).all(axis=1)
+                found[:, late] |= same & there[:, early]
+        return found
 
     def _changes(
         self, ways: list[np.ndarray], alone: np.ndarray, turned: np.ndarray, best: np.ndarray

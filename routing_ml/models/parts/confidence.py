@@ -20,6 +20,7 @@ from routing_ml.models.storage import Stored
 from routing_ml.models.trees.boosting import sigmoid
 
 EDGE = 1e-6
+MOST = 1e6  # of a stored coefficient
 LEAST_SLOPE = 0.05
 NOVELTY = np.zeros(5)  # how new a value is, by its state
 NOVELTY[[NEW, RARE]] = 1.0, 0.9
@@ -73,7 +74,10 @@ class Calibration:
     def from_stored(cls, stored: Stored, prefix: str) -> Calibration:
         """The part of a stored model."""
         raw = stored.array(f"{prefix}.raw", "f", (None,))
-        return cls(raw, stored.array(f"{prefix}.probability", "f", (len(raw),), low=0, high=1))
+        likely = stored.array(f"{prefix}.probability", "f", (len(raw),), low=0, high=1)
+        if not len(raw) or (np.diff(raw) < 0).any() or (np.diff(likely) < 0).any():
+            stored.refuse(f"{prefix}.raw", "does not rise")
+        return cls(raw, likely)
 
 
 @dataclass(frozen=True)
@@ -222,9 +226,10 @@ class Confidence:
             count, tried = len(missing["attributes"]), unknown["columns"]
             good = set(map(str, missing["attributes"])) <= set(labels)
             good = good and {category_label(str(name)) for name in tried} <= set(labels)
-            good = good and _numbers(missing["odds"], count) and _numbers(missing["band"], count)
+            good = good and _numbers(missing["odds"], count, high=0)
+            good = good and _numbers(missing["band"], count, low=0)
             good = good and _numbers(unknown["odds"], 4 + 2 * len(tried))
-            good = good and _numbers(unknown["band"], 2 * len(tried))
+            good = good and _numbers(unknown["band"], 2 * len(tried), low=0)
             good = good and _numbers([unknown["slope"], unknown["band_rate"]], 2)
         if not good:
             stored.refuse("confidence", "is not what is learned of missing and new values")
@@ -295,9 +300,9 @@ def _are(facts: object, like: Missing | Unknown) -> bool:
     )
 
 
-def _numbers(values: object, count: int) -> bool:
+def _numbers(values: object, count: int, low: float = -MOST, high: float = MOST) -> bool:
     return (
         isinstance(values, list)
         and len(values) == count
-        and all(isinstance(v, float | int) and np.isfinite(v) for v in values)
+        and all(type(v) in (float, int) and low <= v <= high for v in values)
     )

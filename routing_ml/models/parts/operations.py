@@ -176,7 +176,12 @@ def from_stored(stored: Stored) -> list[Operation]:
     """The operations of a stored model."""
     fields = {"job": str, "occurrence": int, "name": str}
     records = stored.records("operations", fields)
-    return [Operation(**{name: record[name] for name in fields}) for record in records]
+    found = [Operation(**{name: record[name] for name in fields}) for record in records]
+    if len({(o.job, o.occurrence) for o in found}) < len(found):
+        stored.refuse("operations", "repeats an entry")
+    if any(type(o.occurrence) is not int or o.occurrence < 0 for o in found):
+        stored.refuse("operations", "has an occurrence below 0")
+    return found
 
 
 def _commonest(keys: pd.Series, values: pd.Series) -> dict[str, str]:

@@ -16,7 +16,7 @@ from scipy.optimize import nnls
 from routing_ml.models.features.attributes import Prepared
 from routing_ml.models.features.design import Design
 from routing_ml.models.parts.confidence import Givenness, Unknown
-from routing_ml.models.parts.minutes import blended, logs, possible, reported_minutes
+from routing_ml.models.parts.minutes import blended, logs, possible, reported_minutes, rounded
 from routing_ml.models.parts.operations import Rows
 from routing_ml.models.parts.recent import ages, risen
 from routing_ml.models.parts.regression import Scale, regress, solve, sums
@@ -118,9 +118,9 @@ class Times:
         for line in range(2):
             log = (inputs @ self.weights[line].astype(np.float64))[item, operation]
             log = log + corrections[item, line * size + operation]
-            found[line] = np.exp(np.clip(log, *self.limits[line][:, operation]))
+            found[line] = rounded(np.exp(np.clip(log, *self.limits[line][:, operation])))
         band = self.band[:, operation] * (1 if width is None else width[item])
-        found[2:] = found[1] * np.exp(band)
+        found[2:] = rounded(found[1] * np.exp(band))
         for line in range(2):
             zero = self.zero[line, operation].astype(np.float64)
             if none is not None:
@@ -231,17 +231,23 @@ class Times:
         limits = stored.array(f"{prefix}.limits", "f", (2, 2, size), low=-50, high=50)
         if (limits[:, 0] > limits[:, 1]).any():
             stored.refuse(f"{prefix}.limits", "has a least above its most")
+        band = stored.array(f"{prefix}.band", "f", (2, size), low=-50, high=50)
+        if (band[0] > 0).any() or (band[1] < 0).any():
+            stored.refuse(f"{prefix}.band", "does not hold the time itself")
+        wider = AS_WIDE
+        if stored.format > 1:
+            wider = stored.array(f"{prefix}.wider", "f", (2, None), low=0)
+            if not wider.size or (np.diff(wider, axis=1) < 0).any():
+                stored.refuse(f"{prefix}.wider", "does not rise")
         return cls(
             scale,
             stored.array(f"{prefix}.weights", "f", (2, width, size)),
             Ensemble.from_stored(stored, f"{prefix}.trees", len(design.features), 2 * size),
-            stored.array(f"{prefix}.band", "f", (2, size), low=-50, high=50),
+            band,
             stored.array(f"{prefix}.zero", "b", (2, size)),
             limits,
             stored.array(f"{prefix}.report_shares", "f", (2,), low=0, high=1),
-            AS_WIDE
-            if stored.format == 1
-            else stored.array(f"{prefix}.wider", "f", (2, None), low=0),
+            wider,
         )
 
 
@@ -254,10 +260,11 @@ def _corrections(
     from halves."""
     target = np.clip(seen, -MOST_LEFT, MOST_LEFT)
     group = np.arange(len(target)) // TOGETHER
-    half = np.random.default_rng(SEED).random(group[-1] + 1)[group] < 0.5
+    half = np.random.default_rng(SEED).permutation(group[-1] + 1)[group] % 2 == 0
     best, corrected = USUAL, unseen
     least = np.inf
-    for plan in (USUAL, SHARP) if len(target) <= FEW_ITEMS else (USUAL,):
+    plans = (USUAL, SHARP) if len(target) <= FEW_ITEMS else (USUAL,)
+    for plan in plans if not half.all() else ():
         tried = unseen.copy()
         for fitted in (half, ~half):
             base, trees = boost_numbers(matrix[fitted], bins, target[fitted], plan)
