@@ -64,7 +64,7 @@ def record_predictions(
 ) -> None:
     """Record a batch of proposals, one entry an item; `seconds` is what predicting them took.
 
-    A `batch` that was recorded last is not recorded again.
+    A `batch` that was recorded is not recorded again.
     """
     items = proposals.drop_duplicates("ITEM_CD")
     if len(items):

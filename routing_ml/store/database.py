@@ -79,6 +79,18 @@ class Database:
             cursor = self._connection.execute(self._marked(sql), parameters)
             return cursor.fetchall() if cursor.description else []
 
+    def columns(self, table: str) -> list[str]:
+        """The columns of a table, none of one that is not there."""
+        if self.is_sqlite:
+            found = self.rows("SELECT name FROM pragma_table_info(?)", (table,))
+        else:
+            found = self.rows(
+                "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(?)"
+                " AND attnum > 0 AND NOT attisdropped",
+                (table,),
+            )
+        return [name for (name,) in found]
+
     def run(self, sql: str, parameters: Sequence[Any] = ()) -> int:
         """Run one statement; returns the number of rows it changed."""
         with self._told("write"):
@@ -197,7 +209,7 @@ def _next_step(error: Exception, is_sqlite: bool) -> str:
     if "locked" in text or "busy" in text:
         return "another process holds it; try again when that has ended"
     if "malformed" in text or "not a database" in text:
-        return "bring it back with 'routing-ml restore', or move it away to start a new one"
+        return "put a copy of it back, or move it away to start a new one"
     if "full" in text or "No space" in text:
         return "free some space there"
     return "see that the file exists and that this user may read and write it and its folder"

@@ -13,7 +13,7 @@ from typing import Any
 from routing_ml.settings import redacted
 from routing_ml.store.database import Database, StoreError, StoreMissingError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SCHEMA = (
     "CREATE TABLE IF NOT EXISTS counters (name TEXT, labels TEXT, value DOUBLE PRECISION NOT NULL,"
     " PRIMARY KEY (name, labels))",
@@ -31,10 +31,23 @@ SCHEMA = (
     " scores INTEGER NOT NULL)",
     "CREATE TABLE IF NOT EXISTS runs (run TEXT PRIMARY KEY, ended_at DOUBLE PRECISION NOT NULL,"
     " succeeded INTEGER NOT NULL, outcome TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS claims (name TEXT, key TEXT, at DOUBLE PRECISION NOT NULL,"
+    " PRIMARY KEY (name, key))",
 )
+TABLES = ("counters", "facts", "predictions", "detector", "verdicts", "runs", "claims")
 
-MIGRATIONS = {1: ("ALTER TABLE predictions ADD COLUMN novelty DOUBLE PRECISION",)}
-"""What turns a store of a version into one of the next."""
+MIGRATIONS = {
+    1: (("predictions", "ALTER TABLE predictions ADD COLUMN novelty DOUBLE PRECISION"),),
+    2: (
+        (
+            "facts",
+            "INSERT INTO claims (name, key, at) SELECT 'batch', substr(value, 2, length(value) - 2), at FROM facts"
+            " WHERE name = 'claim_batch' ON CONFLICT (name, key) DO NOTHING",
+        ),
+    ),
+}
+"""What turns a store of a version into one of the next, and the table that has to have been there
+for it."""
 
 
 @dataclass(frozen=True)
@@ -106,14 +119,19 @@ class Records:
     def _prepare(self) -> None:
         """Make the tables, or bring them forward; opening a store in use takes no lock."""
         version = self._version()
-        if version is None:
+        missing = [table for table in TABLES if not self.database.columns(table)]
+        if not missing and version == SCHEMA_VERSION:
+            return
+        with self.transaction():  # of several that open it at once one brings it forward
+            known = self.fact("schema") if "facts" not in missing else None
+            predictions = self.database.columns("predictions") or ["novelty"]
+            since = known or (SCHEMA_VERSION if "novelty" in predictions else 1)
             self._create()
-        elif version < SCHEMA_VERSION:
-            with self.transaction():  # of several that open it at once one brings it forward
-                for old in range(self.fact("schema"), SCHEMA_VERSION):
-                    for statement in MIGRATIONS[old]:
+            for old in range(since, SCHEMA_VERSION):
+                for table, statement in MIGRATIONS[old]:
+                    if table not in missing:
                         self.database.run(statement)
-                self.set_fact("schema", SCHEMA_VERSION)
+            self.set_fact("schema", SCHEMA_VERSION)
 
     def _version(self) -> int | None:
         """The version of the tables, None where there are none."""
@@ -134,10 +152,8 @@ class Records:
             if self.database.is_sqlite
             else "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
         )
-        with self.transaction():
-            for statement in SCHEMA:
-                self.database.run(statement.replace("{id}", number))
-            self.set_fact("schema", SCHEMA_VERSION)
+        for statement in SCHEMA:
+            self.database.run(statement.replace("{id}", number))
 
     def add(self, counts: Mapping[tuple[str, str], float]) -> None:
         """Add to counters, by (name, label); those not there yet begin at 0."""

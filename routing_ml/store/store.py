@@ -74,8 +74,8 @@ class Store(Records):
         `scores` are similarities to the nearest past item, `confidences` the proposals'; `seconds`
         is what the whole batch took, `at` seconds since 1970 (now), `novelties` how much of what
         tells of each item no past item had. Scores that are no number are
-        kept too: the drift detector counts them apart. Where `batch` names it, the last batch that
-        was recorded is not recorded again: a task may be tried twice.
+        kept too: the drift detector counts them apart. Where `batch` names it, a batch that was
+        recorded is not recorded again: a task may be tried twice.
         """
         news = [None] * len(items) if novelties is None else [_finite(new) for new in novelties]
         if not len(items) == len(scores) == len(confidences) == len(news):
@@ -313,13 +313,14 @@ class Store(Records):
         }
 
     def claim(self, name: str, key: str) -> bool:
-        """True the first time `key` is claimed under `name`, False while it is the last claimed:
-        a task that is tried again claims its run."""
-        with self.transaction():
-            if self.fact(f"claim_{name}") == key:
-                return False
-            self.set_fact(f"claim_{name}", key)
-            return True
+        """True the first time `key` is claimed under `name`, False ever after: a task that is tried
+        again claims its run, and a run of long ago may be cleared."""
+        claimed = self.database.run(
+            "INSERT INTO claims (name, key, at) VALUES (?, ?, ?)"
+            " ON CONFLICT (name, key) DO NOTHING",
+            (name, key, time.time()),
+        )
+        return claimed > 0
 
     def runs(self, limit: int = 50) -> list[dict[str, Any]]:
         """The last runs recorded, newest first."""

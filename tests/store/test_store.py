@@ -23,6 +23,7 @@ from routing_ml.drift.watch import evaluate
 from routing_ml.errors import SettingError
 from routing_ml.settings import default_url, redacted, sqlite_path
 from routing_ml.store import StoreError, StoreMissingError
+from routing_ml.store.records import SCHEMA_VERSION, TABLES
 from routing_ml.store.store import Store
 
 TODAY = date(2026, 11, 1)
@@ -72,7 +73,7 @@ def test_a_store_of_the_first_schema_is_brought_forward_and_keeps_its_rows(store
         newer.record_predictions(["N"], [0.5], [0.4], model="m1", seconds=1, novelties=[0.75])
         found = newer.database.rows("SELECT item_cd, novelty FROM predictions ORDER BY id")
         assert found == [("I0", None), ("I1", None), ("N", 0.75)]
-        assert newer.fact("schema") == 2
+        assert newer.fact("schema") == SCHEMA_VERSION
 
 
 def test_a_latency_on_a_bound_is_counted_at_it(store: Store) -> None:
@@ -248,6 +249,47 @@ def test_the_audit_keeps_the_worst_null_ratios(store: Store) -> None:
     audit = store.snapshot().facts["audit"]
     assert len(audit["null_ratios"]) == 500
     assert audit["null_ratios"][0] == ["items", "C599", 0.599]
+
+
+def test_the_batch_that_a_store_of_the_second_schema_knew_is_not_counted_again(
+    store: Store,
+) -> None:
+    store.set_fact("claim_batch", "run 1")
+    store.database.run("DROP TABLE claims")
+    store.set_fact("schema", 2)
+    with closing(Store(store.url)) as newer:
+        for batch in ("run 1", "run 2"):
+            newer.record_predictions(["A"], [0.5], [0.9], model="m", seconds=1, batch=batch)
+        assert newer.snapshot().count("predictions") == 1
+
+
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("schema", [1, 2, SCHEMA_VERSION])
+def test_a_store_that_lost_a_table_works_again_and_keeps_the_others(
+    store: Store, table: str, schema: int
+) -> None:
+    record(store, 3)
+    store.record_run("r1", succeeded=True, seconds=5)
+    store.set_fact("schema", schema)
+    if schema == 1:
+        store.database.run("ALTER TABLE predictions DROP COLUMN novelty")
+    store.database.run(f"DROP TABLE {table}")
+    for _ in range(2):
+        with closing(Store(store.url)) as newer:
+            assert newer.fact("schema") == SCHEMA_VERSION
+            record(newer, 2)
+            newer.record_run("r2", succeeded=False, seconds=5)
+            assert newer.claim("batch", f"b{_}")
+            newer.prune()
+            assert len(newer.runs()) == (1 if table == "runs" else 2)
+    counted = store.snapshot().count("predictions")
+    assert counted == (4 if table == "counters" else 7)
+
+
+def test_a_batch_of_long_ago_is_not_counted_again(store: Store) -> None:
+    for batch in ("run 1", "run 2", "run 3", "run 1", "run 2"):
+        store.record_predictions(["A"], [0.5], [0.9], model="m", seconds=1, batch=batch)
+    assert store.snapshot().count("predictions") == 3
 
 
 def test_a_claim_holds_once_for_all_processes(store: Store, url: str) -> None:
