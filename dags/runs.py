@@ -115,9 +115,8 @@ def seconds(context: Context) -> float:
 
 def link(context: Context) -> str | None:
     """The address of this run in Airflow's UI, where AIRFLOW__API__BASE_URL is set."""
-    base = Settings.from_env().ui_url
     run = context["dag_run"]
-    return f"{base.rstrip('/')}/dags/{run.dag_id}/runs/{run.run_id}" if base else None
+    return Settings.from_env().run_address(run.dag_id, run.run_id)
 
 
 def _first(ti: Any, task: str, key: str = "return_value") -> Any:

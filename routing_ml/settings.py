@@ -107,6 +107,17 @@ class Settings:
             return Origin(source, zone=self.timezone)
         return Origin(source, f"ROUTING_ML_SOURCE_{name.upper()}", self.timezone)
 
+    def run_address(self, dag_id: str, run_id: str) -> str | None:
+        """The address of a run in Airflow's UI, None where AIRFLOW__API__BASE_URL is not set.
+
+        A user and password in that are left out: whoever reads a notice has their own.
+        """
+        if not self.ui_url:
+            return None
+        scheme, found, rest = self.ui_url.rstrip("/").partition("://")
+        base = f"{scheme}{found}{rest.rpartition('@')[2]}"
+        return f"{base}/dags/{quote(dag_id, safe='')}/runs/{quote(run_id, safe=':+')}"
+
     def moment(self, text: str | datetime | None) -> datetime:
         """A naive moment in the factory's time zone; now when `text` is None.
 

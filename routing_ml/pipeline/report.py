@@ -73,11 +73,11 @@ def write(
 
 def tell(settings: Settings, outcome: Mapping[str, Any], link: str | None = None) -> bool:
     """Tell people how a run ended, once; whether this call told them."""
-    title, text = notice(outcome, link)
-    return notices.tell(settings, f"retrain/{outcome['run']}", title, text)
+    title, text = notice(outcome)
+    return notices.tell(settings, f"retrain/{outcome['run']}", title, text, link=link)
 
 
-def notice(outcome: Mapping[str, Any], link: str | None = None) -> tuple[str, str]:
+def notice(outcome: Mapping[str, Any]) -> tuple[str, str]:
     """Title and text of the message on a run."""
     if not outcome["succeeded"]:
         title = "Routing ML: the retraining failed"
@@ -96,7 +96,7 @@ def notice(outcome: Mapping[str, Any], link: str | None = None) -> tuple[str, st
         between = f" (95 % interval {100 * sure[0]:.1f} to {100 * sure[1]:.1f})" if sure else ""
         lines.append(f"Routings exactly right of items it was not fitted on: {exact:.1%}{between}")
     lines += [f"Run: {outcome['run']} ({outcome['cause']})", f"Report: {outcome['report']}"]
-    return title, "\n".join([*lines, *([link] if link else [])])
+    return title, "\n".join(lines)
 
 
 def _reason(decision: Mapping[str, Any] | None, failed: Mapping[str, str]) -> str:
