@@ -9,6 +9,7 @@ from airflow.sdk import Asset, Context, Param, get_current_context
 from airflow.sdk.exceptions import AirflowFailException
 
 from routing_ml.errors import AuditError, RoutingError, SettingError, SourceError
+from routing_ml.redaction import redact
 from routing_ml.settings import DEFAULT_SOURCE, Settings
 
 DRIFT = Asset(name="routing_ml_drift", uri="x-routing-ml://drift", group="routing_ml")
@@ -53,9 +54,9 @@ def told() -> Iterator[None]:
     try:
         yield
     except RoutingError as error:
-        get_current_context()["ti"].xcom_push(key="error", value=str(error))
+        get_current_context()["ti"].xcom_push(key="error", value=redact(str(error)))
         if isinstance(error, (AuditError, SettingError, SourceError)):
-            raise AirflowFailException(str(error)) from error
+            raise AirflowFailException(redact(str(error))) from error
         raise
 
 

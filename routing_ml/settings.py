@@ -8,10 +8,11 @@ from datetime import datetime
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Literal
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from routing_ml.errors import SettingError
+from routing_ml.redaction import POSTGRESQL, named
 
 DEFAULT_SOURCE = "default"
 DEFAULT_ZONE = "Asia/Seoul"
@@ -23,7 +24,7 @@ CONNECTION_STRING = re.compile(r"\s*[A-Za-z][\w -]*=")
 FILES = (".accdb", ".mdb", ".sqlite", ".db")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Origin:
     """A source: its path or connection string, the setting that gave it, and the time zone of the
     moments in it that have one of their own."""
@@ -32,8 +33,11 @@ class Origin:
     given_by: str = "ROUTING_ML_SOURCE or --source"
     zone: ZoneInfo = field(default_factory=lambda: ZoneInfo(DEFAULT_ZONE))
 
+    def __repr__(self) -> str:
+        return f"Origin({named(self.source)!r}, {self.given_by!r}, {self.zone.key!r})"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Settings:
     """Where things are and whom to tell; see the README's table of settings."""
 
@@ -83,6 +87,19 @@ class Settings:
             slack_webhook_url=given.get("SLACK_WEBHOOK_URL"),
             ui_url=given.get("AIRFLOW__API__BASE_URL"),
         )
+
+    def __repr__(self) -> str:
+        """What may be logged of them: no secret, and of what may hold one its place."""
+        shown = {
+            "home": str(self.home),
+            "store": named(self.store_url),
+            "sources": {name: named(source) for name, source in self.sources.items()},
+            "columns": {name: str(path) for name, path in self.columns.items()},
+            "timezone": self.timezone.key,
+            "null_gate": self.null_gate,
+            "slack": "told" if self.slack_webhook_url else "not told",
+        }
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
     def source(self, name: str = DEFAULT_SOURCE) -> str:
         """The path or connection string of a configured source."""
@@ -157,10 +174,10 @@ def expanded(text: str) -> Path:
     """`text` as a path, a leading `~` as a home folder; SettingError where that is nobody's."""
     try:
         return Path(text).expanduser()
-    except RuntimeError as error:
+    except RuntimeError:
         raise SettingError(
-            f"path {text!r} begins with the home folder of no user; write the whole path"
-        ) from error
+            f"path {named(text)!r} begins with the home folder of no user; write the whole path"
+        ) from None
 
 
 def _path(text: str) -> Path:
@@ -198,13 +215,17 @@ def default_url(home: str | PathLike[str]) -> str:
 
 
 def checked(url: str) -> str:
-    """The URL, when it can name a store; SettingError when it cannot."""
+    """The URL, when it can name a store; SettingError, without the URL, when it cannot."""
     if url.startswith("sqlite:"):
         sqlite_path(url)
     elif not url.startswith(("postgresql://", "postgres://")):
         raise SettingError(
-            f"ROUTING_ML_STORE_URL is {redacted(url)}: it must begin with sqlite:/// "
-            "or postgresql://; correct it"
+            "ROUTING_ML_STORE_URL must begin with sqlite:/// or postgresql://; correct it"
+        )
+    elif not POSTGRESQL.fullmatch(url):
+        raise SettingError(
+            "ROUTING_ML_STORE_URL is not postgresql://USER:PASSWORD@HOST:PORT/DATABASE; in a "
+            "password write / as %2F, @ as %40, & as %26, = as %3D, % as %25, a space as %20"
         )
     return url
 
@@ -218,20 +239,6 @@ def sqlite_path(url: str) -> str:
     path = unquote(url.removeprefix("sqlite:///"))
     if not url.startswith("sqlite:///") or not path or path == ":memory:":
         raise SettingError(
-            f"ROUTING_ML_STORE_URL is {url}: it must name a file, as in sqlite:////srv/store.db"
+            "ROUTING_ML_STORE_URL must name a file, as in sqlite:////srv/store.db; correct it"
         )
     return path
-
-
-def redacted(url: str) -> str:
-    """The URL without its password or its query, which may hold one.
-
-    >>> redacted("postgresql://ml:secret@db:5432/store?sslpassword=x")
-    'postgresql://ml:***@db:5432/store'
-    """
-    parts = urlsplit(url)
-    if not parts.netloc:
-        return url.partition("?")[0]
-    user, at, host = parts.netloc.rpartition("@")
-    name, colon, _ = user.partition(":")
-    return f"{parts.scheme}://{name}{colon and ':***'}{at}{host}{parts.path}"

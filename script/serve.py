@@ -134,8 +134,11 @@ def _source(text: str) -> str:
     path = Path(text).expanduser()
     if not path.is_file():
         what = "is no file" if path.exists() else "is not there"
+        # Without a = it may be an address with a password all the same.
+        shown = "that was given" if "@" in text or "://" in text else text
         raise StartError(
-            f"source {text} {what}; give an .accdb or .mdb file with --source or ROUTING_ML_SOURCE"
+            f"the source {shown} {what}; give an .accdb or .mdb file with --source or "
+            "ROUTING_ML_SOURCE"
         )
     return str(path.absolute())
 

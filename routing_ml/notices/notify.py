@@ -12,6 +12,7 @@ from routing_ml import files
 from routing_ml.errors import RoutingError
 from routing_ml.notices import slack
 from routing_ml.notices.outbox import Notice, Outbox
+from routing_ml.redaction import redact
 from routing_ml.settings import Settings
 
 SENDING_S = 30.0
@@ -46,7 +47,9 @@ def tell(
     outbox = Outbox(settings.home / "outbox")
     at = datetime.now(UTC).isoformat(timespec="seconds")
     with files.told_as(RoutingError, f"{outbox.folder} cannot be written"):
-        if not outbox.put(Notice(subject, at, title, text, link=link), fallback=fallback):
+        if not outbox.put(
+            Notice(subject, at, redact(title), redact(text), link=link), fallback=fallback
+        ):
             return False
         with outbox.sending(until):
             mine = outbox.current(subject)

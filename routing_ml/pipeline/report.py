@@ -11,6 +11,7 @@ from routing_ml import files, notices
 from routing_ml.dataset import in_words
 from routing_ml.errors import InputError, ModelError
 from routing_ml.pipeline import steps as pipeline
+from routing_ml.redaction import redact
 from routing_ml.settings import Settings
 
 OFFENDERS = "offenders.csv"
@@ -46,6 +47,8 @@ def write(
         active = pipeline.registry(settings).active()
     except ModelError as error:  # the more to be told of
         active, failed = None, {**failed, "report": str(error)}
+    # Those who raised it left no secret in it; what is written and told is the last place to see.
+    failed = {step: redact(why) for step, why in failed.items()}
     promoted = bool(decision and decision["promote"] and not failed.keys() & {"promote"})
     outcome = {
         "run": run_id,

@@ -10,10 +10,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote
 
 from routing_ml.errors import RoutingError
-from routing_ml.settings import checked, redacted, sqlite_path
+from routing_ml.redaction import named, redact
+from routing_ml.settings import checked, sqlite_path
 
 WRITE_WAIT_SECONDS = 30.0
 READ_WAIT_SECONDS = 0.1
@@ -152,7 +153,7 @@ class Database:
         except self.errors as error:
             kind = StoreMissingError if _is_missing(error) else StoreError
             raise kind(
-                f"cannot {verb} the monitoring store {redacted(self.url)}: "
+                f"cannot {verb} the monitoring store {named(self.url)}: "
                 f"{_reason(error, self.url)}; {_next_step(error, self.is_sqlite)}"
             ) from None
 
@@ -176,11 +177,8 @@ def _read_only(path: Path, how: str) -> sqlite3.Connection:
 
 def _reason(error: Exception, url: str) -> str:
     # libpq names the whole connection string in some of its messages.
-    text = " ".join(str(error).split()) or type(error).__name__
-    password = urlsplit(url).password if "@" in url else None
-    for secret in {password, unquote(password or "")} - {None, ""}:
-        text = text.replace(str(secret), "***")
-    return text.replace(url, redacted(url))[:300].rstrip(".")
+    text = redact(str(error) or type(error).__name__, url)
+    return redact(" ".join(text.split()), url)[:300].rstrip(".")
 
 
 def _is_missing(error: Exception) -> bool:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from routing_ml.settings import redacted
+from routing_ml.redaction import named
 from routing_ml.store.database import Database, StoreError, StoreMissingError
 
 SCHEMA_VERSION = 2
@@ -123,7 +123,7 @@ class Records:
             return None
         if version is not None and version > SCHEMA_VERSION:
             raise StoreError(
-                f"the monitoring store {redacted(self.url)} has schema {version}, this version "
+                f"the monitoring store {named(self.url)} has schema {version}, this version "
                 f"knows {SCHEMA_VERSION}: update Routing ML or use another store"
             )
         return version
