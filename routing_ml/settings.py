@@ -11,6 +11,7 @@ from typing import Literal
 from urllib.parse import quote, unquote
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from routing_ml import modes
 from routing_ml.errors import SettingError
 from routing_ml.redaction import POSTGRESQL, named
 
@@ -49,6 +50,7 @@ class Settings:
     null_gate: Literal["warning", "error"] = "warning"
     slack_webhook_url: str | None = None
     ui_url: str | None = None
+    group_readable: bool = False
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> "Settings":
@@ -73,6 +75,9 @@ class Settings:
         gate = given.get("ROUTING_ML_NULL_GATE", "warning")
         if gate not in ("warning", "error"):
             raise SettingError(f"ROUTING_ML_NULL_GATE is {gate!r}; set it to warning or error")
+        shared = given.get("ROUTING_ML_GROUP_READABLE", "false").lower()
+        if shared not in ("true", "false"):
+            raise SettingError(f"ROUTING_ML_GROUP_READABLE is {shared!r}; set it to true or false")
         columns = _named(given, "ROUTING_ML_COLUMNS")
         home = _path(given.get("ROUTING_ML_HOME", "var"))
         sources = _named(given, "ROUTING_ML_SOURCE")
@@ -86,6 +91,7 @@ class Settings:
             null_gate="error" if gate == "error" else "warning",
             slack_webhook_url=given.get("SLACK_WEBHOOK_URL"),
             ui_url=given.get("AIRFLOW__API__BASE_URL"),
+            group_readable=shared == "true",
         )
 
     def __repr__(self) -> str:
@@ -123,6 +129,20 @@ class Settings:
         if name == DEFAULT_SOURCE:
             return Origin(source, zone=self.timezone)
         return Origin(source, f"ROUTING_ML_SOURCE_{name.upper()}", self.timezone)
+
+    def opened(self) -> Path:
+        """The state folder, to write to: made where there is none, and closed to others.
+
+        Raises SettingError where it cannot be made.
+        """
+        try:
+            modes.open_state(self.home, group=self.group_readable)
+        except OSError as error:
+            raise SettingError(
+                f"state folder {self.home} cannot be used: {error.strerror}; choose another with "
+                "ROUTING_ML_HOME"
+            ) from error
+        return self.home
 
     def run_address(self, dag_id: str, run_id: str) -> str | None:
         """The address of a run in Airflow's UI, None where AIRFLOW__API__BASE_URL is not set.

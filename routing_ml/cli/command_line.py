@@ -58,6 +58,7 @@ def _state_folder(settings: Settings, options: argparse.Namespace) -> None:
     with files.told_as(SettingError, f"state folder {settings.home} cannot be looked at"):
         is_there = settings.home.is_dir()
     if is_there:
+        settings.opened()
         return
     if options.run not in BEGINNING:
         raise SettingError(

@@ -44,7 +44,7 @@ def tell(
         log.info("SLACK_WEBHOOK_URL is not set: nobody is told of %s", subject)
         return False
     until = time.monotonic() + SENDING_S
-    outbox = Outbox(settings.home / "outbox")
+    outbox = Outbox(settings.opened() / "outbox")
     at = datetime.now(UTC).isoformat(timespec="seconds")
     with files.told_as(RoutingError, f"{outbox.folder} cannot be written"):
         if not outbox.put(

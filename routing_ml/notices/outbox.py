@@ -18,7 +18,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from routing_ml import files
+from routing_ml import files, modes
 from routing_ml.errors import RoutingError
 
 WAITING, SENT = "waiting", "sent"
@@ -62,7 +62,7 @@ class Outbox:
         Another title is other news and takes the place of what the subject had; with `fallback`
         nothing does.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        modes.make_folder(self.folder)
         with self._locked():
             files.remove_leftovers(self.folder, "*")
             there = self._read(self.path(notice.subject))
@@ -186,7 +186,9 @@ class Outbox:
 
     @contextmanager
     def _held(self, name: str, seconds: float) -> Iterator[None]:
-        lock = FileLock(self.folder / name, fallback_to_soft=False)
+        lock = FileLock(
+            self.folder / name, mode=modes.file_mode(self.folder), fallback_to_soft=False
+        )
         try:
             lock.acquire(timeout=seconds, poll_interval=0.02)
         except Timeout:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from routing_ml import files, notices
+from routing_ml import files, modes, notices
 from routing_ml.dataset import in_words
 from routing_ml.errors import InputError, ModelError
 from routing_ml.pipeline import steps as pipeline
@@ -43,6 +43,7 @@ def write(
     as a failure.
     """
     folder = pipeline.run_folder(settings, run_id)
+    settings.opened()
     try:
         active = pipeline.registry(settings).active()
     except ModelError as error:  # the more to be told of
@@ -66,7 +67,7 @@ def write(
         "report": str(folder / "report.md"),
     }
     with files.told_as(InputError, f"{folder} cannot be written"):
-        folder.mkdir(parents=True, exist_ok=True)
+        modes.make_folder(folder)
         for name in ("report.md", "outcome.json"):
             files.remove_leftovers(folder, name)
         files.atomic_write(folder / "report.md", _as_markdown(outcome, folder))

@@ -197,7 +197,7 @@ class Odbc(SqlSource):
         try:
             yield
         except (pyodbc.Error, ValueError, TypeError) as error:
-            reason = redact(str(error.args[-1] if error.args else error), self._source)
+            reason = str(error.args[-1] if error.args else error)
             reason = redact(" ".join(reason.split()), self._source)
             step = step or "check ROUTING_ML_SOURCE and that the driver it names is installed"
             raise InputError(f"{self.label}: {what} through ODBC: {reason}; {step}") from None

@@ -7,11 +7,12 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from routing_ml import modes
 from routing_ml.errors import RoutingError
 from routing_ml.redaction import named, redact
 from routing_ml.settings import checked, sqlite_path
@@ -110,7 +111,7 @@ class Database:
     def _open_sqlite(self) -> sqlite3.Connection:
         path = Path(sqlite_path(self.url)).absolute()
         if self.write:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            _kept_from_others(path)
             connection = sqlite3.connect(path, timeout=WRITE_WAIT_SECONDS, isolation_level=None)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
@@ -158,6 +159,18 @@ class Database:
             ) from None
 
 
+def _kept_from_others(path: Path) -> None:
+    """Make the file, for SQLite gives those beside it the same mode; in a folder that everybody may
+    read it is still for nobody else."""
+    if not path.parent.is_dir():
+        modes.make_folder(path.parent)
+    if not path.exists():
+        with suppress(FileExistsError):
+            modes.make_file(path)
+    for suffix in ("", "-wal", "-shm"):
+        modes.tighten(path.with_name(path.name + suffix))
+
+
 def _read_only(path: Path, how: str) -> sqlite3.Connection:
     connection = sqlite3.connect(
         f"file:{quote(str(path))}?{how}",
@@ -177,7 +190,7 @@ def _read_only(path: Path, how: str) -> sqlite3.Connection:
 
 def _reason(error: Exception, url: str) -> str:
     # libpq names the whole connection string in some of its messages.
-    text = redact(str(error) or type(error).__name__, url)
+    text = str(error) or type(error).__name__
     return redact(" ".join(text.split()), url)[:300].rstrip(".")
 
 
