@@ -73,10 +73,14 @@ def test_a_whole_run_leaves_nothing_that_others_may_read(
     home = tmp_path / "state" / "home"
     with FakeSlack() as slack:
         env = {"SLACK_WEBHOOK_URL": slack.url, "ROUTING_ML_GROUP_READABLE": group}
+        # Looked at after each: the next one mends what this one leaves.
         command(home, umask, *RUN, **env)
+        assert wrong(home, file=file, folder=folder) == {}
         [version] = (path.name for path in (home / "models").glob("model_*"))
         command(home, umask, "promote", version, **env)
+        assert wrong(home, file=file, folder=folder) == {}
         command(home, umask, "predict", **env)
+        assert wrong(home, file=file, folder=folder) == {}
         # A store that is open has its log beside it.
         with masked(umask), closing(Store(default_url(home))) as store:
             store.set_fact("x", 1)

@@ -5,22 +5,26 @@ make something of: no part of one occurs by chance in what is shown, encoded or 
 """
 
 import argparse
+import importlib.util
 import json
 import logging
 import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote, unquote
 
 import psycopg
 import pyodbc
 import pytest
+from conftest import ROOT
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
+from slack_fixtures import FakeSlack
 
-from routing_ml import pipeline
+from routing_ml import notices, pipeline
 from routing_ml.cli.command_line import _parser
 from routing_ml.errors import RoutingError, SettingError
 from routing_ml.pipeline import report
@@ -342,3 +346,37 @@ def test_the_parser_is_ours_for_every_command() -> None:
     [commands] = [a for a in _parser()._actions if isinstance(a, argparse._SubParsersAction)]
     assert {type(one) for one in commands.choices.values()} == {type(_parser())}
     assert report.redact is redact
+
+
+REASON = "cannot open DRIVER={X};SERVER=erp;PWD={ЖЩ;Ю} at postgresql://ml:ЖЩЮ@erp/x"
+
+
+def test_a_report_and_a_notice_hold_no_secret_that_an_error_let_through(tmp_path: Path) -> None:
+    with FakeSlack() as slack:
+        env = {"ROUTING_ML_HOME": str(tmp_path), "SLACK_WEBHOOK_URL": slack.url}
+        given = Settings.from_env(env)
+        outcome = report.write(
+            given, "a", data=None, trained=[], decision=None, failed={"x": REASON}, cause="t"
+        )
+        assert clean(json.dumps(outcome, ensure_ascii=False))
+        assert notices.tell(given, "direct", "t", REASON)
+    assert clean(json.dumps(slack.messages, ensure_ascii=False))
+    for path in tmp_path.rglob("*"):
+        assert path.is_dir() or clean(path.read_text())
+
+
+def test_an_xcom_holds_no_secret_that_an_error_let_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = importlib.util.spec_from_file_location("runs_of_dags", ROOT / "dags" / "runs.py")
+    assert spec and spec.loader
+    runs = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(runs)
+    pushed: list[str] = []
+    task = SimpleNamespace(xcom_push=lambda key, value: pushed.append(value))
+    monkeypatch.setattr(runs, "get_current_context", lambda: {"ti": task})
+    with pytest.raises(runs.AirflowFailException) as failed, runs.told():
+        raise SettingError(REASON)
+    assert clean(str(failed.value)) and clean(pushed[0]) and len(pushed) == 1
+
+
+def test_a_secret_in_braces_is_known_without_them() -> None:
+    assert redact("login of a;b}c failed", "DRIVER={X};PWD={a;b}}c}") == "login of *** failed"
