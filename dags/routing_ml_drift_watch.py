@@ -8,9 +8,11 @@ Ten minutes past each hour: do new items still resemble the past ones? The day's
 its verdict. Drift on 5 of 7 days, or a KL divergence over 1.0, announces the asset
 `routing_ml_drift`, which starts `routing_ml_retrain`: at most once a day, and only when 50 items
 got a routing since the last retraining. With fewer, people are told instead. `announce` is skipped
-when there is nothing to announce, which is as it should be.
+when there is nothing to announce, which is as it should be. `catch_up` sends what Slack did not
+take when it was written.
 """
 
+import logging
 from datetime import timedelta
 from typing import Any
 
@@ -18,9 +20,11 @@ import runs
 from airflow.sdk import CronTriggerTimetable, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
 
+from routing_ml.errors import RoutingError
 from routing_ml.settings import Settings
 
 SETTINGS = Settings.from_env()
+log = logging.getLogger(__name__)
 
 
 @dag(
@@ -33,7 +37,7 @@ SETTINGS = Settings.from_env()
     default_args=runs.TRIES,
 )
 def routing_ml_drift_watch() -> None:
-    """Two steps, functions of `routing_ml.drift` and `routing_ml.pipeline`."""
+    """Steps, functions of `routing_ml.drift`, `routing_ml.pipeline` and `routing_ml.notices`."""
 
     @task
     def evaluate() -> dict:
@@ -61,7 +65,18 @@ def routing_ml_drift_watch() -> None:
         outlet_events[runs.DRIFT].extra = said
         return said
 
+    @task
+    def catch_up() -> None:
+        """Send the notices that nobody took when they were written."""
+        from routing_ml import notices
+
+        try:
+            notices.catch_up(Settings.from_env())
+        except RoutingError as error:  # the next hour tries again
+            log.warning("notices wait on: %s", error)
+
     announce(evaluate())
+    catch_up()
 
 
 routing_ml_drift_watch()

@@ -9,6 +9,7 @@ from airflow.sdk import Asset, Context, Param, get_current_context
 from airflow.sdk.exceptions import AirflowFailException
 
 from routing_ml.errors import AuditError, SettingError, SourceError, reason_of
+from routing_ml.redaction import redact
 from routing_ml.settings import DEFAULT_SOURCE, Settings
 
 DRIFT = Asset(name="routing_ml_drift", uri="x-routing-ml://drift", group="routing_ml")
@@ -53,9 +54,9 @@ def told() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        get_current_context()["ti"].xcom_push(key="error", value=reason_of(error))
+        get_current_context()["ti"].xcom_push(key="error", value=redact(reason_of(error)))
         if isinstance(error, (AuditError, SettingError, SourceError)):
-            raise AirflowFailException(str(error)) from error
+            raise AirflowFailException(redact(str(error))) from error
         raise
 
 
@@ -115,9 +116,8 @@ def seconds(context: Context) -> float:
 
 def link(context: Context) -> str | None:
     """The address of this run in Airflow's UI, where AIRFLOW__API__BASE_URL is set."""
-    base = Settings.from_env().ui_url
     run = context["dag_run"]
-    return f"{base.rstrip('/')}/dags/{run.dag_id}/runs/{run.run_id}" if base else None
+    return Settings.from_env().run_address(run.dag_id, run.run_id)
 
 
 def _first(ti: Any, task: str, key: str = "return_value") -> Any:

@@ -60,10 +60,9 @@ def tell(dag_id: str, run_id: str, why: str) -> None:
     try:
         today = settings.moment(None).date()
         subject = run_id if retraining else f"failed on {today}"
-        if settings.ui_url:
-            text.append(f"{settings.ui_url.rstrip('/')}/dags/{dag_id}/runs/{run_id}")
-        subject = f"{dag_id.removeprefix(OURS)}/{subject}"
-        notices.tell(settings, subject, "Routing ML: a run failed", "\n".join(text), fallback=True)
+        subject, title = f"{dag_id.removeprefix(OURS)}/{subject}", "Routing ML: a run failed"
+        link = settings.run_address(dag_id, run_id)
+        notices.tell(settings, subject, title, "\n".join(text), link=link, fallback=True)
     except RoutingError as error:
         log.error("nobody could be told of run %s yet: %s", run_id, error)
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from routing_ml import modes
 from routing_ml.errors import RoutingError
 
 BLOCK_BYTES = 1 << 20
@@ -48,10 +49,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     path = Path(path)
     temporary = _beside(path)
     try:
-        # Made here rather than by mkstemp, whose files only the owner may read: the exporter may
-        # run as another user.
-        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-        yield temporary
+        yield modes.make_file(temporary)
         fsync(temporary)
         temporary.replace(path)
     except BaseException:
@@ -87,7 +85,7 @@ def remove_folder(folder: Path, *, trash: Path) -> None:
     A crash in between leaves it in `trash`, which `empty_trash` clears. Both must be on the same
     file system.
     """
-    trash.mkdir(exist_ok=True)
+    modes.make_folder(trash)
     resting = trash / f"{folder.name}.{secrets.token_hex(4)}"
     folder.rename(resting)
     fsync(folder.parent)

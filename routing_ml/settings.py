@@ -8,10 +8,12 @@ from datetime import datetime, timedelta
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Literal
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from routing_ml import modes
 from routing_ml.errors import SettingError
+from routing_ml.redaction import POSTGRESQL, named
 
 DEFAULT_SOURCE = "default"
 DEFAULT_ZONE = "Asia/Seoul"
@@ -23,7 +25,7 @@ CONNECTION_STRING = re.compile(r"\s*[A-Za-z][\w -]*=")
 FILES = (".accdb", ".mdb", ".sqlite", ".db")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Origin:
     """A source: its path or connection string, the setting that gave it, and the time zone of the
     moments in it that have one of their own."""
@@ -32,8 +34,11 @@ class Origin:
     given_by: str = "ROUTING_ML_SOURCE or --source"
     zone: ZoneInfo = field(default_factory=lambda: ZoneInfo(DEFAULT_ZONE))
 
+    def __repr__(self) -> str:
+        return f"Origin({named(self.source)!r}, {self.given_by!r}, {self.zone.key!r})"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Settings:
     """Where things are and whom to tell; see the README's table of settings."""
 
@@ -45,6 +50,7 @@ class Settings:
     null_gate: Literal["warning", "error"] = "warning"
     slack_webhook_url: str | None = None
     ui_url: str | None = None
+    group_readable: bool = False
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> "Settings":
@@ -69,6 +75,9 @@ class Settings:
         gate = given.get("ROUTING_ML_NULL_GATE", "warning")
         if gate not in ("warning", "error"):
             raise SettingError(f"ROUTING_ML_NULL_GATE is {gate!r}; set it to warning or error")
+        shared = given.get("ROUTING_ML_GROUP_READABLE", "false").lower()
+        if shared not in ("true", "false"):
+            raise SettingError(f"ROUTING_ML_GROUP_READABLE is {shared!r}; set it to true or false")
         columns = _named(given, "ROUTING_ML_COLUMNS")
         home = _path(given.get("ROUTING_ML_HOME", "var"))
         sources = _named(given, "ROUTING_ML_SOURCE")
@@ -82,7 +91,21 @@ class Settings:
             null_gate="error" if gate == "error" else "warning",
             slack_webhook_url=given.get("SLACK_WEBHOOK_URL"),
             ui_url=given.get("AIRFLOW__API__BASE_URL"),
+            group_readable=shared == "true",
         )
+
+    def __repr__(self) -> str:
+        """What may be logged of them: no secret, and of what may hold one its place."""
+        shown = {
+            "home": str(self.home),
+            "store": named(self.store_url),
+            "sources": {name: named(source) for name, source in self.sources.items()},
+            "columns": {name: str(path) for name, path in self.columns.items()},
+            "timezone": self.timezone.key,
+            "null_gate": self.null_gate,
+            "slack": "told" if self.slack_webhook_url else "not told",
+        }
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
     def source(self, name: str = DEFAULT_SOURCE) -> str:
         """The path or connection string of a configured source."""
@@ -106,6 +129,31 @@ class Settings:
         if name == DEFAULT_SOURCE:
             return Origin(source, zone=self.timezone)
         return Origin(source, f"ROUTING_ML_SOURCE_{name.upper()}", self.timezone)
+
+    def opened(self) -> Path:
+        """The state folder, to write to: made where there is none, and closed to others.
+
+        Raises SettingError where it cannot be made.
+        """
+        try:
+            modes.open_state(self.home, group=self.group_readable)
+        except OSError as error:
+            raise SettingError(
+                f"state folder {self.home} cannot be used: {error.strerror}; choose another with "
+                "ROUTING_ML_HOME"
+            ) from error
+        return self.home
+
+    def run_address(self, dag_id: str, run_id: str) -> str | None:
+        """The address of a run in Airflow's UI, None where AIRFLOW__API__BASE_URL is not set.
+
+        A user and password in that are left out: whoever reads a notice has their own.
+        """
+        if not self.ui_url:
+            return None
+        scheme, found, rest = self.ui_url.rstrip("/").partition("://")
+        base = f"{scheme}{found}{rest.rpartition('@')[2]}"
+        return f"{base}/dags/{quote(dag_id, safe='')}/runs/{quote(run_id, safe=':+')}"
 
     def moment(self, text: str | datetime | None) -> datetime:
         """A naive moment in the factory's time zone; now when `text` is None.
@@ -163,10 +211,10 @@ def expanded(text: str) -> Path:
     """`text` as a path, a leading `~` as a home folder; SettingError where that is nobody's."""
     try:
         return Path(text).expanduser()
-    except RuntimeError as error:
+    except RuntimeError:
         raise SettingError(
-            f"path {text!r} begins with the home folder of no user; write the whole path"
-        ) from error
+            f"path {named(text)!r} begins with the home folder of no user; write the whole path"
+        ) from None
 
 
 def _path(text: str) -> Path:
@@ -204,13 +252,17 @@ def default_url(home: str | PathLike[str]) -> str:
 
 
 def checked(url: str) -> str:
-    """The URL, when it can name a store; SettingError when it cannot."""
+    """The URL, when it can name a store; SettingError, without the URL, when it cannot."""
     if url.startswith("sqlite:"):
         sqlite_path(url)
     elif not url.startswith(("postgresql://", "postgres://")):
         raise SettingError(
-            f"ROUTING_ML_STORE_URL is {redacted(url)}: it must begin with sqlite:/// "
-            "or postgresql://; correct it"
+            "ROUTING_ML_STORE_URL must begin with sqlite:/// or postgresql://; correct it"
+        )
+    elif not POSTGRESQL.fullmatch(url):
+        raise SettingError(
+            "ROUTING_ML_STORE_URL is not postgresql://USER:PASSWORD@HOST:PORT/DATABASE; in a "
+            "password write / as %2F, @ as %40, & as %26, = as %3D, % as %25, a space as %20"
         )
     return url
 
@@ -224,20 +276,6 @@ def sqlite_path(url: str) -> str:
     path = unquote(url.removeprefix("sqlite:///"))
     if not url.startswith("sqlite:///") or not path or path == ":memory:":
         raise SettingError(
-            f"ROUTING_ML_STORE_URL is {url}: it must name a file, as in sqlite:////srv/store.db"
+            "ROUTING_ML_STORE_URL must name a file, as in sqlite:////srv/store.db; correct it"
         )
     return path
-
-
-def redacted(url: str) -> str:
-    """The URL without its password or its query, which may hold one.
-
-    >>> redacted("postgresql://ml:secret@db:5432/store?sslpassword=x")
-    'postgresql://ml:***@db:5432/store'
-    """
-    parts = urlsplit(url)
-    if not parts.netloc:
-        return url.partition("?")[0]
-    user, at, host = parts.netloc.rpartition("@")
-    name, colon, _ = user.partition(":")
-    return f"{parts.scheme}://{name}{colon and ':***'}{at}{host}{parts.path}"

@@ -50,6 +50,8 @@ def _run(instance: Instance, processes: Processes, screen: Screen, *, once: bool
     screen.say(f"set-up                    {time.monotonic() - begun:6.1f} s")
 
     begun = time.monotonic()
+    # What Airflow logs of the ERP's data is nobody else's; `routing_ml` sees to its own files.
+    os.umask(0o077)
     screen.status("starting Airflow and the exporter")
     airflow = instance.start(processes, os.environ)
     screen.say(f"Airflow's start           {time.monotonic() - begun:6.1f} s")
@@ -134,8 +136,11 @@ def _source(text: str) -> str:
     path = Path(text).expanduser()
     if not path.is_file():
         what = "is no file" if path.exists() else "is not there"
+        # Without a = it may be an address with a password all the same.
+        shown = "that was given" if "@" in text or "://" in text else text
         raise StartError(
-            f"source {text} {what}; give an .accdb or .mdb file with --source or ROUTING_ML_SOURCE"
+            f"the source {shown} {what}; give an .accdb or .mdb file with --source or "
+            "ROUTING_ML_SOURCE"
         )
     return str(path.absolute())
 
@@ -147,8 +152,10 @@ def _is_connection_string(source: str) -> bool:
 def _lock(instance: Instance) -> IO[str]:
     """Held while this start lives: two would write one Airflow database."""
     try:
-        instance.airflow_home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        (instance.home / "log").mkdir(exist_ok=True)
+        for folder in (instance.home, instance.airflow_home, instance.home / "log"):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in (instance.airflow_home, instance.home / "log"):  # of an earlier release
+            folder.chmod(0o700)
         lock = (instance.airflow_home / "run.lock").open("a+")
     except OSError as error:
         raise StartError(

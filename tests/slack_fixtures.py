@@ -11,13 +11,15 @@ SECRET = "T024BE7LD/B0SOMEHOOK/s3cretOfThisWebhook"
 
 class FakeSlack:
     """Keeps the messages it took. `script` says how the next requests are answered, then all well:
-    a status, (429, seconds to wait), "silent" (accepts and says nothing) or "garbage".
+    a status, (429, seconds to wait), "silent" (accepts and says nothing), "garbage", or status,
+    headers and body of a server that is not Slack.
     """
 
-    def __init__(self, *script: int | tuple[int, str] | str) -> None:
+    def __init__(self, *script: int | tuple[int, str] | tuple[int, dict, bytes] | str) -> None:
         self.script = deque(script)
         self.messages: list[dict] = []
         self.requests = 0
+        self.gets = 0
         self.holds = threading.Event()
         slack = self
 
@@ -32,6 +34,9 @@ class FakeSlack:
                 if answer == "garbage":
                     self.wfile.write(b"this is no HTTP\r\n\r\n")
                     return
+                if isinstance(answer, tuple) and len(answer) == 3:
+                    self.answer(*answer)
+                    return
                 status, wait = answer if isinstance(answer, tuple) else (answer, None)
                 known = self.path == f"/services/{SECRET}"
                 if status == 200 and not known:
@@ -41,12 +46,19 @@ class FakeSlack:
                     slack.messages.append(message)
                 texts = {200: b"ok", 404: f"no {self.path} here".encode(), 429: b"rate_limited"}
                 text = texts.get(status, b"server_error")
+                self.answer(status, {} if wait is None else {"Retry-After": wait}, text)
+
+            def do_GET(self) -> None:
+                slack.gets += 1
+                self.answer(200, {}, b"ok")
+
+            def answer(self, status: int, headers: dict, body: bytes) -> None:
                 self.send_response(status)
-                if wait is not None:
-                    self.send_header("Retry-After", wait)
-                self.send_header("Content-Length", str(len(text)))
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(text)
+                self.wfile.write(body)
 
             def log_message(self, *args: object) -> None:
                 pass
@@ -60,6 +72,13 @@ class FakeSlack:
     def texts(self) -> list[str]:
         """The text of each message it took."""
         return [message["blocks"][1]["text"]["text"] for message in self.messages]
+
+    def wait_for_request(self, seconds: float = 60.0) -> None:
+        """Return when somebody has asked; AssertionError when nobody does."""
+        end = time.monotonic() + seconds
+        while not self.requests:
+            assert time.monotonic() < end, "nobody asked"
+            time.sleep(0.01)
 
     def wait_for(self, count: int, seconds: float = 20.0) -> None:
         """Return when it has taken `count` messages."""

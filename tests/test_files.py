@@ -1,6 +1,4 @@
-import os
 import resource
-import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -48,15 +46,6 @@ def test_a_write_that_the_system_refuses_leaves_the_old_content(tmp_path):
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
     assert path.read_text() == "old"
     assert names(tmp_path) == ["a.json"]
-
-
-def test_others_may_read_what_the_umask_allows(tmp_path):
-    before = os.umask(0o022)
-    try:
-        files.atomic_write(tmp_path / "a", b"")
-    finally:
-        os.umask(before)
-    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o644
 
 
 def test_replace_link_switches_a_link_in_one_step(tmp_path):

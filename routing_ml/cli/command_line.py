@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NoReturn
 
 import routing_ml
 from routing_ml import files
@@ -16,10 +16,8 @@ from routing_ml.cli import data, models, proposals, runs
 from routing_ml.cli import drift as drift_commands
 from routing_ml.cli.shared import Result
 from routing_ml.errors import RoutingError, SettingError
+from routing_ml.redaction import redact
 from routing_ml.settings import Settings
-
-if TYPE_CHECKING:
-    pass
 
 # The commands import what they need when they run: pandas and scikit-learn take a second, which
 # `extract`, `models` and `--help` need not wait for.
@@ -60,6 +58,7 @@ def _state_folder(settings: Settings, options: argparse.Namespace) -> None:
     with files.told_as(SettingError, f"state folder {settings.home} cannot be looked at"):
         is_there = settings.home.is_dir()
     if is_there:
+        settings.opened()
         return
     if options.run not in BEGINNING:
         raise SettingError(
@@ -110,16 +109,23 @@ def _quantity(text: str) -> float:
     return quantity
 
 
+class _Parser(argparse.ArgumentParser):
+    """Repeats no secret of what it does not understand."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(redact(message, *sys.argv[1:]))
+
+
 def _parser() -> argparse.ArgumentParser:
-    shared = argparse.ArgumentParser(add_help=False)
+    shared = _Parser(add_help=False)
     shared.add_argument("--json", action="store_true", help="print one JSON object")
     shared.add_argument("--columns", type=Path, metavar="FILE", help="the columns file (TOML)")
-    reading = argparse.ArgumentParser(add_help=False)
+    reading = _Parser(add_help=False)
     reading.add_argument("--source", metavar="S", help="an Access file, an ODBC connection string")
     reading.add_argument("--as-of", metavar="T", help="ISO 8601; later rows are ignored")
     reading.add_argument("--limit", type=_limit, default=100_000, metavar="N", help="routing rows")
 
-    parser = argparse.ArgumentParser(prog="routing-ml", description=routing_ml.__doc__)
+    parser = _Parser(prog="routing-ml", description=routing_ml.__doc__)
     parser.add_argument("--version", action="version", version=routing_ml.__version__)
     every = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
@@ -127,8 +133,8 @@ def _parser() -> argparse.ArgumentParser:
         name: str,
         run: Callable[..., Result],
         text: str,
-        *parents: argparse.ArgumentParser,
-        among: "argparse._SubParsersAction[argparse.ArgumentParser]" = every,
+        *parents: _Parser,
+        among: "argparse._SubParsersAction[_Parser]" = every,
     ) -> argparse.ArgumentParser:
         added = among.add_parser(name, help=text, description=text, parents=[shared, *parents])
         added.set_defaults(run=run)

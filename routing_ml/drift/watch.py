@@ -46,6 +46,7 @@ def look(settings: Settings, *, moment: datetime) -> dict[str, Any]:
     where there is an `obstacle`.
     """
     active(settings)  # where there is none, no store is made
+    settings.opened()
     # The model in use is looked up inside: one that has been replaced must not come after.
     with closing(Store(settings.store_url)) as store, store.transaction():
         version = active(settings)

@@ -21,7 +21,7 @@ def record_run(settings: Settings, outcome: Mapping[str, Any], *, seconds: float
 
     `seconds` is how long the run took. Raises StoreError when the store cannot be written.
     """
-    with closing(Store(settings.store_url)) as store:
+    with closing(_written(settings)) as store:
         store.record_run(
             outcome["run"],
             succeeded=outcome["succeeded"],
@@ -68,7 +68,7 @@ def record_predictions(
     """
     items = proposals.drop_duplicates("ITEM_CD")
     if len(items):
-        with closing(Store(settings.store_url)) as store:
+        with closing(_written(settings)) as store:
             store.record_predictions(
                 items["ITEM_CD"].tolist(),
                 items["SIMILARITY_SCORE"].tolist(),
@@ -82,7 +82,7 @@ def record_predictions(
 
 def record_failure(settings: Settings) -> None:
     """Count a batch of predictions that failed."""
-    with closing(Store(settings.store_url)) as store:
+    with closing(_written(settings)) as store:
         store.record_prediction_failure()
 
 
@@ -100,13 +100,13 @@ def drift_summary(settings: Settings, days: int) -> dict[str, Any]:
 
 def reset_drift(settings: Settings, *, why: str) -> None:
     """Have the detector begin anew."""
-    with closing(Store(settings.store_url)) as store:
+    with closing(_written(settings)) as store:
         store.reset_drift(why=why)
 
 
 def prune(settings: Settings) -> int:
     """Forget details older than 180 days, never totals; returns how many rows went."""
-    with closing(Store(settings.store_url)) as store:
+    with closing(_written(settings)) as store:
         return store.prune()
 
 
@@ -116,7 +116,7 @@ def record_model(settings: Settings) -> None:
     if registry.active() is None:
         return
     # Looked up inside, so that of two switches the later one is recorded last.
-    with closing(Store(settings.store_url)) as store, store.transaction():
+    with closing(_written(settings)) as store, store.transaction():
         active = registry.active()
         if active is not None:
             store.record_model(
@@ -124,3 +124,8 @@ def record_model(settings: Settings) -> None:
                 created_at=active.created_at.timestamp(),
                 metrics=active.manifest["metrics"],
             )
+
+
+def _written(settings: Settings) -> Store:
+    settings.opened()
+    return Store(settings.store_url)

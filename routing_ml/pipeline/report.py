@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from routing_ml import files, notices
+from routing_ml import files, modes, notices
 from routing_ml.dataset import in_words
 from routing_ml.errors import InputError, ModelError
 from routing_ml.pipeline import steps as pipeline
+from routing_ml.redaction import redact
 from routing_ml.settings import Settings
 
 OFFENDERS = "offenders.csv"
@@ -46,6 +47,8 @@ def outcome_of(
         active = pipeline.registry(settings).active()
     except ModelError as error:  # the more to be told of
         active, failed = None, {**failed, "report": str(error)}
+    # Those who raised it left no secret in it; what is written and told is the last place to see.
+    failed = {step: redact(why) for step, why in failed.items()}
     promoted = bool(decision and decision["promote"] and not failed.keys() & {"promote"})
     return {
         "run": run_id,
@@ -66,9 +69,10 @@ def outcome_of(
 
 def write(settings: Settings, outcome: Mapping[str, Any]) -> None:
     """Write the outcome of a run into its folder: `outcome.json` and `report.md`."""
+    settings.opened()
     folder = pipeline.run_folder(settings, outcome["run"])
     with files.told_as(InputError, f"{folder} cannot be written"):
-        folder.mkdir(parents=True, exist_ok=True)
+        modes.make_folder(folder)
         for name in ("report.md", "outcome.json"):
             files.remove_leftovers(folder, name)
         files.atomic_write(folder / "report.md", _as_markdown(outcome, folder))
@@ -77,11 +81,11 @@ def write(settings: Settings, outcome: Mapping[str, Any]) -> None:
 
 def tell(settings: Settings, outcome: Mapping[str, Any], link: str | None = None) -> bool:
     """Tell people how a run ended, once; whether this call told them."""
-    title, text = notice(outcome, link)
-    return notices.tell(settings, f"retrain/{outcome['run']}", title, text)
+    title, text = notice(outcome)
+    return notices.tell(settings, f"retrain/{outcome['run']}", title, text, link=link)
 
 
-def notice(outcome: Mapping[str, Any], link: str | None = None) -> tuple[str, str]:
+def notice(outcome: Mapping[str, Any]) -> tuple[str, str]:
     """Title and text of the message on a run."""
     if not outcome["succeeded"]:
         title = "Routing ML: the retraining failed"
@@ -100,7 +104,7 @@ def notice(outcome: Mapping[str, Any], link: str | None = None) -> tuple[str, st
         between = f" (95 % interval {100 * sure[0]:.1f} to {100 * sure[1]:.1f})" if sure else ""
         lines.append(f"Routings exactly right of items it was not fitted on: {exact:.1%}{between}")
     lines += [f"Run: {outcome['run']} ({outcome['cause']})", f"Report: {outcome['report']}"]
-    return title, "\n".join([*lines, *([link] if link else [])])
+    return title, "\n".join(lines)
 
 
 def _reason(decision: Mapping[str, Any] | None, failed: Mapping[str, str]) -> str:

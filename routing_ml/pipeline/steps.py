@@ -18,7 +18,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from routing_ml import dataset, files
+from routing_ml import dataset, files, modes
 from routing_ml.dataset import audit as audit_dataset
 from routing_ml.dataset import check as check_dataset
 from routing_ml.errors import InputError, ModelError
@@ -69,9 +69,12 @@ def extract(
     not configured.
     """
     folder = run_folder(settings, run_id)
+    settings.opened()
     files.remove_leftovers(folder, "*")
     named = Columns.load(columns or settings.columns.get(source))
     named.require_dates(asked)
+    with files.told_as(InputError, f"dataset in {folder} cannot be written"):
+        modes.make_folder(folder)
     extracted = extract_dataset(
         settings.origin(source),
         folder,
@@ -83,8 +86,9 @@ def extract(
     path, manifest = dataset.read_manifest(extracted.path)
     shown = settings.home / "datasets"
     with files.told_as(InputError, f"{shown} cannot be written"):
-        shown.mkdir(parents=True, exist_ok=True)
-        with FileLock(shown / ".lock", fallback_to_soft=False):
+        modes.make_folder(shown)
+        mode = modes.file_mode(shown)
+        with FileLock(shown / ".lock", mode=mode, fallback_to_soft=False):
             files.remove_leftovers(shown, "*")
             for name in (*(table["file"] for table in manifest["tables"].values()), path.name):
                 with files.atomic_path(shown / name) as temporary:
@@ -207,7 +211,9 @@ def predict(
 ) -> Reference:
     """Propose a routing for every item of the source without one, into a file of the run's name;
     the scores go into the monitoring store once a run."""
-    path = settings.home / "proposals" / f"{run_folder(settings, run_id).name}.parquet"
+    path = settings.opened() / "proposals" / f"{run_folder(settings, run_id).name}.parquet"
+    with files.told_as(InputError, f"{path} cannot be written"):
+        modes.make_folder(path.parent)
     files.remove_leftovers(path.parent, path.name)
     found = propose_missing(
         settings,
@@ -279,7 +285,7 @@ def _write(settings: Settings, path: Path, facts: dict[str, Any]) -> Reference:
 
 def _write_text(path: Path, text: str) -> None:
     with files.told_as(InputError, f"{path} cannot be written"):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        modes.make_folder(path.parent)
         files.remove_leftovers(path.parent, path.name)
         files.atomic_write(path, text)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from routing_ml import files
+from routing_ml import files, modes
 from routing_ml.errors import InputError
 from routing_ml.escapes import to_csv, to_xml
 
@@ -58,8 +58,11 @@ def beside(path: Path) -> Path | None:
 
 
 def default_path(home: Path) -> Path:
-    """Where proposals go when no file is named."""
-    return home / "proposals" / f"proposals_{datetime.now(UTC):%Y%m%d_%H%M%S_%f}.parquet"
+    """Where proposals go when no file is named; the folder is made, for nobody else."""
+    folder = home / "proposals"
+    with files.told_as(InputError, f"{folder} cannot be written"):
+        modes.make_folder(folder)
+    return folder / f"proposals_{datetime.now(UTC):%Y%m%d_%H%M%S_%f}.parquet"
 
 
 def add_workbook(parquet: Path) -> Path | None:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from routing_ml import files
+from routing_ml import files, modes
 from routing_ml.errors import ModelError
 from routing_ml.registry.history import History
 from routing_ml.registry.version import (
@@ -89,6 +89,7 @@ class Registry:
         try:
             with files.told_as(ModelError, f"{folder.name} cannot be stored"):
                 write(folder)
+                modes.tighten(folder)
                 write_manifest(folder, key=key, facts=facts)
         except BaseException:
             # What cannot be cleaned up now is, by the next command that takes the lock.
@@ -251,7 +252,7 @@ class Registry:
                 empty = not any(folder.iterdir())
                 if name not in safe and (empty or time_of(name) < before):
                     if name in used:
-                        self._shelf.mkdir(exist_ok=True)
+                        modes.make_folder(self._shelf)
                         folder.rename(self._shelf / name)
                     else:
                         files.remove_folder(folder, trash=self._trash)
@@ -294,7 +295,7 @@ class Registry:
 
         with files.told_as(ModelError, f"{self.folder} cannot be used for models"):
             # The trash now, for on a full disk prune could not make it.
-            self._trash.mkdir(parents=True, exist_ok=True)
+            modes.make_folder(self._trash)
             lock = _file_lock(self.folder / ".lock")
             try:
                 lock.acquire(timeout=self.lock_seconds)
@@ -338,13 +339,13 @@ class Registry:
                 continue
             # The claim comes before the folder. A folder without manifest and claim was not made
             # here (somebody is copying a version in) and is left alone.
-            self._claim_folder.mkdir(exist_ok=True)
+            modes.make_folder(self._claim_folder)
             claim = _file_lock(self._claim_folder / f"{folder.name}.lock")
             claim.acquire(timeout=self.lock_seconds)
             try:
                 about = self._claim_folder / f"{folder.name}.json"
                 files.atomic_write(about, as_json({"key": key}))
-                folder.mkdir()
+                modes.make_folder(folder, exist_ok=False)
             except BaseException as error:
                 self._drop_claim(folder.name, claim)
                 if not isinstance(error, FileExistsError):
@@ -381,7 +382,7 @@ def _file_lock(path: Path) -> "BaseFileLock":
 
     # Without flock(2) filelock would fall back to a file that outlives a killed process and locks
     # for ever: better to fail at once.
-    return FileLock(path, fallback_to_soft=False)
+    return FileLock(path, mode=modes.file_mode(path.parent), fallback_to_soft=False)
 
 
 def _try(lock: "BaseFileLock") -> bool:

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
-from routing_ml import files
+from routing_ml import files, modes
 from routing_ml.errors import InputError
 from routing_ml.settings import Origin
 from routing_ml.source.columns import Columns
@@ -79,7 +79,7 @@ def _workspace(out: Path) -> Iterator[Path]:
             for left in out.glob(".extract-*"):
                 if left == work or not _is_running(left.name.rpartition("-")[2]):
                     shutil.rmtree(left, ignore_errors=True)
-            work.mkdir()
+            work.mkdir(modes.FOLDER)
             yield work
         finally:
             shutil.rmtree(work, ignore_errors=True)
@@ -105,7 +105,9 @@ def _publish(work: Path, out: Path, name: str, facts: dict, tables: dict) -> dic
     # All are written before the first is moved: a full disk stops it here or not at all.
     files.atomic_write(work / f"{name}.json", text + "\n")
     names = [*(table["file"] for table in tables.values()), f"{name}.json"]
+    mode = modes.file_mode(out)
     for file in names:
+        (work / file).chmod(mode)
         files.fsync(work / file)
     for file in names:
         (work / file).replace(out / file)

@@ -19,10 +19,10 @@ from zoneinfo import ZoneInfo
 
 import routing_ml
 from routing_ml.errors import InputError, SourceError
+from routing_ml.redaction import named
 from routing_ml.settings import Origin
 from routing_ml.source import copying
 from routing_ml.source.columns import Columns
-from routing_ml.source.connection import label
 from routing_ml.source.named import Attributes, Table, Times
 from routing_ml.source.reading import Progress
 
@@ -80,7 +80,7 @@ def _last_words(code: int, origin: Origin) -> str:
     except ValueError:
         how = f"signal {-code}"
     return (
-        f"{label(origin.source)}: the process that read it ended without a word ({how}): its ODBC "
+        f"{named(origin.source)}: the process that read it ended without a word ({how}): its ODBC "
         "driver crashed; update the driver, or leave the column that it stumbles over out with a "
         "query in the columns file"
     )

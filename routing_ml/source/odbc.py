@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 import pyodbc
 
 from routing_ml.errors import InputError
+from routing_ml.redaction import named, redact
 from routing_ml.source import typed, types
-from routing_ml.source.connection import label, secrets
 from routing_ml.source.relation import Column
 from routing_ml.source.sql import BATCH_ROWS, Cursor, SqlRelation, SqlSource, refused
 
@@ -50,9 +50,9 @@ class Odbc(SqlSource):
     """An open ODBC source; moments with a zone are read as the wall clock of `zone`."""
 
     def __init__(self, source: str, zone: ZoneInfo) -> None:
-        self.label = label(source)
+        self.label = named(source)
         self.zone = zone
-        self._secrets = secrets(source)
+        self._source = source
         self._connection = self._connect(source)
         self.driver = driver_of(self._connection)
         if self.driver == "postgresql":
@@ -197,11 +197,10 @@ class Odbc(SqlSource):
         try:
             yield
         except (pyodbc.Error, ValueError, TypeError) as error:
-            reason = " ".join(str(error.args[-1] if error.args else error).split())
-            for secret in self._secrets:
-                reason = reason.replace(secret, "***")
+            reason = str(error.args[-1] if error.args else error)
+            reason = redact(" ".join(reason.split()), self._source)
             step = step or "check ROUTING_ML_SOURCE and that the driver it names is installed"
-            raise InputError(f"{self.label}: {what} through ODBC: {reason}; {step}") from error
+            raise InputError(f"{self.label}: {what} through ODBC: {reason}; {step}") from None
 
 
 def _info(connection: pyodbc.Connection, what: int) -> str:

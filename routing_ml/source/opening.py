@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from routing_ml.errors import InputError, SourceError
+from routing_ml.redaction import named
 from routing_ml.settings import BASE, Origin, expanded, is_connection_string
-from routing_ml.source.connection import keywords, label
+from routing_ml.source.connection import keywords
 from routing_ml.source.relation import Source
 
 SETTLED_S = 0.5
@@ -32,13 +33,13 @@ def open_source(origin: Origin, scratch: Path) -> Source:
     path = file_of(source)
     if path is not None:
         if _begins_with(path, SIGNATURE, origin.given_by):
-            return Sqlite(path, label(source))
+            return Sqlite(path, named(source))
         from routing_ml.source.tables import AccessSource
 
         return AccessSource(path, scratch)
     if "://" in source:
         raise SourceError(
-            f"{label(source)} is a URL; write an ODBC connection string instead, such as "
+            f"{named(source)} is a URL; write an ODBC connection string instead, such as "
             "DRIVER={PostgreSQL Unicode};SERVER=...;DATABASE=...;UID=...;PWD=..."
         )
     from routing_ml.source.odbc import Odbc
@@ -65,7 +66,7 @@ def file_of(source: str) -> Path | None:
     if "sqlite" in driver or "mdbtools" in driver:
         name = given.get("dbq") or given.get("database")
         if not name:
-            raise SourceError(f"{label(source)} names no file; write DATABASE=/path/to/the/file")
+            raise SourceError(f"{named(source)} names no file; write DATABASE=/path/to/the/file")
         return BASE / expanded(name)
     return None
 
@@ -128,10 +129,11 @@ def _begins_with(path: Path, signature: bytes, given_by: str) -> bool:
     try:
         with path.open("rb") as file:
             return os.read(file.fileno(), len(signature)) == signature
-    except FileNotFoundError as error:
+    except FileNotFoundError:  # whose path may be an address with a password
         raise SourceError(
-            f"{path} is not there; set {given_by} to an .accdb or .mdb file, "
+            f"{named(str(path))} is not there; set {given_by} to an .accdb or .mdb file, "
             "or to an ODBC connection string"
-        ) from error
+        ) from None
     except OSError as error:
-        raise SourceError(f"{path} cannot be read: {error.strerror}; {restore}") from error
+        shown = named(str(path))
+        raise SourceError(f"{shown} cannot be read: {error.strerror}; {restore}") from None

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from routing_ml import modes
 from routing_ml.source.typed import EPOCH, MICROSECOND, MISSING_INT, array, integers, scalar
 
 CHUNK_ROWS = 32_768
@@ -36,6 +37,8 @@ class Spool:
         self._newest = np.empty(0, dtype=np.int64)
         self._rows = 0
         self._sample: list[str] = []
+        if not path.exists():
+            modes.make_file(path)
         self._writer = pa.ipc.new_file(str(path), schema)
 
     def add(self, batch: pa.RecordBatch) -> None:

@@ -7,13 +7,15 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote
 
+from routing_ml import modes
 from routing_ml.errors import RoutingError
-from routing_ml.settings import checked, redacted, sqlite_path
+from routing_ml.redaction import named, redact
+from routing_ml.settings import checked, sqlite_path
 
 WRITE_WAIT_SECONDS = 30.0
 READ_WAIT_SECONDS = 0.1
@@ -121,7 +123,7 @@ class Database:
     def _open_sqlite(self) -> sqlite3.Connection:
         path = Path(sqlite_path(self.url)).absolute()
         if self.write:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            _kept_from_others(path)
             connection = sqlite3.connect(path, timeout=WRITE_WAIT_SECONDS, isolation_level=None)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
@@ -164,9 +166,21 @@ class Database:
         except self.errors as error:
             kind = StoreMissingError if _is_missing(error) else StoreError
             raise kind(
-                f"cannot {verb} the monitoring store {redacted(self.url)}: "
+                f"cannot {verb} the monitoring store {named(self.url)}: "
                 f"{_reason(error, self.url)}; {_next_step(error, self.is_sqlite)}"
             ) from None
+
+
+def _kept_from_others(path: Path) -> None:
+    """Make the file, for SQLite gives those beside it the same mode; in a folder that everybody may
+    read it is still for nobody else."""
+    if not path.parent.is_dir():
+        modes.make_folder(path.parent)
+    if not path.exists():
+        with suppress(FileExistsError):
+            modes.make_file(path)
+    for suffix in ("", "-wal", "-shm"):
+        modes.tighten(path.with_name(path.name + suffix))
 
 
 def _read_only(path: Path, how: str) -> sqlite3.Connection:
@@ -188,11 +202,8 @@ def _read_only(path: Path, how: str) -> sqlite3.Connection:
 
 def _reason(error: Exception, url: str) -> str:
     # libpq names the whole connection string in some of its messages.
-    text = " ".join(str(error).split()) or type(error).__name__
-    password = urlsplit(url).password if "@" in url else None
-    for secret in {password, unquote(password or "")} - {None, ""}:
-        text = text.replace(str(secret), "***")
-    return text.replace(url, redacted(url))[:300].rstrip(".")
+    text = str(error) or type(error).__name__
+    return redact(" ".join(text.split()), url)[:300].rstrip(".")
 
 
 def _is_missing(error: Exception) -> bool:

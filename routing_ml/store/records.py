@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from routing_ml.settings import redacted
+from routing_ml.redaction import named
 from routing_ml.store.database import Database, StoreError, StoreMissingError
 
 SCHEMA_VERSION = 3
@@ -41,7 +41,8 @@ MIGRATIONS = {
     2: (
         (
             "facts",
-            "INSERT INTO claims (name, key, at) SELECT 'batch', substr(value, 2, length(value) - 2), at FROM facts"
+            "INSERT INTO claims (name, key, at)"
+            " SELECT 'batch', substr(value, 2, length(value) - 2), at FROM facts"
             " WHERE name = 'claim_batch' ON CONFLICT (name, key) DO NOTHING",
         ),
     ),
@@ -141,7 +142,7 @@ class Records:
             return None
         if version is not None and version > SCHEMA_VERSION:
             raise StoreError(
-                f"the monitoring store {redacted(self.url)} has schema {version}, this version "
+                f"the monitoring store {named(self.url)} has schema {version}, this version "
                 f"knows {SCHEMA_VERSION}: update Routing ML or use another store"
             )
         return version

@@ -496,13 +496,16 @@ def test_every_item_without_a_routing_is_proposed_one_and_recorded_once(dag_bag,
 def test_before_the_first_model_nothing_is_proposed_or_watched(dag_bag, home):
     assert states_of(dag_bag.dags["routing_ml_predict"])[0] == {"predict": "skipped"}
     states, _ = states_of(dag_bag.dags["routing_ml_drift_watch"])
-    assert states == {"evaluate": "skipped", "announce": "skipped"}
+    assert states == {"evaluate": "skipped", "announce": "skipped", "catch_up": "success"}
 
 
 def test_a_quiet_hour_leaves_a_verdict_and_announces_nothing(watching, in_use):
     before = announced()
     states, run = states_of(watching)
-    assert (states, str(run.state)) == ({"evaluate": "success", "announce": "skipped"}, "success")
+    assert (states, str(run.state)) == (
+        {"evaluate": "success", "announce": "skipped", "catch_up": "success"},
+        "success",
+    )
     assert announced() == before
     with store(in_use) as opened:
         assert opened.drift_status()["drift_days"] == 0
@@ -512,12 +515,20 @@ def test_drift_is_announced_once_a_day_with_its_reason(watching, in_use, monkeyp
     monkeypatch.setattr("routing_ml.pipeline.advice._routed_since", lambda *given: 73)
     drifting(in_use)
     before = announced()
-    assert states_of(watching)[0] == {"evaluate": "success", "announce": "success"}
+    assert states_of(watching)[0] == {
+        "evaluate": "success",
+        "announce": "success",
+        "catch_up": "success",
+    }
     (event,) = announced()[len(before) :]
     assert event["model"] == Registry(in_use / "models").active().name
     assert event["reason"].startswith("drift on 1 of 7 days, KL divergence ")
     assert "73 items were routed since 2026-11-01" in event["reason"]
-    assert states_of(watching)[0] == {"evaluate": "success", "announce": "skipped"}
+    assert states_of(watching)[0] == {
+        "evaluate": "success",
+        "announce": "skipped",
+        "catch_up": "success",
+    }
     assert len(announced()) == len(before) + 1
 
 

@@ -312,6 +312,25 @@ def test_forty_columns_are_one_message_and_so_is_their_end(
     assert [m["attachments"][0]["color"] for m in slack.messages] == ["warning", "good"]
 
 
+def test_slack_makes_nothing_of_a_name_in_an_alert(
+    told: tuple[alerts.Stack, alerts.Slack],
+) -> None:
+    """A column of the ERP, or a host, may be called like a mention, a link or markup."""
+    stack, slack = told
+    name = "RoutingMLNullRatioHigh"
+    evil = "<!channel> @everyone & #general <http://evil/|x>"
+    given = {"table": "items", "column": evil, "instance": "<!here>@here:80"}
+    send(stack, alert(name, f"items.{evil} is 40% NULL", **given))
+    alerts.until(lambda: slack.messages, "a message")
+    send(stack, alert(name, over=True, **given))
+    alerts.until(lambda: len(slack.messages) > 1, "a second message")
+    first, second = slack.texts()
+    shown = "&lt;!channel&gt; @\u200beveryone &amp; #\u200bgeneral &lt;http:/\u200b/evil/|x&gt;"
+    assert first == f"• items.{shown} is 40% NULL\n"
+    assert second.endswith(f"UTC): &lt;!here&gt;@\u200bhere:80, items.{shown}\n")
+    assert {tuple(m["attachments"][0]["mrkdwn_in"]) for m in slack.messages} == {("pretext",)}
+
+
 def test_only_the_worst_drift_is_told(told: tuple[alerts.Stack, alerts.Slack]) -> None:
     stack, slack = told
     drift = [f"RoutingMLDrift{kind}" for kind in ("Detected", "Minor", "Significant", "Severe")]

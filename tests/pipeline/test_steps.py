@@ -558,5 +558,5 @@ def elsewhere(data):
 
 
 def test_a_store_that_cannot_be_is_refused_before_anything_runs(tmp_path):
-    with pytest.raises(SettingError, match="mysql://"):
+    with pytest.raises(SettingError, match="must begin with sqlite"):
         settings(tmp_path, ROUTING_ML_STORE_URL="mysql://erp/x")

@@ -165,7 +165,7 @@ def test_a_wrong_limit_is_wrong_usage(tmp_path: Path, limit: str) -> None:
 
 def test_a_driver_that_is_not_installed_is_named_without_the_password(tmp_path: Path) -> None:
     line = extract("DRIVER={Oracle 99};SERVER=erp;UID=ml;PWD={to;p=secret}", tmp_path / "out")
-    assert "DRIVER={Oracle 99};SERVER=erp;UID=ml;PWD=***" in line
+    assert "DRIVER={Oracle 99};SERVER=erp: it cannot be opened" in line
     assert "check ROUTING_ML_SOURCE and that the driver it names is installed" in line
     assert "secret" not in line
 
@@ -176,7 +176,7 @@ def test_a_wrong_password_is_not_shown_when_the_server_refuses_it(
     good = odbc(postgresql.url).rpartition(";PWD=")[0]
     line = extract(f"{good};PWD=top-secret-word", tmp_path / "out")
     assert "password authentication failed" in line
-    assert "PWD=***" in line
+    assert "PWD" not in line
     assert "secret-word" not in line
 
 
@@ -187,7 +187,7 @@ def test_a_wrong_password_is_not_shown_when_the_server_refuses_it(
 def test_a_url_is_refused_without_its_password(tmp_path: Path, source: str) -> None:
     line = extract(source, tmp_path / "out")
     assert "is a URL; write an ODBC connection string" in line
-    assert "ml:***@erp" in line
+    assert "://erp/" in line
     assert "cret" not in line.replace("***", "")
 
 

@@ -3,24 +3,7 @@ from pathlib import Path
 import pytest
 
 from routing_ml.settings import BASE, is_connection_string
-from routing_ml.source.connection import label
 from routing_ml.source.opening import file_of
-
-
-@pytest.mark.parametrize(
-    ("source", "shown"),
-    [
-        ("DRIVER={X};UID=me;PWD=secret", "DRIVER={X};UID=me;PWD=***"),
-        ("driver=X;pwd = secret ;uid=me", "driver=X;pwd =***;uid=me"),
-        ("DSN=x;Password={se;cr}}et};A=b", "DSN=x;Password=***;A=b"),
-        ("DSN=x;AccessToken=secret=;A=b", "DSN=x;AccessToken=***;A=b"),
-        ("DSN=x;PWD=a=secret;A=b", "DSN=x;PWD=***;A=b"),
-        ("postgresql://ml:secret@erp/x", "postgresql://ml:***@erp/x"),
-        ("/data/factory.accdb", "/data/factory.accdb"),
-    ],
-)
-def test_a_label_shows_no_secret(source: str, shown: str) -> None:
-    assert label(source) == shown
 
 
 def test_what_is_a_file_is_read_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

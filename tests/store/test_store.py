@@ -21,7 +21,7 @@ from postgresql import PostgreSQL
 from routing_ml.drift.detector import Baseline
 from routing_ml.drift.watch import evaluate
 from routing_ml.errors import SettingError
-from routing_ml.settings import default_url, redacted, sqlite_path
+from routing_ml.settings import default_url, sqlite_path
 from routing_ml.store import StoreError, StoreMissingError
 from routing_ml.store.records import SCHEMA_VERSION, TABLES
 from routing_ml.store.store import Store
@@ -479,7 +479,7 @@ def test_a_read_only_folder_can_be_read(tmp_path: Path) -> None:
 def test_a_server_that_is_not_there_is_named_without_its_password() -> None:
     with pytest.raises(StoreError) as caught:
         Store("postgresql://ml:s3cret@127.0.0.1:9/store")
-    assert "ml:***@127.0.0.1:9/store" in str(caught.value)
+    assert "postgresql://127.0.0.1:9/store" in str(caught.value)
     assert "s3cret" not in str(caught.value)
 
 
@@ -503,7 +503,3 @@ def test_a_folder_with_spaces_and_signs_can_hold_the_store(tmp_path: Path) -> No
     assert (folder / "store.db").is_file()
     Store(default_url(folder), write=False).close()
     assert sqlite_path(default_url(folder)) == str(folder / "store.db")
-
-
-def test_a_query_is_never_shown() -> None:
-    assert redacted("postgresql://h/db?password=x") == "postgresql://h/db"

@@ -1,0 +1,129 @@
+"""The outbox stays small, and whatever lies in it does not keep others from being told."""
+
+import json
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from slack_fixtures import FakeSlack
+
+from routing_ml.notices import notify, outbox
+from routing_ml.notices.outbox import MOST, SENT, SENT_DAYS, WAITING_DAYS, Notice, Outbox
+from routing_ml.settings import Settings
+
+
+def days_ago(days: float) -> str:
+    return (datetime.now(UTC) - timedelta(days=days)).isoformat(timespec="seconds")
+
+
+def noted(box: Outbox, subject: str, days: float, state: str = "waiting") -> Notice:
+    notice = Notice(subject, days_ago(days), "t", "x", state)
+    box.folder.mkdir(exist_ok=True)
+    box._write(notice)
+    return notice
+
+
+def held(box: Outbox) -> set[str]:
+    return {json.loads(path.read_text())["subject"] for path in box.folder.glob("*.json")}
+
+
+def test_old_notices_leave_and_what_nobody_heard_is_logged(tmp_path, caplog):
+    caplog.set_level("INFO")
+    box = Outbox(tmp_path / "outbox")
+    noted(box, "waits", WAITING_DAYS - 1)
+    noted(box, "waited", WAITING_DAYS + 1)
+    noted(box, "told", SENT_DAYS - 1, SENT)
+    noted(box, "told long ago", SENT_DAYS + 1, SENT)
+    box.put(Notice("new", days_ago(0), "t", "x"), fallback=False)
+    assert held(box) == {"waits", "told", "new"}
+    [line] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert line.startswith("the notice on 'waited' of 20")
+    assert line.endswith("is thrown away unsent: nobody could be told for 30 days")
+    assert "1 notices that were delivered long ago left" in caplog.text
+
+
+def test_an_outbox_holds_so_many_and_those_that_were_sent_leave_first(
+    tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr(outbox, "MOST", 4)
+    box = Outbox(tmp_path / "outbox")
+    for number in range(3):
+        noted(box, f"told {number}", 9 - number, SENT)
+    for number in range(3):
+        noted(box, f"waits {number}", 19 - number)
+    box.put(Notice("new", days_ago(0), "t", "x"), fallback=False)
+    assert held(box) == {"waits 0", "waits 1", "waits 2", "new"}
+    assert "unsent" not in caplog.text
+    box.put(Notice("newer", days_ago(0), "t", "x"), fallback=False)
+    assert held(box) == {"waits 1", "waits 2", "new", "newer"}
+    assert "'waits 0'" in caplog.text and "unsent: over 4 wait" in caplog.text
+
+
+def test_a_webhook_that_was_wrong_for_a_year_has_left_few_notices(tmp_path, monkeypatch):
+    """Nobody was told of anything, every hour."""
+    monkeypatch.setattr(outbox, "MOST", 50)
+    box = Outbox(tmp_path / "outbox")
+    for hour in range(200):
+        box.put(Notice(f"run {hour}", days_ago(1), "t", "x"), fallback=False)
+    assert len(held(box)) == 50
+    assert MOST == 500
+
+
+CORRUPT = [
+    *(b"", b"{", b"[]", b"null", b"3", b"{}", b"\xff\xfe", b"[" * 100_000, b'{"state": "sent"}'),
+    b'{"state": "waiting", "subject": 1, "at": 2, "title": 3, "text": 4}',
+    b'{"state": "waiting", "subject": "a", "at": "yesterday", "title": "", "text": ""}',
+    b'{"state": "waiting", "subject": "another", "at": "2026-01-01", "title": "", "text": ""}',
+    b'{"state": "waiting", "subject": "a", "at": "2026-01-01", "title": "", "text": "", "link": 1}',
+]
+
+
+@given(content=st.sampled_from(CORRUPT) | st.binary(max_size=60))
+@settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_a_corrupt_file_does_not_hide_the_others_and_is_gone(tmp_path, caplog, content):
+    caplog.clear()
+    box = Outbox(tmp_path / "outbox")
+    good = noted(box, "good", 1)
+    damaged = box.path("damaged")
+    damaged.write_bytes(content)
+    assert box.waiting() == [good]
+    assert not damaged.exists()
+    [line] = [record.getMessage() for record in caplog.records]
+    assert line.startswith(f"{damaged} holds no notice and is thrown away: ")
+
+
+def test_folders_links_and_pipes_in_the_outbox_keep_nobody_from_being_told(tmp_path):
+    with FakeSlack() as slack:
+        box = Outbox(tmp_path / "outbox")
+        noted(box, "waits", 1)
+        (tmp_path / "secret").write_text("not for Slack")
+        (box.folder / "folder.json").mkdir()
+        (box.folder / "link.json").symlink_to(tmp_path / "secret")
+        os.mkfifo(box.folder / "pipe.json")
+        given = {"ROUTING_ML_HOME": str(tmp_path), "SLACK_WEBHOOK_URL": slack.url}
+        assert notify.tell(Settings.from_env(given), "new", "t", "x")
+    assert len(slack.messages) == 2
+    assert (tmp_path / "secret").read_text() == "not for Slack"
+
+
+def test_a_notice_that_an_earlier_release_was_sending_when_it_was_killed_is_sent(tmp_path):
+    box = Outbox(tmp_path / "outbox")
+    box.folder.mkdir()
+    kept = {"subject": "a", "at": days_ago(1), "title": "t", "text": "x", "state": "sending"}
+    box.path("a").write_text(json.dumps(kept))
+    assert [notice.subject for notice in box.waiting()] == ["a"]
+
+
+@pytest.mark.parametrize("subject", ["a", "가" * 300, "../../x", "\ud800", "", ".lock"])
+def test_a_subject_of_any_name_has_a_file_in_the_outbox(tmp_path: Path, subject: str) -> None:
+    box = Outbox(tmp_path / "outbox")
+    assert box.path(subject).parent == box.folder
+    assert box.put(Notice(subject, days_ago(0), "t", "x"), fallback=False)
+    assert [notice.subject for notice in box.waiting()] == [subject]
