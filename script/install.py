@@ -131,6 +131,10 @@ def _is_installed(package: str) -> bool:
 def _make_venv(say: Say, log: Path) -> None:
     if _ready("requirements.txt"):
         return
+    if VENV.is_symlink():  # venv would empty the folder that it leads to, which others may use
+        raise SetupError(
+            f"{VENV} is a link to {VENV.readlink()}, which would be emptied; remove the link"
+        )
     say(f"making .venv with Python {platform.python_version()}")
     _call([BASE_PYTHON, "-m", "venv", "--clear", str(VENV)], log)
     _install_python_packages(["-r", str(ROOT / "requirements.txt")], log)

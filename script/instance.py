@@ -36,6 +36,11 @@ class Instance:
         """Airflow's own state: its database, its logs, the administrator's password."""
         return self.home / "airflow"
 
+    def model_in_use(self) -> str | None:
+        """The name of the version in use, None before the first."""
+        link = self.home / "models" / "active"
+        return link.readlink().name if link.is_symlink() else None
+
     @property
     def airflow_url(self) -> str:
         """Where Airflow's pages and API are."""

@@ -1,4 +1,6 @@
-"""script/run: sets up, starts Airflow and the exporter on loopback, runs one retraining, serves."""
+"""script/run: sets up, starts Airflow and the exporter on loopback, retrains where no model is in
+use, serves.
+"""
 
 import argparse
 import fcntl
@@ -11,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-from airflow_api import ApiError
+from airflow_api import Airflow, ApiError
 from install import ROOT, SetupError, prepare
 from instance import DAG, HOST, USER, Instance, StartError
 from outcome import Screen, follow, show_outcome
@@ -32,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _check_ports(instance)
             processes = Processes(instance.home / "log")
             try:
-                return _run(instance, processes, screen, once=asked.once)
+                return _run(instance, processes, screen, asked)
             finally:
                 processes.stop()
     except (StartError, SetupError, ProcessError, ApiError) as error:
@@ -44,7 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 128 + stopped.number
 
 
-def _run(instance: Instance, processes: Processes, screen: Screen, *, once: bool) -> int:
+def _run(
+    instance: Instance, processes: Processes, screen: Screen, asked: argparse.Namespace
+) -> int:
     begun = time.monotonic()
     prepare(screen.say, log=processes.log("setup"))
     screen.say(f"set-up                    {time.monotonic() - begun:6.1f} s")
@@ -56,15 +60,14 @@ def _run(instance: Instance, processes: Processes, screen: Screen, *, once: bool
     airflow = instance.start(processes, os.environ)
     screen.say(f"Airflow's start           {time.monotonic() - begun:6.1f} s")
 
-    run = f"manual__{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}"
-    what = "an ODBC source" if _is_connection_string(instance.source) else instance.source
-    screen.say(f"{DAG} reads {what}")
-    begun = time.monotonic()
-    airflow.trigger(run)
-    follow(airflow, run, screen, processes.check)
-    screen.say(f"the run                   {time.monotonic() - begun:6.1f} s")
-    succeeded = show_outcome(airflow, run, instance.home / "runs", screen.say)
-    if once:
+    in_use = instance.model_in_use()
+    succeeded = True
+    if asked.once or asked.retrain or not (in_use or asked.no_retrain):
+        succeeded = _retrained(instance, airflow, processes, screen)
+    else:
+        why = f"{in_use} is in use" if in_use else "no model is in use yet"
+        screen.say(f"no retraining: {why}; script/run --retrain, or trigger {DAG} in Airflow")
+    if asked.once:
         return not succeeded
 
     screen.say(f"Airflow   {instance.airflow_url}  user {USER}, password {instance.password()}")
@@ -79,6 +82,18 @@ def _run(instance: Instance, processes: Processes, screen: Screen, *, once: bool
         return not succeeded
 
 
+def _retrained(instance: Instance, airflow: Airflow, processes: Processes, screen: Screen) -> bool:
+    """Retrain once, and whether that succeeded."""
+    run = f"manual__{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}"
+    what = "an ODBC source" if _is_connection_string(instance.source) else instance.source
+    screen.say(f"{DAG} reads {what}")
+    begun = time.monotonic()
+    airflow.trigger(run)
+    follow(airflow, run, screen, processes.check)
+    screen.say(f"the run                   {time.monotonic() - begun:6.1f} s")
+    return show_outcome(airflow, run, instance.home / "runs", screen.say)
+
+
 # Before anything starts
 
 
@@ -86,10 +101,16 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="script/run",
         description="Sets up what is missing, starts Airflow and the exporter on this machine, "
-        "retrains once and serves until Ctrl-C. The ROUTING_ML_* settings of the environment hold.",
+        "retrains once where no model is in use yet, and serves until Ctrl-C. The ROUTING_ML_* "
+        "settings of the environment hold.",
         epilog="PYTHON names another Python (3.11 to 3.13) to make .venv with.",
     )
-    parser.add_argument("--once", action="store_true", help="end after the outcome")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--once", action="store_true", help="retrain, and end after the outcome")
+    which.add_argument(
+        "--retrain", action="store_true", help="retrain though a model is in use, then serve"
+    )
+    which.add_argument("--no-retrain", action="store_true", help="serve only")
     parser.add_argument(
         "--source",
         metavar="FILE",

@@ -98,6 +98,35 @@ def test_once_retrains_on_the_sample_and_ends_well(start):
     for step in ("set-up", "Airflow's start", "extract", "audit", "train", "report"):
         assert step in printed
 
+    serving = start()
+    serving.wait_for("Ctrl-C ends both")
+    assert f"no retraining: {told['model']} is in use" in serving.printed()
+    assert serving.end(signal.SIGINT) == 0
+    assert [*begun.home.glob("runs/*/outcome.json")] == [outcome]
+
+
+def test_it_serves_only_where_it_is_told_to(start):
+    serving = start("--no-retrain")
+    serving.wait_for("Ctrl-C ends both")
+    assert "no retraining: no model is in use yet" in serving.printed()
+    assert not [*serving.home.glob("runs/*")]
+    assert serving.end(signal.SIGINT) == 0
+
+
+def test_a_linked_environment_is_not_emptied(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "script")
+    import install
+
+    others = tmp_path / "others"
+    others.mkdir()
+    (others / "precious").touch()
+    link = tmp_path / ".venv"
+    link.symlink_to(others)
+    monkeypatch.setattr(install, "VENV", link)
+    with pytest.raises(install.SetupError, match="would be emptied; remove the link"):
+        install._make_venv(print, tmp_path / "log")
+    assert (others / "precious").exists()
+
 
 def test_it_serves_on_loopback_after_a_failed_run_until_ctrl_c(start, tmp_path, monkeypatch):
     # One item is too few, which no retry mends: the run fails at the check.
