@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 import time
 from collections.abc import Awaitable, Callable
@@ -33,6 +34,7 @@ from routing_ml.store import (
 # Scrapes closer together than this share one text: rendering it takes 2 ms of the one thread, and
 # 64 clients that each had their own held up everybody for a tenth of a second.
 RENDERED_SECONDS = 0.1
+AUTHORIZATION = re.compile(rb"\r\nauthorization:[ \t]*([^\r\n]*)", re.IGNORECASE)
 
 
 class App:
@@ -154,9 +156,7 @@ class App:
         except BadRequestError as error:
             found = problem(400, str(error))
         except BusyError:
-            text = "too many unknown passwords are waiting to be checked; ask again in a second"
-            self.process.logins_busy += 1
-            found = problem(429, text, retry_after="1")
+            found = self._busy()
         except RoutingError as error:
             found = problem(503, str(error))
         except Exception as error:  # of any kind: no client is left without an answer
@@ -168,6 +168,20 @@ class App:
     def refuse(self, status: int, text: str) -> Answer:
         """The answer to what is no request, counted."""
         return self._counted(problem(status, text))
+
+    def turn_away(self, head: bytes) -> Answer | None:
+        """The answer, counted, to a head whose password cannot be checked now; None for others."""
+        if not self._passwords.crowded:
+            return None
+        given = AUTHORIZATION.findall(head)
+        if len(given) != 1 or not self._passwords.turned_away(given[0].decode("latin-1")):
+            return None
+        return self._counted(self._busy())
+
+    def _busy(self) -> Answer:
+        text = "too many unknown passwords are waiting to be checked; ask again in a second"
+        self.process.logins_busy += 1
+        return problem(429, text, retry_after="1")
 
     def _counted(self, answer: Answer) -> Answer:
         self.process.requests += 1

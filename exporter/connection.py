@@ -40,6 +40,9 @@ class House(Protocol):
     def refuse(self, status: int, text: str) -> Answer:
         """The answer to what is no request."""
 
+    def turn_away(self, head: bytes) -> Answer | None:
+        """The answer to a request that has to come again later, where its head says so."""
+
     def waits(self, connection: Connection) -> None:
         """It waits for its client from now on."""
 
@@ -54,7 +57,9 @@ class Connection(asyncio.BufferedProtocol):
     """Reads a request, has it answered, writes the answer, and only then reads the next one."""
 
     def __init__(self, house: House) -> None:
-        """The house gets to know of it when a transport is there."""
+        """`asked` once a whole head has come, `answered` once an answer was begun."""
+        self.asked = False
+        self.answered = False
         self._house = house
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_BYTES_MOST)
         self._transport: asyncio.Transport | None = None
@@ -63,6 +68,7 @@ class Connection(asyncio.BufferedProtocol):
         self._full = False  # the transport holds what the client has not taken yet
         self._written = False  # an answer was handed to the transport and is not all gone
         self._last = False  # nothing more is answered
+        self._begun = False  # something has come that h11 has
         self._discarded = 0
 
     def drop(self) -> None:
@@ -98,7 +104,15 @@ class Connection(asyncio.BufferedProtocol):
             if self._discarded >= BODY_BYTES_MOST and self._transport is not None:
                 self._transport.pause_reading()
             return
-        self._http.receive_data(bytes(_ARRIVED[:count]))
+        data = bytes(_ARRIVED[:count])
+        # Reading and writing by h11 takes longer than all else of a request, and a thousand wrong
+        # passwords at once would hold up who comes after them.
+        whole = not self._begun and data.startswith(b"GET ") and data.endswith(b"\r\n\r\n")
+        if whole and (answer := self._house.turn_away(data)) is not None:
+            self._turn_away(answer)
+            return
+        self._begun = True
+        self._http.receive_data(data)
         if self._task is None and not self._written:
             self._next()
 
@@ -139,6 +153,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         request = Request.of(event.method, event.target, tuple(event.headers))
         self._within(None)
+        self.asked = True
         self._house.works(self)
         assert self._transport is not None
         self._transport.pause_reading()
@@ -160,19 +175,22 @@ class Connection(asyncio.BufferedProtocol):
         else:
             self._close()
 
+    def _turn_away(self, answer: Answer) -> None:
+        """Answer without h11, since the connection ends with it."""
+        self.asked = self._last = True
+        self._house.works(self)
+        lines = [f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}"]
+        lines += [f"{name}: {value}" for name, value in _headers(answer, last=True)]
+        assert self._transport is not None
+        self._transport.write("\r\n".join((*lines, "", "")).encode("latin-1") + answer.body)
+        self._transport.close()
+
     def _write(self, answer: Answer, *, body: bool) -> None:
         transport = self._transport
         if transport is None or transport.is_closing():
             return
         self._last = self._last or self._http.their_state in UNFINISHED
-        headers = [
-            ("content-type", answer.content_type),
-            ("content-length", str(len(answer.body))),
-            ("cache-control", "no-store"),
-            ("date", _date()),
-            *answer.headers,
-            *((("connection", "close"),) if self._last else ()),
-        ]
+        headers = _headers(answer, last=self._last)
         sent = [
             self._http.send(
                 h11.Response(
@@ -185,6 +203,7 @@ class Connection(asyncio.BufferedProtocol):
             self._http.send(h11.EndOfMessage()),
         ]
         self._written = True
+        self.answered = True
         self._house.waits(self)
         self._within(CLIENT_SECONDS)
         transport.write(b"".join(part for part in sent if part))
@@ -212,7 +231,11 @@ class Connection(asyncio.BufferedProtocol):
         if self._http.their_state not in UNFINISHED or not transport.can_write_eof():
             transport.close()
         else:
-            transport.write_eof()
+            try:
+                transport.write_eof()
+            except OSError:  # the client has cut it
+                transport.abort()
+                return
             transport.resume_reading()
 
     def _within(self, seconds: float | None) -> None:
@@ -221,6 +244,18 @@ class Connection(asyncio.BufferedProtocol):
             self._timer.cancel()
         loop = asyncio.get_running_loop()
         self._timer = None if seconds is None else loop.call_later(seconds, self.drop)
+
+
+def _headers(answer: Answer, *, last: bool) -> list[tuple[str, str]]:
+    """All headers of an answer; `last` when the connection ends with it."""
+    return [
+        ("content-type", answer.content_type),
+        ("content-length", str(len(answer.body))),
+        ("cache-control", "no-store"),
+        ("date", _date()),
+        *answer.headers,
+        *((("connection", "close"),) if last else ()),
+    ]
 
 
 _date_at: tuple[int, str] = (0, "")

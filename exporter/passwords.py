@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import hashlib
 import hmac
 import os
 import secrets
@@ -71,28 +70,59 @@ class Passwords:
 
         Raises BusyError where that would have to wait too long to be found out.
         """
-        given = _read(header)
-        if given is None:
+        check = self._read(header)
+        if check is None:
             return False
-        name, password = given
-        mark = hmac.digest(self._key, name + b":" + password, hashlib.sha256)
-        user = name.decode("utf-8", "replace")
-        if hmac.compare_digest(self._right.get(user, b""), mark):
-            return True
-        if mark in self._wrong:
-            self._wrong.move_to_end(mark)
-            return False
-        found = self._checks.get(mark) or self._join(_Check(mark, user, password))
+        known = self._known(check)
+        if known is not None:
+            return known
+        found = self._checks.get(check.mark) or self._join(check)
         # Who leaves early must not end it for others with the same password.
         return await asyncio.shield(found)
 
-    def _join(self, check: _Check) -> asyncio.Future[bool]:
-        """Have it checked in its turn."""
+    @property
+    def crowded(self) -> bool:
+        """Whether a password that was never seen could not be checked now."""
+        return len(self._rows[0]) >= WAITING_MOST
+
+    def turned_away(self, header: str) -> bool:
+        """Whether `accept` would raise BusyError, as soon as that can be said."""
+        check = self._read(header)
+        if check is None or self._known(check) is not None or check.mark in self._checks:
+            return False
+        return self._row(check) is None
+
+    def _read(self, header: str) -> _Check | None:
+        given = _read(header)
+        if given is None:
+            return None
+        name, password = given
+        mark = hmac.digest(self._key, name + b":" + password, "sha256")
+        return _Check(mark, name.decode("utf-8", "replace"), password)
+
+    def _known(self, check: _Check) -> bool | None:
+        """What is remembered of it."""
+        if hmac.compare_digest(self._right.get(check.user, b""), check.mark):
+            return True
+        if check.mark in self._wrong:
+            self._wrong.move_to_end(check.mark)
+            return False
+        return None
+
+    def _row(self, check: _Check) -> deque[_Check] | None:
+        """Where it may wait; None where there is no room, and then it is known when it returns."""
         slot = int.from_bytes(check.mark[:4], "big") % RETURNING_SLOTS
         tag = int.from_bytes(check.mark[4:8], "big") | 1
         row = self._rows[self._returning[slot] == tag]
-        if len(row) >= WAITING_MOST:
-            self._returning[slot] = tag
+        if len(row) < WAITING_MOST:
+            return row
+        self._returning[slot] = tag
+        return None
+
+    def _join(self, check: _Check) -> asyncio.Future[bool]:
+        """Have it checked in its turn."""
+        row = self._row(check)
+        if row is None:
             raise BusyError
         row.append(check)
         loop = asyncio.get_running_loop()

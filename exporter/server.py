@@ -1,5 +1,5 @@
-"""Takes in clients, no more at a time than memory and open files allow: who comes to a full house
-is let in, and who has kept it waiting longest must leave.
+"""Takes in clients, no more at a time than memory and open files allow. In a full house who comes
+is let in, and who was answered before must leave, or else who has kept it waiting longest.
 """
 
 from __future__ import annotations
@@ -22,6 +22,11 @@ CONNECTIONS_MOST = 128
 FILES_KEPT = 32
 # Clients that are let in before others get on: a thousand at once would otherwise hold up everyone.
 AT_ONCE = 16
+# All of 128 are being answered: some are done by then.
+FULL_SECONDS = 0.002
+# What the system keeps of what a client has not taken in. It would be 4 MB otherwise, and a slow
+# client that asks again and again would have 400 scrapes made.
+SEND_BYTES = 64 * 1024
 # At the limit of open files accept fails again at once, a hundred thousand times a second.
 REST_SECONDS = 0.1
 
@@ -46,14 +51,20 @@ class Server:
         self._listener = listener
         self._tls = tls
         self._log = log or Log()
-        # Who waits for its client, the longest first.
-        self._waiting: dict[Connection, None] = {}
+        # Who may be dropped, of each kind the longest waiting first: whose client was answered and
+        # asks nothing now, or does not take it in; whose client was answered and asks again; whose
+        # client has not asked yet.
+        self._idle: dict[Connection, None] = {}
+        self._again: dict[Connection, None] = {}
+        self._new: dict[Connection, None] = {}
         self._opening: dict[Connection, asyncio.Task[None]] = {}
         self._open = False
 
     def start(self) -> None:
         """Begin to let in; call it inside the event loop."""
         self._listener.setblocking(False)
+        # Each connection has it from the listener.
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
         self._open = True
         asyncio.get_running_loop().add_reader(self._listener, self._accept)
 
@@ -61,11 +72,11 @@ class Server:
         """Let in nobody; whose answer is being made may wait for it so long."""
         self._open = False
         asyncio.get_running_loop().remove_reader(self._listener)
-        for connection in list(self._waiting):
-            self._drop(connection)
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while self.connections - self._waiting.keys():
+                while self.connections:
+                    for connection in (*self._idle, *self._new):
+                        self._drop(connection)
                     await asyncio.sleep(0.02)
         for connection in list(self.connections):
             self._drop(connection)
@@ -81,24 +92,35 @@ class Server:
         """The app's answer to what is no request."""
         return self.app.refuse(status, text)
 
+    def turn_away(self, head: bytes) -> Answer | None:
+        """The app's answer to a request that has to come again later."""
+        return self.app.turn_away(head)
+
     def waits(self, connection: Connection) -> None:
-        """It may be dropped from now on, after those that wait already."""
-        self._waiting.pop(connection, None)
-        self._waiting[connection] = None
+        """It may be dropped from now on, after those of its kind that wait already."""
+        self._again.pop(connection, None)
+        (self._idle if connection.answered else self._new)[connection] = None
 
     def works(self, connection: Connection) -> None:
-        """It may not be dropped from now on."""
-        self._waiting.pop(connection, None)
+        """It may not be dropped from now on, unless it was answered before."""
+        self._idle.pop(connection, None)
+        self._new.pop(connection, None)
+        if connection.answered:
+            self._again[connection] = None
 
     def left(self, connection: Connection) -> None:
         """It takes no room from now on."""
         self.connections.discard(connection)
-        self._waiting.pop(connection, None)
+        for kind in (self._idle, self._again, self._new):
+            kind.pop(connection, None)
 
     # Letting in --------------------------------------------------------------------------------
 
     def _accept(self) -> None:
         for _ in range(AT_ONCE):
+            if len(self.connections) >= self.most and not self._make_room():
+                self._pause(FULL_SECONDS)
+                return
             try:
                 client, _ = self._listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -115,23 +137,22 @@ class Server:
             f"no connection can be taken in: {error.strerror} ({len(self.connections)} are open); "
             "raise the limit of open files (ulimit -n)",
         )
-        self._drop_the_longest_waiting()
+        self._make_room()
+        self._pause(REST_SECONDS)
+
+    def _pause(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._listener)
-        loop.call_later(REST_SECONDS, self._again)
+        loop.call_later(seconds, self._resume)
 
-    def _again(self) -> None:
+    def _resume(self) -> None:
         if self._open:
             asyncio.get_running_loop().add_reader(self._listener, self._accept)
 
     def _let_in(self, client: socket.socket) -> None:
-        if len(self.connections) >= self.most and not self._drop_the_longest_waiting():
-            client.close()
-            return
         client.setblocking(False)
         connection = Connection(self)
         self.connections.add(connection)
-        self.waits(connection)
         task = asyncio.get_running_loop().create_task(self._connect(connection, client))
         self._opening[connection] = task
         task.add_done_callback(lambda _: self._opening.pop(connection, None))
@@ -143,19 +164,28 @@ class Server:
             "ssl_handshake_timeout": CLIENT_SECONDS,
             "ssl_shutdown_timeout": LINGER_SECONDS,
         }
+        if tls:
+            self.waits(connection)
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: connection, client, ssl=tls, **(seconds if tls else {})
             )
         except OSError:
             self.left(connection)
+            return
+        # What its client has sent already is read by the loop's next round: a crowd that comes
+        # meanwhile must not push it out before.
+        await asyncio.sleep(0)
+        if connection in self.connections and not connection.asked:
+            self.waits(connection)
 
-    def _drop_the_longest_waiting(self) -> bool:
-        """Whether there was one."""
-        longest = next(iter(self._waiting), None)
-        if longest is not None:
-            self._drop(longest)
-        return longest is not None
+    def _make_room(self) -> bool:
+        """Drop one, where there is one that may be; whether there was."""
+        for candidates in (self._idle, self._again, self._new):
+            for longest in candidates:
+                self._drop(longest)
+                return True
+        return False
 
     def _drop(self, connection: Connection) -> None:
         connection.drop()

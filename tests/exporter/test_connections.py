@@ -249,6 +249,48 @@ def test_in_a_full_house_the_longest_waiting_makes_room_for_who_comes() -> None:
     run(test)
 
 
+def test_who_asks_without_pause_makes_room_for_who_asks_once() -> None:
+    """A full house of clients that send 400 requests in one go, and are never idle."""
+
+    async def test() -> None:
+        async with serving(most=8) as (server, port):
+            greedy = []
+            for _ in range(8):
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write(GET * 400)
+                greedy.append(writer)
+            for _ in range(20):
+                assert (await told(port, GET)).startswith(b"HTTP/1.1 200 ")
+                assert len(server.connections) <= 8
+            for writer in greedy:
+                writer.close()
+
+    run(test)
+
+
+def test_a_client_that_cuts_its_connection_leaves_nothing_behind() -> None:
+    async def test() -> None:
+        lines: list[str] = []
+        async with serving(lines=lines) as (server, port):
+            sent = [
+                GET,
+                b"GET / HTTP/2.0\r\n\r\n",
+                b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9",
+            ]
+            for i in range(300):
+                client = socket.create_connection(("127.0.0.1", port))
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                client.sendall(sent[i % 3] + b"\r\n\r\n")
+                await asyncio.sleep(0 if i % 2 else 0.001)
+                client.close()
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while server.connections:
+                    await asyncio.sleep(0.01)
+            assert not lines and not (server._idle or server._again or server._new)
+
+    run(test)
+
+
 def test_a_head_that_never_ends_is_dropped_however_slowly_it_comes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -293,8 +335,8 @@ class Exhausted:
     def fileno(self) -> int:
         return self.real.fileno()
 
-    def setblocking(self, flag: bool) -> None:
-        self.real.setblocking(flag)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
 
 
 def test_without_a_file_left_it_rests_says_so_once_and_recovers() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import socket
 import threading
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import bcrypt
@@ -13,6 +15,8 @@ import pytest
 from exporter_process import serving
 from test_exporter_web import basic
 
+from exporter.app import App
+from exporter.link import Link
 from exporter.passwords import (
     PASSWORD_BYTES,
     RETURNING_SLOTS,
@@ -21,6 +25,7 @@ from exporter.passwords import (
     BusyError,
     Passwords,
 )
+from exporter.webconfig import WebConfig
 
 RIGHT = b"pass word"
 
@@ -108,6 +113,75 @@ def test_who_comes_back_is_checked_though_the_crowd_never_ends(
         await asyncio.gather(*crowd)
 
     run(test)
+
+
+async def crowded(app: App) -> list[asyncio.Task[bool]]:
+    """Have the app's places for unknown passwords taken."""
+    tasks = [
+        asyncio.create_task(app._passwords.accept(header(b"%d" % i)))
+        for i in range(WAITING_MOST + 1)
+    ]
+    await asyncio.sleep(0)  # the first begins
+    await asyncio.sleep(0)  # and leaves its place
+    tasks.append(asyncio.create_task(app._passwords.accept(header(b"last"))))
+    await asyncio.sleep(0)
+    assert app._passwords.crowded
+    return tasks
+
+
+def test_who_is_turned_away_at_a_glance_is_who_would_be_told_so_anyway() -> None:
+    async def test() -> None:
+        checks = Checks()
+        app = App(Link("sqlite:////nowhere"), api_token="t0ken", web=WebConfig(users={"a": "hash"}))
+        app._passwords = Passwords({"a": "hash"}, matches=checks)
+        assert await app._passwords.accept(header(RIGHT))
+        checks.free.clear()
+
+        def head(*values: str, name: str = "Authorization") -> bytes:
+            lines = "".join(f"{name}: {value}\r\n" for value in values)
+            return f"GET / HTTP/1.1\r\n{lines}Host: x\r\n\r\n".encode()
+
+        assert app.turn_away(head(header(b"x"))) is None  # there is room
+        tasks = await crowded(app)
+        for known in (header(RIGHT), header(b"0"), "Bearer t0ken", "Basic !", ""):
+            assert app.turn_away(head(known)) is None, known
+        assert app.turn_away(head()) is None
+        assert app.turn_away(head(header(b"x"), header(b"y"))) is None
+        for name in ("Authorization", "AUTHORIZATION"):
+            told = app.turn_away(head(header(b"new" + name.encode()), name=name))
+            assert told is not None and told.status == 429
+        assert app.turn_away(head(header(b"newAuthorization"))) is None  # it has come again
+        assert (app.process.requests, app.process.logins_busy) == (2, 2)
+        checks.free.set()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    run(test)
+
+
+def test_a_crowd_over_real_connections_is_told_to_come_back_and_a_right_one_is_answered(
+    tmp_path: Path,
+) -> None:
+    stored = bcrypt.hashpw(RIGHT, bcrypt.gensalt(10)).decode()
+    (tmp_path / "web.yml").write_text(f"basic_auth_users:\n  a: {stored}\n")
+    good = basic("a", RIGHT.decode())
+    with serving(tmp_path, "--web.config.file", str(tmp_path / "web.yml")) as exporter:
+        assert exporter.ask("/metrics", headers=good).status == 200
+        clients = []
+        for i in range(300):
+            ask = f"GET /metrics HTTP/1.1\r\nHost: x\r\nAuthorization: {header(b'%d' % i)}\r\n\r\n"
+            clients.append(socket.create_connection((exporter.host, exporter.port), timeout=60))
+            clients[-1].sendall(ask.encode())
+        assert exporter.ask("/metrics", headers=good).status == 200
+        told = [client.recv(1000) for client in clients]
+        busy = [each for each in told if each.startswith(b"HTTP/1.1 429 Too Many Requests\r\n")]
+        assert len(busy) > 200 and {each[9:12] for each in told} <= {b"401", b"429"}
+        assert all(b"\r\nretry-after: 1\r\n" in each for each in busy)
+        at_a_glance = [each for each in busy if b"\r\nconnection: close\r\n" in each]
+        assert len(at_a_glance) > 100
+        text = exporter.ask("/metrics", headers=good).text
+        assert f'routing_ml_logins_refused_total{{reason="busy"}} {len(busy)}.0' in text
+        for client in clients:
+            client.close()
 
 
 def test_the_same_password_many_times_at_once_is_one_check() -> None:
@@ -213,7 +287,7 @@ def test_bcrypt_sees_the_first_72_bytes_as_in_the_toolkit() -> None:
     run(test)
 
 
-def test_a_refused_login_is_counted_by_its_reason(tmp_path: Any) -> None:
+def test_a_refused_login_is_counted_by_its_reason(tmp_path: Path) -> None:
     stored = bcrypt.hashpw(RIGHT, bcrypt.gensalt(4)).decode()
     (tmp_path / "web.yml").write_text(f"basic_auth_users:\n  a: {stored}\n")
     with serving(tmp_path, "--web.config.file", str(tmp_path / "web.yml")) as exporter:
