@@ -170,15 +170,7 @@ def test_a_large_body_is_read_no_further_than_a_small_one() -> None:
     """Of what comes after the answer so much is read that the answer can arrive."""
 
     async def test() -> None:
-        said: list[Any] = []
-        transport = SimpleNamespace(
-            **{name: (lambda *a, n=name, **k: said.append((n, *a))) for name in TRANSPORT},
-            is_closing=lambda: False,
-            can_write_eof=lambda: True,
-        )
-        house = Server(App(Link("sqlite:////nowhere"), api_token=None), SimpleNamespace())  # type: ignore[arg-type]
-        client = Connection(house)
-        client.connection_made(transport)  # type: ignore[arg-type]
+        client, said = faked()
         arrive(client, b"POST /api/health HTTP/1.1\r\nHost: x\r\nContent-Length: 10000000\r\n\r\n")
         while not any(name == "write" for name, *_ in said):
             await asyncio.sleep(0)
@@ -191,6 +183,40 @@ def test_a_large_body_is_read_no_further_than_a_small_one() -> None:
         assert taken == BODY_BYTES_MOST
 
     run(test)
+
+
+def test_a_connection_that_is_cut_before_its_last_answer_is_dropped() -> None:
+    async def test() -> None:
+        client, said = faked(write_eof=OSError(errno.ENOTCONN, "not connected"))
+        arrive(client, b"POST /api/health HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
+        (task,) = asyncio.all_tasks() - {asyncio.current_task()}
+        await task
+        assert ("abort",) in said and client not in client._house.connections  # type: ignore[attr-defined]
+
+    run(test)
+
+
+def faked(**fails: OSError) -> tuple[Connection, list[Any]]:
+    """A connection over a transport that only writes down what it is told."""
+    said: list[Any] = []
+
+    def telling(name: str) -> Callable[..., None]:
+        def tell(*arguments: Any, **_: Any) -> None:
+            said.append((name, *arguments))
+            if name in fails:
+                raise fails[name]
+
+        return tell
+
+    transport = SimpleNamespace(
+        **{name: telling(name) for name in TRANSPORT},
+        is_closing=lambda: False,
+        can_write_eof=lambda: True,
+    )
+    house = Server(App(Link("sqlite:////nowhere"), api_token=None), SimpleNamespace())  # type: ignore[arg-type]
+    client = Connection(house)
+    client.connection_made(transport)  # type: ignore[arg-type]
+    return client, said
 
 
 TRANSPORT = ("write", "close", "abort", "pause_reading", "resume_reading", "write_eof") + (
@@ -249,21 +275,33 @@ def test_in_a_full_house_the_longest_waiting_makes_room_for_who_comes() -> None:
     run(test)
 
 
+async def ask_without_pause(port: int) -> None:
+    """Never be idle, and come again when dropped."""
+    while True:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            while True:
+                writer.write(GET * 100)
+                if not await reader.read(1 << 16):
+                    break
+        except ConnectionError:
+            continue
+        finally:
+            writer.close()
+
+
 def test_who_asks_without_pause_makes_room_for_who_asks_once() -> None:
-    """A full house of clients that send 400 requests in one go, and are never idle."""
 
     async def test() -> None:
         async with serving(most=8) as (server, port):
-            greedy = []
-            for _ in range(8):
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-                writer.write(GET * 400)
-                greedy.append(writer)
-            for _ in range(20):
+            greedy = [asyncio.create_task(ask_without_pause(port)) for _ in range(8)]
+            while server.app.process.requests < 100:
+                await asyncio.sleep(0)
+            for _ in range(5):
                 assert (await told(port, GET)).startswith(b"HTTP/1.1 200 ")
                 assert len(server.connections) <= 8
-            for writer in greedy:
-                writer.close()
+            for task in greedy:
+                task.cancel()
 
     run(test)
 
