@@ -69,6 +69,7 @@ class Connection(asyncio.BufferedProtocol):
         self._written = False  # an answer was handed to the transport and is not all gone
         self._last = False  # nothing more is answered
         self._begun = False  # something has come that h11 has
+        self._bodiless = False  # the request is a HEAD
         self._discarded = 0
 
     def drop(self) -> None:
@@ -142,6 +143,7 @@ class Connection(asyncio.BufferedProtocol):
             if not isinstance(event, h11.Request):
                 self._close()
                 return
+            self._bodiless = event.method == b"HEAD"
             if event.http_version not in VERSIONS:
                 self._refuse(505, "only HTTP/1.0 and HTTP/1.1 are spoken here")
                 return
@@ -163,7 +165,7 @@ class Connection(asyncio.BufferedProtocol):
         answer = await self._house.answer(request)
         self._task = None
         try:
-            self._write(answer, body=request.method != "HEAD")
+            self._write(answer)
         except h11.LocalProtocolError:  # a header that is none: nothing was sent yet
             self.drop()
             raise
@@ -171,7 +173,7 @@ class Connection(asyncio.BufferedProtocol):
     def _refuse(self, status: int, text: str) -> None:
         self._last = True
         if self._http.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            self._write(self._house.refuse(status, text), body=True)
+            self._write(self._house.refuse(status, text))
         else:
             self._close()
 
@@ -185,7 +187,7 @@ class Connection(asyncio.BufferedProtocol):
         self._transport.write("\r\n".join((*lines, "", "")).encode("latin-1") + answer.body)
         self._transport.close()
 
-    def _write(self, answer: Answer, *, body: bool) -> None:
+    def _write(self, answer: Answer) -> None:
         transport = self._transport
         if transport is None or transport.is_closing():
             return
@@ -199,7 +201,7 @@ class Connection(asyncio.BufferedProtocol):
                     reason=HTTPStatus(answer.status).phrase,
                 )
             ),
-            self._http.send(h11.Data(data=answer.body)) if body and answer.body else b"",
+            self._http.send(h11.Data(data=b"" if self._bodiless else answer.body)),
             self._http.send(h11.EndOfMessage()),
         ]
         self._written = True
@@ -220,6 +222,7 @@ class Connection(asyncio.BufferedProtocol):
             self._close()
             return
         self._http.start_next_cycle()
+        self._bodiless = False
         transport.resume_reading()
         self._next()
 

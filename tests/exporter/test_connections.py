@@ -147,6 +147,27 @@ def test_what_is_no_request_is_refused_in_words_and_counted(sent: bytes) -> None
 
 
 @pytest.mark.parametrize(
+    "sent",
+    [
+        b"HEAD / HTTP/2.0\r\nHost: x\r\n\r\n",
+        b"HEAD / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    ],
+    ids=["version", "chunk"],
+)
+def test_a_head_request_that_is_refused_is_told_so_without_a_body(sent: bytes) -> None:
+    async def test() -> None:
+        lines: list[str] = []
+        async with serving(lines=lines) as (server, port):
+            answer = await told(port, sent, until_closed=True)
+            assert answer[:12] in (b"HTTP/1.1 505", b"HTTP/1.1 400") and answer.endswith(
+                b"\r\n\r\n"
+            )
+            assert server.app.process.requests == 1 and not lines
+
+    run(test)
+
+
+@pytest.mark.parametrize(
     ("target", "path"),
     [
         (b"/a%20b?days=3", "/a b"),
@@ -298,7 +319,10 @@ def test_who_asks_without_pause_makes_room_for_who_asks_once() -> None:
             while server.app.process.requests < 100:
                 await asyncio.sleep(0)
             for _ in range(5):
+                before = server.app.process.requests
                 assert (await told(port, GET)).startswith(b"HTTP/1.1 200 ")
+                # Otherwise the greedy ones are answered thousands of times first.
+                assert server.app.process.requests - before < 400
                 assert len(server.connections) <= 8
             for task in greedy:
                 task.cancel()
