@@ -1,10 +1,16 @@
 """What the exporter takes, and how soon it answers while clients misbehave.
 
-    python benchmarks/exporter.py [--seconds 8] [--store-url URL]
+    python benchmarks/exporter.py [--part clients] [--seconds 8] [--store-url URL]
+    python benchmarks/exporter.py --part http2 --part passwords [--seconds 20]
+    python benchmarks/exporter.py --part fuzz --seconds 1800
 
 Starts `python -m exporter` over a filled store and asks for its health all the while: idle, with 64
 clients that scrape without pause, with 300 that never finish their request, with bodies of 10 MB,
 and, over TLS, with clients that never shake hands.
+
+The other parts are attacks on an exporter with a password, a row of a Markdown table each: nothing
+(to compare with), HTTP/2 by prior knowledge, rapid reset, 1,000 wrong passwords at once, the same
+while the right one is not known yet (cold), 1,500 connections at 1,024 files, slow readers, fuzz.
 """
 
 from __future__ import annotations
@@ -25,6 +31,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from attackers import ATTACKS
+from hostile import HEADER, attacked
 
 from routing_ml.settings import default_url
 from routing_ml.store import Store
@@ -260,9 +269,29 @@ def self_signed(folder: str) -> ssl.SSLContext:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--seconds", type=float, default=8)
-    parser.add_argument("--store-url", help="a PostgreSQL to use instead of a SQLite of its own")
+    parts = ("clients", *ATTACKS, "cold")
+    parser.add_argument("--part", choices=parts, action="append", help="default: all of them")
+    parser.add_argument("--seconds", type=float, default=8, help="of each trouble and attack")
+    parser.add_argument("--store-url", help="clients: a PostgreSQL instead of a SQLite of its own")
+    parser.add_argument("--seed", type=int, default=1, help="of fuzz")
+    parser.add_argument(
+        "--checkout", type=Path, default=ROOT, help="attacks: whose exporter, such as an older one"
+    )
     options = parser.parse_args()
+    chosen = options.part or parts
+    if "clients" in chosen:
+        clients(options)
+    attacks = [part for part in chosen if part != "clients"]
+    if attacks:
+        print(HEADER)
+    for part in attacks:
+        name = "passwords" if part == "cold" else part
+        where = (name, options.seconds, options.checkout, fill)
+        print(attacked(*where, seed=options.seed, cold=part == "cold"), flush=True)
+
+
+def clients(options: argparse.Namespace) -> None:
+    """Start, then clients that are many, or slow, or silent."""
     with tempfile.TemporaryDirectory() as home:
         url = options.store_url or default_url(home)
         fill(url)

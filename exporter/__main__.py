@@ -8,25 +8,21 @@ import gc
 import os
 import signal
 import socket
-import ssl
 import sys
 from asyncio import sslproto
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from hypercorn.asyncio import serve
-from hypercorn.config import Config
-
 from exporter.app import App
 from exporter.link import Link
+from exporter.log import Log
+from exporter.server import Server
 from exporter.webconfig import WebConfig
 from routing_ml.errors import RoutingError, SettingError
 from routing_ml.settings import Settings
 
 HOST = "127.0.0.1"
 PORT = 9877
-# A client that sends nothing for this long is dropped; 300 of them otherwise fill every server.
-CLIENT_SECONDS = 5
 STOP_SECONDS = 2
 # The reading thread gets its turn this soon: it gives up the interpreter at each row, and while
 # many clients ask, the usual 5 ms each time would add up to more than an answer may take.
@@ -38,15 +34,18 @@ TLS_BUFFER_BYTES = 32 * 1024
 
 def main(arguments: Sequence[str] | None = None, env: Mapping[str, str] = os.environ) -> int:
     """Serve until SIGTERM or Ctrl-C; returns the exit code."""
+    log = Log()
     try:
         options = _options(arguments, env)
         settings = Settings.from_env(env)
-        web = WebConfig.load(Path(options.web_config)) if options.web_config else WebConfig()
+        file = Path(options.web_config) if options.web_config else None
+        web = WebConfig.load(file) if file else WebConfig()
         app = App(
             Link(settings.store_url),
             api_token=env.get("ROUTING_ML_API_TOKEN"),
             timezone=settings.timezone,
             web=web,
+            log=log,
         )
         listener = _listen(options.host, options.port)
     except RoutingError as error:
@@ -61,43 +60,42 @@ def main(arguments: Sequence[str] | None = None, env: Mapping[str, str] = os.env
     gc.collect()
     gc.freeze()
     sslproto.SSLProtocol.max_size = TLS_BUFFER_BYTES
-    asyncio.run(_serve(app, listener, web))
+    asyncio.run(_serve(app, listener, file, log))
     return 0
 
 
-class _Config(Config):
-    """hypercorn's settings, with a TLS context that was made elsewhere."""
-
-    def __init__(self, web: WebConfig) -> None:
-        super().__init__()
-        self.web = web
-        self.alpn_protocols = ["h2", "http/1.1"] if web.http2 else ["http/1.1"]
-
-    @property
-    def ssl_enabled(self) -> bool:
-        return self.web.tls is not None
-
-    def create_ssl_context(self) -> ssl.SSLContext | None:
-        if self.web.tls is not None:
-            self.web.tls.set_alpn_protocols(self.alpn_protocols)
-        return self.web.tls
-
-
-async def _serve(app: App, listener: socket.socket, web: WebConfig) -> None:
+async def _serve(app: App, listener: socket.socket, file: Path | None, log: Log) -> None:
+    """Serve until SIGTERM or SIGINT; at SIGHUP read the web configuration `file` again."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    log.take_over(loop)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    config = _Config(web)
-    config.bind = [f"fd://{listener.fileno()}"]
-    config.read_timeout = CLIENT_SECONDS
-    config.keep_alive_timeout = CLIENT_SECONDS
-    config.ssl_handshake_timeout = CLIENT_SECONDS
-    config.graceful_timeout = STOP_SECONDS
-    config.backlog = 1024
-    config.include_server_header = False
-    config.errorlog = None
-    await serve(app, config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
+    reading: set[asyncio.Task[None]] = set()
+
+    def read_again() -> None:
+        if file is not None and not reading:
+            reading.add(task := loop.create_task(_reload(app, file, log)))
+            task.add_done_callback(reading.discard)
+
+    if file is not None:
+        loop.add_signal_handler(signal.SIGHUP, read_again)
+    app.link.start()
+    server = Server(app, listener, tls=lambda: app.tls, log=log)
+    server.start()
+    await stop.wait()
+    await server.stop(STOP_SECONDS)
+
+
+async def _reload(app: App, file: Path, log: Log) -> None:
+    """Go on with what the file says now, or, where it is no good, with what it said before."""
+    try:
+        web = await asyncio.to_thread(WebConfig.load, file)
+    except SettingError as error:
+        log.say("reload", f"{error}; what was read before still holds")
+        return
+    app.reload(web)
+    log.say("reloaded", f"the web config file {file} was read again")
 
 
 def _options(arguments: Sequence[str] | None, env: Mapping[str, str]) -> argparse.Namespace:

@@ -18,9 +18,11 @@ from prometheus_client.core import (
 from prometheus_client.process_collector import ProcessCollector
 
 from routing_ml import __version__
-from routing_ml.store import BANDS, LATENCY_BUCKETS_SECONDS, Snapshot
+from routing_ml.store import BANDS, LATENCY_BUCKETS_SECONDS, SERIES_MOST, Snapshot
 
 OWN_PROCESS = ProcessCollector(registry=None)
+# Metrics whose series are as many as the factory has columns, tables or figures.
+LABELLED = ("extract_rows", "model_metric", "null_ratio", "outliers")
 SEVERITIES = ("normal", "minor", "significant", "severe")
 
 
@@ -31,6 +33,8 @@ class Process:
     started_at: float
     requests: int = 0
     errors: int = 0
+    logins_wrong: int = 0
+    logins_busy: int = 0
 
 
 class Collector:
@@ -43,7 +47,29 @@ class Collector:
         self.now = now
 
     def collect(self) -> Iterator[Metric]:
-        """Metric families, the process's own first."""
+        """Metric families, the process's own first, each of `SERIES_MOST` series at most; the last
+        one says how many of which were left out, by the writer of the store or here."""
+        audit = (self.snapshot.facts.get("audit") if self.snapshot else None) or {}
+        left_out = dict(audit.get("left_out", {}))
+        for family in self._families():
+            if len(family.samples) > SERIES_MOST:
+                name = family.name.removeprefix("routing_ml_")
+                left_out[name] = left_out.get(name, 0) + len(family.samples) - SERIES_MOST
+                del family.samples[SERIES_MOST:]
+            yield family
+        yield self._left_out(left_out)
+
+    def _left_out(self, counts: dict[str, int]) -> Metric:
+        family = GaugeMetricFamily(
+            "routing_ml_series_left_out",
+            f"Series of a metric beyond the first {SERIES_MOST}, which are not shown.",
+            labels=["metric"],
+        )
+        for name in sorted({*LABELLED, *counts}):
+            family.add_metric([name], float(counts.get(name, 0)))
+        return family
+
+    def _families(self) -> Iterator[Metric]:
         yield from self._own()
         if self.snapshot is not None:
             yield from self._predictions(self.snapshot)
@@ -59,6 +85,14 @@ class Collector:
         )
         yield _counter("requests", "HTTP requests the exporter answered.", self.process.requests)
         yield _counter("errors", "Of them, those answered with a 5xx.", self.process.errors)
+        logins = CounterMetricFamily(
+            "routing_ml_logins_refused",
+            "Requests without a right password: known to be wrong, or too many to check.",
+            labels=["reason"],
+        )
+        logins.add_metric(["wrong"], self.process.logins_wrong)
+        logins.add_metric(["busy"], self.process.logins_busy)
+        yield logins
         info = InfoMetricFamily("routing_ml_build", "The version that runs.")
         info.add_metric([], {"version": __version__, "python": platform.python_version()})
         yield info
@@ -173,7 +207,8 @@ class Collector:
         outliers = GaugeMetricFamily(
             "routing_ml_outliers", "Values with |z| > 3 in the last extract.", labels=["column"]
         )
-        for column, count in audit["outliers"].items():
+        # The worst first, should there be too many; a store of 2.1.0 has them in any order.
+        for column, count in sorted(audit["outliers"].items(), key=lambda entry: -entry[1]):
             outliers.add_metric([column], count)
         yield outliers
         rows = GaugeMetricFamily(

@@ -252,12 +252,14 @@ def default_url(home: str | PathLike[str]) -> str:
 
 
 def checked(url: str) -> str:
-    """The URL, when it can name a store; SettingError, without the URL, when it cannot."""
+    """The URL, when it can name a store; SettingError, without what may be secret in it, when it
+    cannot."""
     if url.startswith("sqlite:"):
         sqlite_path(url)
     elif not url.startswith(("postgresql://", "postgres://")):
         raise SettingError(
-            "ROUTING_ML_STORE_URL must begin with sqlite:/// or postgresql://; correct it"
+            f"ROUTING_ML_STORE_URL is {named(url)}: it must begin with sqlite:/// or postgresql://; "
+            "correct it"
         )
     elif not POSTGRESQL.fullmatch(url):
         raise SettingError(

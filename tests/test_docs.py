@@ -1,6 +1,10 @@
 """What the documents promise is what the code has: commands, settings, files, names."""
 
 import re
+import shlex
+import socket
+import subprocess
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -49,6 +53,46 @@ def test_every_setting_is_in_the_readme(setting: str) -> None:
 
 def test_the_readme_names_no_command_that_is_not_there() -> None:
     assert set(re.findall(r"routing-ml ([a-z]+)", README)) <= set(commands())
+
+
+def exporter_commands() -> list[str]:
+    """Every way to start the exporter that the documents show, as written."""
+    documents = "\n".join(
+        path.read_text(encoding="utf-8") for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"))
+    )
+    return sorted(set(re.findall(r"[^`\n]*-m exporter[^`\n]*", documents)))
+
+
+def test_the_readme_says_how_to_start_the_exporter() -> None:
+    assert exporter_commands()
+
+
+@pytest.mark.parametrize("command", exporter_commands())
+def test_the_exporter_starts_from_the_checkout_as_the_documents_say(
+    command: str, tmp_path: Path
+) -> None:
+    """With no environment but a state folder, and another port, since that one may be in use."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    arguments = shlex.split(command.replace("9877", port))
+    assert port in arguments
+    env = {"ROUTING_ML_HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    with subprocess.Popen(
+        arguments, cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stderr is not None
+            line = process.stderr.readline()
+            assert f"http://127.0.0.1:{port}/metrics" in line
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/health", timeout=60) as reply:
+                assert reply.status == 200
+        finally:
+            process.terminate()
+
+
+def test_where_python_is_short_for_that_of_the_checkout_the_readme_says_so() -> None:
+    first = README.find("`python benchmarks/")
+    assert 0 < README.find("`python` is `.venv/bin/python`") < first
 
 
 def test_nothing_was_left_to_fill_in() -> None:

@@ -24,8 +24,9 @@ DRIFT_DAYS_LIMIT = 5
 DRIFT_DAYS_OF = 7
 KL_LIMIT = 1.0
 PRUNE_ROWS = 20_000
-# The exporter shows this many NULL ratios at most; a table of a thousand columns would drown it.
-NULL_RATIOS_LIMIT = 500
+# The exporter shows this many series of a metric at most; a table of thousands of columns would
+# drown it, and every Prometheus that scrapes it.
+SERIES_MOST = 500
 
 EMPTY_DRIFT: Mapping[str, Any] = {
     "drift_detected": False,
@@ -176,17 +177,22 @@ class Store(Records):
         rows: Mapping[str, int] | None = None,
     ) -> None:
         """Record an extract's data quality: NULL ratio by table and column, in [0, 1], numeric
-        outliers by column, rows by table. It replaces what the last audit said."""
-        flat = [
+        outliers by column, rows by table; of each the `SERIES_MOST` greatest, and how many more
+        there were. It replaces what the last audit said."""
+        ratios = [
             (table, column, float(ratio))
             for table, columns in null_ratios.items()
             for column, ratio in columns.items()
         ]
-        flat.sort(key=lambda entry: -entry[2])
+        ratios.sort(key=lambda entry: -entry[2])
+        worst = sorted((outliers or {}).items(), key=lambda entry: -entry[1])
+        largest = sorted((rows or {}).items(), key=lambda entry: -entry[1])
+        counts = {"null_ratio": len(ratios), "outliers": len(worst), "extract_rows": len(largest)}
         value = {
-            "null_ratios": flat[:NULL_RATIOS_LIMIT],
-            "outliers": dict(outliers or {}),
-            "rows": dict(rows or {}),
+            "null_ratios": ratios[:SERIES_MOST],
+            "outliers": dict(worst[:SERIES_MOST]),
+            "rows": dict(largest[:SERIES_MOST]),
+            "left_out": {name: max(n - SERIES_MOST, 0) for name, n in counts.items()},
         }
         with self.transaction():
             self.set_fact("audit", value)

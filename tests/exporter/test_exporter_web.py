@@ -7,15 +7,16 @@ import contextlib
 import errno
 import ipaddress
 import os
+import signal
 import socket
 import ssl
 import subprocess
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import bcrypt
-import httpx
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -26,6 +27,7 @@ from exporter.webconfig import WebConfig
 from routing_ml.errors import SettingError
 
 PATIENCE_SECONDS = 60
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 HASH = bcrypt.hashpw(b"pass word", bcrypt.gensalt(4)).decode()
 
 
@@ -53,6 +55,13 @@ def write_certificate(folder: Path) -> None:
             serialization.Encoding.PEM,
             serialization.PrivateFormat.PKCS8,
             serialization.NoEncryption(),
+        )
+    )
+    (folder / "secret.pem").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"a pass phrase"),
         )
     )
 
@@ -153,12 +162,24 @@ def test_old_tls_and_plain_text_are_refused(
             assert b"200" not in client.recv(1000)
 
 
-def test_http_2_is_spoken_and_head_has_no_body(exporter: Exporter, trust: ssl.SSLContext) -> None:
-    with httpx.Client(http2=True, verify=trust, headers=basic("prometheus", "pass word")) as client:
-        for method, empty in (("GET", False), ("HEAD", True)):
-            reply = client.request(method, f"{exporter.url}/metrics")
-            assert (reply.http_version, reply.status_code) == ("HTTP/2", 200)
-            assert (reply.content == b"") is empty
+@pytest.mark.parametrize("said", ["true", "false"])
+def test_http_2_is_not_spoken_over_tls_whatever_the_file_says(
+    folder: Path, tmp_path: Path, trust: ssl.SSLContext, said: str
+) -> None:
+    file = folder / f"http2_{said}.yml"
+    file.write_text(
+        "tls_server_config: {cert_file: cert.pem, key_file: key.pem}\n"
+        f"http_server_config: {{http2: {said}}}\n"
+    )
+    trust.set_alpn_protocols(["h2", "http/1.1"])
+    with (
+        serving(tmp_path, "--web.config.file", str(file)) as exporter,
+        socket.create_connection((exporter.host, exporter.port), timeout=9) as plain,
+        trust.wrap_socket(plain, server_hostname="127.0.0.1") as client,
+    ):
+        assert client.selected_alpn_protocol() == "http/1.1"
+        client.sendall(PREFACE)
+        assert client.recv(100).startswith(b"HTTP/1.1 505")
 
 
 def test_a_client_certificate_can_be_required(folder: Path, tmp_path: Path) -> None:
@@ -191,6 +212,9 @@ def assert_refused(exporter: Exporter, tls: ssl.SSLContext, *, otherwise: ssl.SS
     assert exporter.ask("/nothing", tls=otherwise).status in (401, 404)
 
 
+TLS = "tls_server_config: {cert_file: cert.pem, key_file: key.pem"
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -201,6 +225,39 @@ def assert_refused(exporter: Exporter, tls: ssl.SSLContext, *, otherwise: ssl.SS
         ("tls_server_config: {curve_preferences: [X]}", "has the key 'curve_preferences'"),
         ("tls_config: {}", "has the key 'tls_config'"),
         ("basic_auth_users: {a: plain}", "bcrypt"),
+        ("basic_auth_users: {a: $2y$10$short}", "the password of 'a': it must be a bcrypt hash"),
+        (f"basic_auth_users: {{a: {HASH[:28]}B{HASH[29:]}}}", "bcrypt"),
+        (f"basic_auth_users: {{a: {HASH[:-1]}B}}", "bcrypt"),
+        (f"basic_auth_users: {{a: $2b$31{HASH[6:]}}}", "of cost 04 to 14"),
+        (f"basic_auth_users: {{a: {HASH}é}}", "bcrypt"),
+        ("basic_auth_users: {a: [1]}", "bcrypt"),
+        (f"basic_auth_users: {{7: {HASH}}}", "the user name 7"),
+        (f"basic_auth_users: {{'a:b': {HASH}}}", "without a colon"),
+        (f'basic_auth_users: {{"\\ud800": {HASH}}}', "the user name"),
+        (f"basic_auth_users: {{a: {HASH}, a: {HASH}}}", "'a' comes twice"),
+        ("basic_auth_users: 0", "basic_auth_users is 0"),
+        ("basic_auth_users: false", "basic_auth_users is False"),
+        ("tls_server_config: []", r"tls_server_config is \[\]"),
+        ("http_server_config: {headers: ''}", "headers is ''"),
+        ("http_server_config: {headers: {X-Frame-Options: 5}}", "X-Frame-Options is 5"),
+        ("http_server_config: {headers: {X-Frame-Options: [deny]}}", "it must be text"),
+        ('http_server_config: {headers: {X-Frame-Options: "a\\r\\nb: c"}}', "one line in ASCII"),
+        ("http_server_config: {headers: {X-Frame-Options: 한}}", "one line in ASCII"),
+        ("http_server_config: {headers: {X-Frame-Options: ''}}", "one line in ASCII"),
+        (f"{TLS}, min_version: TLS13, max_version: TLS12}}", "must not be above max_version"),
+        (f"{TLS}, min_version: [1]}}", r"min_version is \[1\]"),
+        (f"{TLS}, max_version: }}", "max_version is None"),
+        (f"{TLS}, client_auth_type: 7}}", "client_auth_type is 7"),
+        (f"{TLS}, client_auth_type: RequireAndVerifyClientCert}}", "need each other"),
+        (f"{TLS}, client_ca_file: cert.pem}}", "need each other"),
+        ("tls_server_config: {cert_file: 5, key_file: key.pem}", "cert_file is 5"),
+        ('tls_server_config: {cert_file: "a\\0b", key_file: key.pem}', "cert_file is"),
+        ("tls_server_config: {cert_file: ., key_file: key.pem}", os.strerror(errno.EISDIR)),
+        ("tls_server_config: {cert_file: cert.pem, key_file: secret.pem}", "PEM"),
+        ("{[a]: b}", "no YAML"),
+        ("a: 2001-13-99", "no YAML"),
+        ("[" * 5000, "no YAML"),
+        ("a: 1\n" * 300_000, "larger than 1 MiB"),
         ("basic_auth_users: [a]", "mapping"),
         ("http_server_config: {http2: maybe}", "http2 is 'maybe'"),
         ("http_server_config: {headers: {Server: x}}", "has the key 'Server'"),
@@ -214,6 +271,27 @@ def test_a_file_that_cannot_be_honoured_is_refused(folder: Path, text: str, says
     with pytest.raises(SettingError, match=says) as caught:
         WebConfig.load(file)
     assert "bad.yml" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_reload_takes_what_is_good_and_keeps_it_when_the_next_is_not(tmp_path: Path) -> None:
+    file = tmp_path / "web.yml"
+    file.write_text(f"basic_auth_users:\n  a: {HASH}\n")
+    other = bcrypt.hashpw(b"other", bcrypt.gensalt(4)).decode()
+    with serving(tmp_path, "--web.config.file", str(file)) as exporter:
+        assert exporter.ask("/api/health", headers=basic("a", "pass word")).status == 200
+        file.write_text(f"basic_auth_users:\n  a: {other}\n")
+        exporter.process.send_signal(signal.SIGHUP)
+        end = time.monotonic() + PATIENCE_SECONDS
+        while exporter.ask("/api/health", headers=basic("a", "other")).status != 200:
+            assert time.monotonic() < end
+        assert exporter.ask("/api/health", headers=basic("a", "pass word")).status == 401
+        file.write_text("basic_auth_users: {a: plain}\n")
+        exporter.process.send_signal(signal.SIGHUP)
+        assert exporter.process.stderr is not None
+        lines = [exporter.process.stderr.readline() for _ in range(2)]
+        assert "was read again" in lines[0]
+        assert "'a': it must be a bcrypt hash" in lines[1] and "still holds" in lines[1]
+        assert exporter.ask("/api/health", headers=basic("a", "other")).status == 200
 
 
 def test_an_empty_file_asks_for_nothing(folder: Path) -> None:
