@@ -258,8 +258,8 @@ def checked(url: str) -> str:
         sqlite_path(url)
     elif not url.startswith(("postgresql://", "postgres://")):
         raise SettingError(
-            f"ROUTING_ML_STORE_URL is {named(url)}: it must begin with sqlite:/// or postgresql://; "
-            "correct it"
+            f"ROUTING_ML_STORE_URL is {named(url)}: it must begin with sqlite:/// or "
+            "postgresql://; correct it"
         )
     elif not POSTGRESQL.fullmatch(url):
         raise SettingError(
