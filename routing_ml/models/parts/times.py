@@ -36,7 +36,7 @@ USUAL = Plan(trees=30, rate=0.2, shape=Shape(leaves=12, min_leaf=20, shrink=5.0)
 SHARP = Plan(trees=60, rate=0.2, shape=Shape(leaves=24, min_leaf=3, shrink=0.5))
 FEW_ITEMS = 6_000  # up to which it is tried which of the two is nearer
 TOGETHER = 4  # items with codes in a row, as families have them, that are in one half
-HELPS = 0.97  # of what is left without them, for trees to correct an operation
+NEARER = 0.98  # of what the usual trees leave, to take the sharp ones
 SURE = 0.9  # how likely it is that there is no time, or some, for the band not to hold the other
 Chances = tuple[np.ndarray, np.ndarray]
 
@@ -270,19 +270,17 @@ def _corrections(
             base, trees = boost_numbers(matrix[fitted], bins, target[fitted], plan)
             tried[~fitted] -= base + trees.predict(matrix[~fitted])
         loss = float(np.nanmean(np.minimum(np.abs(tried), 1))) if np.isfinite(tried).any() else 0
-        if loss < HELPS * least:
+        if loss < NEARER * least:
             best, corrected, least = plan, tried, loss
-    helped = _size(corrected) < HELPS * _size(unseen)
+    helped = _helped(unseen, corrected)
     corrected = np.where(helped, corrected, unseen)
     base, trees = boost_numbers(matrix, bins, np.where(helped, target, np.nan), best)
     return base, trees, corrected
 
 
-def _size(left: np.ndarray) -> np.ndarray:
-    """(K,) the mean of what is left of each output, of at most 1 of a row."""
-    known = ~np.isnan(left)
-    sums_ = np.minimum(np.abs(np.where(known, left, 0)), 1).sum(axis=0)
-    return sums_ / np.maximum(1, known.sum(axis=0))
+def _helped(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """(K,) whether less is left of an output after the trees than before them, (n, K) each."""
+    return np.nansum(np.minimum(np.abs(before), 1) - np.minimum(np.abs(after), 1), axis=0) > 0
 
 
 def _mostly_zero(rows: Rows, column: str) -> np.ndarray:
