@@ -111,7 +111,8 @@ def _said(rows: Rows, kind: int) -> np.ndarray:
     if column not in rows.table:
         return nobody
     flags = rows.table[column]
-    answers = np.array([float(says(flag)) for flag in flags.fillna("")])
+    said = {flag: float(says(flag)) for flag in flags.dropna().unique()}
+    answers = flags.map(said).to_numpy(float)
     if kind == PER_LOT:  # a flag that is not set is none
         return np.where(flags.isna(), 0.0, answers)
     return np.where(flags.isna(), np.nan, answers)
