@@ -120,10 +120,11 @@ class Outbox:
         notices = sorted(self._all(), key=lambda one: (one.state == WAITING, _time(one.at)))
         beyond = len(notices) - MOST
         delivered = 0
-        for place, notice in enumerate(notices):
+        # The one that is kept may be anywhere among those of its second.
+        for place, notice in enumerate(one for one in notices if one.subject != keep):
             days = WAITING_DAYS if notice.state == WAITING else SENT_DAYS
             old = now - _time(notice.at) > timedelta(days=days)
-            if notice.subject == keep or not (old or place < beyond):
+            if not (old or place < beyond):
                 continue
             if notice.state == WAITING:
                 why = f"nobody could be told for {days} days" if old else f"over {MOST} wait"

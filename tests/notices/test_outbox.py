@@ -66,8 +66,9 @@ def test_a_webhook_that_was_wrong_for_a_year_has_left_few_notices(tmp_path, monk
     """Nobody was told of anything, every hour."""
     monkeypatch.setattr(outbox, "MOST", 50)
     box = Outbox(tmp_path / "outbox")
+    at = days_ago(1)  # all of one second, in which the newest is the first by name
     for hour in range(200):
-        box.put(Notice(f"run {hour}", days_ago(1), "t", "x"), fallback=False)
+        box.put(Notice(f"run {999 - hour}", at, "t", "x"), fallback=False)
     assert len(held(box)) == 50
     assert MOST == 500
 
