@@ -536,7 +536,7 @@ def test_a_decision_against_a_model_no_longer_in_use_promotes_nothing(after_octo
     other = copy_of(registry, registry.get(trained["model"]), key="by hand")
     registry.promote(other.name, who="a person", why="by hand")
     stale = decision | {"winner": trained["model"]}
-    with pytest.raises(ModelError, match=f"now {other.name} is in use: retrain to compare again"):
+    with pytest.raises(ModelError, match=f"{other.name} was put into use by a person: retrain to"):
         pipeline.promote(after_october, "november", stale)
     assert registry.active().name == other.name
 
