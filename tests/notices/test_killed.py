@@ -77,16 +77,21 @@ def test_a_notice_is_in_the_outbox_whenever_its_sender_is_killed(tmp_path, answe
     assert survived > 5
 
 
+def kill_once_asked(settings, slack):
+    """Have a process tell of the subject a, and kill it when Slack has its request."""
+    fork = multiprocessing.get_context("fork")
+    sender = fork.Process(target=notify.tell, args=(settings, "a", "t", "x"))
+    sender.start()
+    slack.wait_for_request()
+    assert sender.pid is not None
+    os.kill(sender.pid, signal.SIGKILL)
+    sender.join()
+
+
 def test_a_notice_that_is_with_slack_when_its_sender_is_killed_is_sent_again(tmp_path):
     with FakeSlack("silent") as slack:
         settings = given(tmp_path, slack)
-        fork = multiprocessing.get_context("fork")
-        sender = fork.Process(target=notify.tell, args=(settings, "a", "t", "x"))
-        sender.start()
-        slack.wait_for_request()
-        assert sender.pid is not None
-        os.kill(sender.pid, signal.SIGKILL)
-        sender.join()
+        kill_once_asked(settings, slack)
         assert [notice.subject for notice in Outbox(tmp_path / "outbox").waiting()] == ["a"]
         assert notify.tell(settings, "a", "t", "x")
     assert len(slack.messages) == 1
@@ -97,12 +102,6 @@ def test_who_is_killed_while_it_waits_for_slack_leaves_its_notice(tmp_path):
     """Slack had refused it and asked to wait: 2.1.0 lost such a notice."""
     with FakeSlack((429, "20")) as slack:
         settings = given(tmp_path, slack)
-        fork = multiprocessing.get_context("fork")
-        sender = fork.Process(target=notify.tell, args=(settings, "a", "t", "x"))
-        sender.start()
-        slack.wait_for_request()
-        assert sender.pid is not None
-        os.kill(sender.pid, signal.SIGKILL)
-        sender.join()
+        kill_once_asked(settings, slack)
         assert notify.tell(settings, "a", "t", "x")
     assert len(slack.messages) == 1

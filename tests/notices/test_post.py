@@ -181,21 +181,19 @@ def test_a_request_whose_sender_was_killed_ends_by_itself() -> None:
     assert done.returncode == -signal.SIGALRM
 
 
-def test_a_request_that_does_not_end_by_itself_is_ended(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("script", "seconds", "failure"),
+    [
+        ("exec sleep 600", 0.1, "no whole answer in time"),
+        ('echo \'{"status": 200, "bo\'; exit 3', 5, "its sender ended with code 3"),
+    ],
+    ids=["does not end by itself", "crashes"],
+)
+def test_a_request_whose_process_goes_wrong_is_no_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, seconds: float, failure: str
 ) -> None:
     child = tmp_path / "child"
-    child.write_text("#!/bin/sh\nexec sleep 600\n")
+    child.write_text(f"#!/bin/sh\n{script}\n")
     child.chmod(0o755)
     monkeypatch.setattr(post_module.sys, "executable", str(child))
-    assert post("http://127.0.0.1/services/x", "{}", 0.1).failure == "no whole answer in time"
-
-
-def test_a_request_that_crashes_is_no_answer(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    child = tmp_path / "child"
-    child.write_text('#!/bin/sh\necho \'{"status": 200, "bo\'\nexit 3\n')
-    child.chmod(0o755)
-    monkeypatch.setattr(post_module.sys, "executable", str(child))
-    assert post("http://127.0.0.1/services/x", "{}", 5).failure == "its sender ended with code 3"
+    assert post("http://127.0.0.1/services/x", "{}", seconds).failure == failure
