@@ -4,12 +4,16 @@ Two may want to speak of the same run (its own report task, and the listener tha
 no task can report), and Slack may be away when they do. So every notice goes through the outbox.
 """
 
+import hashlib
 import logging
+import os
+import tempfile
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
-from routing_ml import files
-from routing_ml.errors import RoutingError
+from routing_ml import files, modes
+from routing_ml.errors import RoutingError, SettingError
 from routing_ml.notices import slack
 from routing_ml.notices.outbox import Notice, Outbox
 from routing_ml.redaction import redact
@@ -37,19 +41,20 @@ def tell(
     `fallback`, whatever the subject has in the outbox comes first: what waits is sent, and what was
     sent is enough.
 
-    Without SLACK_WEBHOOK_URL nobody is told, which the log says. Raises RoutingError when Slack
-    does not take it within half a minute; the notice then waits for the next call on any subject.
+    Without SLACK_WEBHOOK_URL nobody is told, which the log says. A state folder that cannot be
+    written, of which people should hear most of all, has a spare outbox among the temporary files.
+    Raises RoutingError when Slack does not take it within half a minute; the notice then waits for
+    the next call on any subject.
     """
     if not settings.slack_webhook_url:
         log.info("SLACK_WEBHOOK_URL is not set: nobody is told of %s", subject)
         return False
     until = time.monotonic() + SENDING_S
-    outbox = Outbox(settings.opened() / "outbox")
     at = datetime.now(UTC).isoformat(timespec="seconds")
-    with files.told_as(RoutingError, f"{outbox.folder} cannot be written"):
-        if not outbox.put(
-            Notice(subject, at, redact(title), redact(text), link=link), fallback=fallback
-        ):
+    notice = Notice(subject, at, redact(title), redact(text), link=link)
+    with files.told_as(RoutingError, f"{settings.home / 'outbox'} cannot be written"):
+        outbox = _noted(settings, notice, fallback=fallback)
+        if outbox is None:
             return False
         with outbox.sending(until):
             mine = outbox.current(subject)
@@ -66,13 +71,36 @@ def tell(
 
 def catch_up(settings: Settings) -> None:
     """Send what could not be sent when it was written; what waits on is told in the log."""
-    folder = settings.home / "outbox"
-    if not settings.slack_webhook_url or not folder.is_dir():
+    if not settings.slack_webhook_url:
         return
-    until, outbox = time.monotonic() + SENDING_S, Outbox(folder)
-    if outbox.waiting():
-        with files.told_as(RoutingError, f"{folder} cannot be written"), outbox.sending(until):
-            _deliver_waiting(settings.slack_webhook_url, outbox, until, but="")
+    until = time.monotonic() + SENDING_S
+    for outbox in (Outbox(settings.home / "outbox"), _spare(settings)):
+        with files.told_as(RoutingError, f"{outbox.folder} cannot be used"):
+            if outbox.folder.is_dir() and outbox.waiting():
+                with outbox.sending(until):
+                    _deliver_waiting(settings.slack_webhook_url, outbox, until, but="")
+
+
+def _noted(settings: Settings, notice: Notice, *, fallback: bool) -> Outbox | None:
+    """Put a notice where it can be kept; the outbox to send it from, None where its subject was
+    told already."""
+    spare = _spare(settings)
+    known = spare.current(notice.subject, sent=True)
+    if known is None or (known.title != notice.title and not fallback):
+        outbox = Outbox(settings.home / "outbox")
+        try:
+            settings.opened()
+            return outbox if outbox.put(notice, fallback=fallback) else None
+        except (OSError, SettingError) as error:
+            log.warning("the notice on %s goes by %s: %s", notice.subject, spare.folder, error)
+    modes.make_own_folder(spare.folder)
+    return spare if spare.put(notice, fallback=fallback) else None
+
+
+def _spare(settings: Settings) -> Outbox:
+    """Where notices of a state folder are kept that cannot keep them itself."""
+    home = hashlib.sha256(str(settings.home).encode()).hexdigest()[:12]
+    return Outbox(Path(tempfile.gettempdir()) / f"routing-ml-outbox-{os.getuid()}-{home}")
 
 
 def _deliver(url: str, outbox: Outbox, notice: Notice, until: float, note: str = "") -> None:

@@ -84,10 +84,11 @@ class Outbox:
         found = [notice for notice in self._all() if notice.state == WAITING]
         return sorted(found, key=lambda notice: _time(notice.at))
 
-    def current(self, subject: str) -> Notice | None:
-        """What is to be sent of a subject, None where it was sent meanwhile."""
+    def current(self, subject: str, *, sent: bool = False) -> Notice | None:
+        """What is to be sent of a subject, None where there is nothing; with `sent` also what was
+        sent already."""
         there = self._read(self.path(subject))
-        return there if there and there.state == WAITING else None
+        return there if there and (sent or there.state == WAITING) else None
 
     def accepted(self, notice: Notice) -> None:
         """Note that it was sent, unless there is other news of its subject by now."""

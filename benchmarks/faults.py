@@ -1,0 +1,54 @@
+"""What becomes of the product when something around it fails: trials, and what should not have been.
+
+    python benchmarks/faults.py [--part source] [--trials 5] [--seed N]
+
+A little factory's state folder, with a model in use, meets each trouble for real; then all is well
+again. A wrong model is one in use that no decision chose, or none; lost is what had been committed,
+or a product that does not go on; notices are doubled or never came; lines are tracebacks, and
+failures without a line that says why. The exit code is 1 when anything of that was seen.
+"""
+
+import argparse
+import logging
+import random
+import sys
+import time
+from collections import Counter
+
+from trouble import disk, source
+from trouble.bed import Row, beds
+
+PARTS = {"source": source.rows, "disk": disk.rows}
+
+
+def main() -> int:
+    """Print the table, a row as soon as it is known."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--part", choices=PARTS, action="append", help="default: all")
+    parser.add_argument("--trials", type=int, default=5, help="of each trouble")
+    parser.add_argument("--seed", type=int, default=time.time_ns() % 10_000)
+    asked = parser.parse_args()
+    logging.disable(logging.WARNING)
+    began, found = time.monotonic(), []
+    print(f"{'trouble':42}{'trials':>7}{'went on':>9}{'models':>8}{'lost':>6}{'notices':>9}{'lines':>7}")
+    with beds() as make:
+        for part in asked.part or PARTS:
+            for row in PARTS[part](make, asked.trials, random.Random(f"{asked.seed} {part}")):
+                show(row)
+                found += row.faults
+    print(f"seed {asked.seed}, {time.monotonic() - began:.0f} s, {len(found)} faults")
+    return int(bool(found))
+
+
+def show(row: Row) -> None:
+    """One row, and below it what should not have been."""
+    counts = (len(row.models), len(row.lost), len(row.notices), len(row.lines))
+    figures = "".join(f"{n:{width}}" for n, width in zip(counts, (8, 6, 9, 7), strict=True))
+    print(f"{row.trouble:42}{row.trials:7}{row.went_on:9}{figures}")
+    for fault, count in Counter(row.faults).most_common(5):
+        print(f"    {count} x {fault[:300]}")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
