@@ -15,10 +15,10 @@ import sys
 import time
 from collections import Counter
 
-from trouble import disk, source
+from trouble import damages, disk, interleavings, network, source, store
 from trouble.bed import Row, beds
 
-PARTS = {"source": source.rows, "disk": disk.rows}
+PARTS = {"source": source.rows, "disk": disk.rows, "store": store.rows, "network": network.rows, "damages": damages.rows, "decisions": interleavings.rows}
 
 
 def main() -> int:

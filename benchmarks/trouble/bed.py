@@ -12,7 +12,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +187,10 @@ class Known:
     predictions: float
     versions: set[str]
     ended: set[str]
+
+    def without_store(self) -> "Known":
+        """The same where the store is known to be lost."""
+        return replace(self, runs=set(), predictions=0.0)
 
 
 def one_line(ended: Ended) -> list[str]:
