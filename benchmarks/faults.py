@@ -15,10 +15,10 @@ import sys
 import time
 from collections import Counter
 
-from trouble import damages, disk, interleavings, network, source, store
+from trouble import damages, disk, interleavings, month, network, processes, source, store
 from trouble.bed import Row, beds
 
-PARTS = {"source": source.rows, "disk": disk.rows, "store": store.rows, "network": network.rows, "damages": damages.rows, "decisions": interleavings.rows}
+PARTS = {"source": source.rows, "disk": disk.rows, "store": store.rows, "network": network.rows, "damages": damages.rows, "decisions": interleavings.rows, "processes": processes.rows, "month": month.rows}
 
 
 def main() -> int:
