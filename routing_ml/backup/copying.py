@@ -63,7 +63,7 @@ def _parts(settings: Settings, vault: Vault) -> tuple[list[Contents], dict[str, 
         except BackupError:
             raise
         except RoutingError as error:
-            missing[what] = redact(str(error))
+            missing[what] = redact(str(error), *settings.sources.values(), settings.store_url)
             contents = _carried(part, prefix, last, vault)
         done.append(contents)
     return done, missing

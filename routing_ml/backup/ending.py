@@ -62,6 +62,8 @@ def end(
         failed["report"] = "; ".join(f"{what}: {why}" for what, why in said.items())
         outcome = _outcome(settings, run_id, backup, failed, forgotten, seconds)
         _tried(partial(_write, settings, outcome))
+    for note in outcome["notes"]:
+        log.info("%s", note)
     if not outcome["succeeded"] and (trouble := _tried(partial(_tell, settings, outcome, link))):
         log.warning("nobody could be told of run %s yet: %s", run_id, trouble)
     return outcome
@@ -132,7 +134,9 @@ def _tell(settings: Settings, outcome: Mapping[str, Any], link: str | None) -> N
         "says what to do where something is lost.",
     ]
     title = "Routing ML: the backup failed"
-    notices.tell(settings, f"backup/{outcome['run']}", title, "\n".join(text), link=link)
+    # Once a day: the subject is the one of the listener, which hears of the failed run too.
+    subject = f"backup/failed on {settings.moment(None).date()}"
+    notices.tell(settings, subject, title, "\n".join(text), link=link)
 
 
 def _tried(step: Callable[[], object]) -> str | None:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from routing_ml import files, modes
 from routing_ml.errors import BackupError
@@ -20,12 +19,12 @@ JOURNAL = "journal.json"
 
 @dataclass(frozen=True)
 class Move:
-    """`new` goes to `target`, what is there to `aside`; `beside` are files of the target that go
-    aside with it, such as the log of a SQLite database. All are whole paths."""
+    """`new` goes to `target`, what is there to `aside` (None: nothing was); `beside` are files of the
+    target that go aside with it, such as the log of a SQLite database. All are whole paths."""
 
     new: str
     target: str
-    aside: str
+    aside: str | None
     beside: tuple[tuple[str, str], ...] = ()
 
 
@@ -36,7 +35,6 @@ class Journal:
 
     backup: str
     parts: tuple[str, ...]
-    aside: str
     moves: tuple[Move, ...]
     store: str | None = None
 
@@ -91,15 +89,12 @@ def clear(home: Path) -> None:
     shutil.rmtree(home / WORK, ignore_errors=True)
 
 
-def as_facts(journal: Journal) -> dict[str, Any]:
-    """What was restored, as JSON."""
-    return {"backup": journal.backup, "parts": list(journal.parts), "aside": journal.aside}
-
-
 def _do(move: Move) -> None:
     if not os.path.lexists(move.new):
         return  # done before
-    for path, aside in (*move.beside, (move.target, move.aside)):
+    # What came there since the restore was planned goes aside too.
+    kept = move.aside or f"{move.target}.replaced"
+    for path, aside in (*move.beside, (move.target, kept)):
         if os.path.lexists(path):
             modes.make_folder(Path(aside).parent)
             _rename(Path(path), _unused(Path(aside)))
@@ -112,7 +107,8 @@ def _undo(move: Move) -> None:
     with suppress(OSError):
         if not os.path.lexists(move.new) and os.path.lexists(move.target):
             _rename(Path(move.target), Path(move.new))
-        for path, aside in ((move.target, move.aside), *move.beside):
+        kept = move.aside or f"{move.target}.replaced"
+        for path, aside in ((move.target, kept), *move.beside):
             if os.path.lexists(aside) and not os.path.lexists(path):
                 _rename(Path(aside), Path(path))
 

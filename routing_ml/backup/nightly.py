@@ -23,10 +23,12 @@ def backup(settings: Settings) -> dict[str, Any]:
         name = copy(settings).name
         step = "verify"
         verify(settings, name)
-        step = "forget"
-        forgotten = forget(settings)
     except Exception as error:
         failed[step] = reason_of(error)
+    try:  # also after a night that failed for want of space
+        forgotten = forget(settings)
+    except Exception as error:
+        failed["forget"] = reason_of(error)
     return end(
         settings,
         run_id,

@@ -33,6 +33,8 @@ class Step:
     files: int
     bytes: int
     note: str = ""
+    aside: Path | None = None
+    """Where what is replaced goes."""
 
     @property
     def acts(self) -> bool:
@@ -41,7 +43,8 @@ class Step:
 
     def as_dict(self) -> dict[str, Any]:
         """The step as JSON has it."""
-        return asdict(self) | {"target": str(self.target) if self.target else None}
+        paths = {"target": self.target, "aside": self.aside}
+        return asdict(self) | {key: str(path) if path else None for key, path in paths.items()}
 
 
 def plan(

@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,6 @@ class Restore:
     backup: str
     home: Path
     steps: tuple[Step, ...]
-    aside: Path | None
     supply_anew: tuple[str, ...] = ()
     finished: bool = False
     notes: tuple[str, ...] = ()
@@ -45,7 +44,6 @@ class Restore:
             "backup": self.backup,
             "home": str(self.home),
             "steps": [step.as_dict() for step in self.steps],
-            "aside": str(self.aside) if self.aside else None,
             "supply_anew": list(self.supply_anew),
             "finished": self.finished,
             "notes": list(self.notes),
@@ -74,18 +72,18 @@ def restore(
         return _finish(settings, journal, dry_run)
     with vault.reading():
         backup = _chosen(vault, name)
-        steps = plan(
+        aside = settings.home / "replaced" / datetime.now(UTC).strftime(STAMP)
+        planned = plan(
             backup, settings, parts, elsewhere=elsewhere, replace_database=replace_database
         )
-        _require_parts(backup, parts, steps)
+        _require_parts(backup, parts, planned)
+        steps = [_with_aside(settings, step, aside) for step in planned]
         acting = [step for step in steps if step.acts]
-        aside = settings.home / "replaced" / datetime.now(UTC).strftime(STAMP)
         known = backup.facts.get("settings", {}).get("supply_anew", ())
         found = Restore(
             backup=backup.name,
             home=settings.home,
             steps=tuple(steps),
-            aside=aside if any(step.action == "replace" for step in acting) else None,
             supply_anew=tuple(known) if "settings" in parts else (),
             notes=tuple(f"{what} is of an earlier backup: {why}" for what, why in
                         backup.missing.items() if what.partition(" ")[0] in parts),
@@ -94,14 +92,12 @@ def restore(
             return found
         settings.opened()
         with _nobody_else(settings, acting):
-            _put(settings, vault, backup, acting, aside)
+            _put(settings, vault, backup, acting)
     _recorded(settings, [step.part for step in acting])
     return found
 
 
-def _put(
-    settings: Settings, vault: Vault, backup: Backup, steps: Sequence[Step], aside: Path
-) -> None:
+def _put(settings: Settings, vault: Vault, backup: Backup, steps: Sequence[Step]) -> None:
     work = settings.home / WORK
     moves: list[Move] = []
     store = None
@@ -113,13 +109,12 @@ def _put(
                 new = _lay_ready(settings, vault, backup, step, work)
                 if step.target is None:
                     store = str(new)
+                    _keep_postgresql(settings, step)
                 else:
-                    moves.append(_move(settings, step, new, aside))
-            if store is not None:
-                _keep_postgresql(settings, aside)
+                    moves.append(_move(step, new))
             files.fsync_tree(work)
             parts = tuple(dict.fromkeys(step.part for step in steps))
-            journal = Journal(backup.name, parts, str(aside), tuple(moves), store)
+            journal = Journal(backup.name, parts, tuple(moves), store)
             moving.write(settings.home, journal)
     except BaseException:
         for step in steps:
@@ -161,7 +156,6 @@ def _finish(settings: Settings, journal: Journal, dry_run: bool) -> Restore:
         backup=journal.backup,
         home=settings.home,
         steps=(),
-        aside=Path(journal.aside),
         finished=True,
         notes=(said,),
     )
@@ -196,24 +190,33 @@ def _beside(step: Step) -> Path:
     return step.target.with_name(f".{step.target.name}.restore")
 
 
-def _move(settings: Settings, step: Step, new: Path, aside: Path) -> Move:
-    target = step.target
-    assert target is not None
-    if target.is_relative_to(settings.home):
-        old = aside / target.relative_to(settings.home)
-    else:
-        old = target.with_name(f"{target.name}.replaced_{aside.name}")
+def _with_aside(settings: Settings, step: Step, aside: Path) -> Step:
+    """The step, with where what it replaces goes: on the disk that it is on."""
+    if step.action != "replace":
+        return step
+    if step.target is None:
+        return replace(step, aside=aside / "store.db")
+    if _is_outside(settings, step):
+        name = f"{step.target.name}.replaced_{aside.name}"
+        return replace(step, aside=step.target.with_name(name))
+    return replace(step, aside=aside / step.target.relative_to(settings.home))
+
+
+def _move(step: Step, new: Path) -> Move:
+    target, old = step.target, step.aside
     beside: list[tuple[str, str]] = []
-    if step.part == "store":
+    if step.part == "store" and old is not None:
         beside = [(f"{target}{suffix}", f"{old}{suffix}") for suffix in BESIDE_STORE]
-    return Move(str(new), str(target), str(old), tuple(beside))
+    return Move(str(new), str(target), str(old) if old else None, tuple(beside))
 
 
-def _keep_postgresql(settings: Settings, aside: Path) -> None:
+def _keep_postgresql(settings: Settings, step: Step) -> None:
     """Keep what the PostgreSQL store holds now, as a file."""
-    modes.make_folder(aside)
-    copy_out(settings.store_url, aside / "store.db")
-    modes.tighten(aside / "store.db")
+    assert step.aside is not None
+    modes.make_folder(step.aside.parent)
+    with suppress(StoreMissingError):
+        copy_out(settings.store_url, step.aside)
+        modes.tighten(step.aside)
 
 
 @contextmanager

@@ -70,7 +70,10 @@ def restore(settings: Settings, options: argparse.Namespace) -> Result:
         replace_database=options.replace_database,
         dry_run=options.dry_run,
     )
-    return done.as_dict() | {"dry_run": options.dry_run}, "\n".join(_shown(done, options.dry_run))
+    found = done.as_dict() | {"dry_run": options.dry_run}
+    if done.steps and all(step.action == "left" for step in done.steps):
+        found["passed"] = False
+    return found, "\n".join(_shown(done, options.dry_run))
 
 
 def require_whole(settings: Settings) -> None:
@@ -137,18 +140,18 @@ def _shown(done: "Restore", dry_run: bool) -> list[str]:
     verbs = {"new": "restored to", "replace": "in the place of", "same": "is the same in"}
     if dry_run:
         verbs |= {"new": "would be restored to", "replace": "would replace"}
-    lines = [f"{done.backup} {'would go' if dry_run else 'is'} in {done.home}"]
+    acts = any(step.acts for step in done.steps) or done.finished
+    says = "would go into" if dry_run else "is in" if acts else "has nothing to restore in"
+    lines = [f"{done.backup} {says} {done.home}"]
     for step in done.steps:
-        where = step.target or "PostgreSQL"
-        note = f": {step.note}" if step.note else ""
         files = f"{step.files:,} files, " if step.files != 1 else ""
-        size = f"{files}{_size(step.bytes)}"
-        what = f"{step.inside} ({size}) {verbs.get(step.action)} {where}"
-        if step.action == "left":  # the note is of what is there
-            what = f"{step.inside} ({size}) is not restored: {where}"
-        lines.append(f"  {step.part:9} {what}{note}")
-    if done.aside is not None:
-        lines.append(f"  what is replaced {'goes' if dry_run else 'went'} to {done.aside}")
+        verb = verbs.get(step.action, "is not restored:")
+        what = f"{step.inside} ({files}{_size(step.bytes)}) {verb} {step.target or 'PostgreSQL'}"
+        what += f": {step.note}" if step.note else ""
+        if step.aside:
+            what += f"; what {'is' if dry_run else 'was'} there "
+            what += f"{'would go' if dry_run else 'is now'} in {step.aside}"
+        lines.append(f"  {step.part:9} {what}")
     lines += [f"  note: {note}" for note in done.notes]
     if done.supply_anew:
         lines.append(f"  to be supplied anew: {', '.join(done.supply_anew)}")

@@ -24,8 +24,13 @@ def copy_file(path: Path, target: Path) -> None:
     try:
         with path.open("rb") as file:
             is_sqlite = file.read(len(SQLITE)) == SQLITE
+    except FileNotFoundError:
+        raise InputError(
+            f"{path} is not there; see that its disk or share is, or restore it with 'routing-ml "
+            "restore --only database'"
+        ) from None
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}; see that it is there") from None
+        raise InputError(f"{path} cannot be read: {error.strerror}; see to its rights") from None
     if is_sqlite and _unfinished(path):
         copy_sqlite(path, target)
         return
