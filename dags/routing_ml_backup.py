@@ -10,8 +10,8 @@ others go on writing. What was copied is restored into a scratch folder, hashed 
 and only then called good. Those of 7 days stay, and one of each month for a year; what an
 earlier backup has too takes no space. People are told where it fails, never where all is well.
 
-A part that cannot be copied makes the run red, and the others are copied all the same; what the last
-backup has of it stays in its place. Each task may be cleared and run again. What to do when
+A part that cannot be copied makes the run red, and the others are copied all the same; what the
+last backup has of it stays in its place. Each task may be cleared and run again. What to do when
 something is lost is in `docs/disaster_recovery.md`.
 """
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from routing_ml.backup.keeping import forget as forget
     from routing_ml.backup.manifest import PARTS as PARTS
     from routing_ml.backup.manifest import Backup as Backup
+    from routing_ml.backup.moving import require_whole as require_whole
     from routing_ml.backup.nightly import backup as backup
     from routing_ml.backup.restoring import Restore as Restore
     from routing_ml.backup.restoring import restore as restore

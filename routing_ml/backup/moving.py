@@ -19,8 +19,8 @@ JOURNAL = "journal.json"
 
 @dataclass(frozen=True)
 class Move:
-    """`new` goes to `target`, what is there to `aside` (None: nothing was); `beside` are files of the
-    target that go aside with it, such as the log of a SQLite database. All are whole paths."""
+    """`new` goes to `target`, what is there to `aside` (None: nothing was); `beside` are files of
+    the target that go aside with it, such as the log of a SQLite database. Whole paths, all."""
 
     new: str
     target: str
@@ -55,6 +55,12 @@ def begun(home: Path) -> Journal | None:
             f"{path} cannot be read ({error}): move it away; what was replaced is in "
             f"{home / 'replaced'}"
         ) from None
+
+
+def require_whole(home: Path) -> None:
+    """BackupError while a restore that was killed halfway waits to be finished."""
+    if (home / WORK / JOURNAL).exists():
+        raise BackupError(f"a restore of {home} was interrupted: 'routing-ml restore' finishes it")
 
 
 def write(home: Path, journal: Journal) -> None:

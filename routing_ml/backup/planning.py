@@ -115,7 +115,8 @@ def _outside(
             how = "--replace-database puts the backup's there" if changed_at else "move it away"
             note = f"another file is there, and stays: {ages}; {how}"
             return Step(file.part, file.path, here, "left", 1, file.bytes, note)
-    is_free = here is not None and not os.path.lexists(here) and here.parent.is_dir()
+    # A symlink that leads nowhere stays: what it leads to may be a share that is away.
+    is_free = here is not None and not os.path.lexists(here) and os.access(here.parent, os.W_OK)
     if variable in settings.given and is_free:
         return Step(file.part, file.path, here, "new", 1, file.bytes, f"is where {variable} says")
     why = f", for {here} cannot be written now" if variable in settings.given and here else ""
@@ -180,7 +181,8 @@ def _names(folder: Path) -> Iterator[str]:
 
 
 def _holds(path: Path, file: File) -> bool:
-    return path.stat().st_size == file.bytes and files.sha256(path) == file.sha256
+    is_alike = path.is_file() and path.stat().st_size == file.bytes  # a pipe would never end
+    return is_alike and files.sha256(path) == file.sha256
 
 
 def _day(seconds: float) -> str:

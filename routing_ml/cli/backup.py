@@ -5,14 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from routing_ml.backup import PARTS
 from routing_ml.cli.shared import Result
-from routing_ml.errors import BackupError
 from routing_ml.settings import Settings, default_url, expanded
 
 if TYPE_CHECKING:
     from routing_ml.backup import Backup, Restore
-
-PARTS = ("database", "store", "models", "settings", "records")
 
 
 def backup(settings: Settings, options: argparse.Namespace) -> Result:
@@ -74,14 +72,6 @@ def restore(settings: Settings, options: argparse.Namespace) -> Result:
     if done.steps and all(step.action == "left" for step in done.steps):
         found["passed"] = False
     return found, "\n".join(_shown(done, options.dry_run))
-
-
-def require_whole(settings: Settings) -> None:
-    """BackupError while a restore that was killed halfway waits to be finished."""
-    if (settings.home / ".restore" / "journal.json").exists():
-        raise BackupError(
-            f"a restore of {settings.home} was interrupted: 'routing-ml restore' finishes it"
-        )
 
 
 def _from(settings: Settings, options: argparse.Namespace) -> Settings:

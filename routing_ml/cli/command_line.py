@@ -12,6 +12,7 @@ from typing import NoReturn
 
 import routing_ml
 from routing_ml import files
+from routing_ml.backup import PARTS, require_whole
 from routing_ml.cli import backup, data, models, proposals, runs
 from routing_ml.cli import drift as drift_commands
 from routing_ml.cli.shared import Result
@@ -59,7 +60,7 @@ def _state_folder(settings: Settings, options: argparse.Namespace) -> None:
     with files.told_as(SettingError, f"state folder {settings.home} cannot be looked at"):
         is_there = settings.home.is_dir()
     if is_there:
-        backup.require_whole(settings)
+        require_whole(settings.home)
         settings.opened()
         return
     if options.run not in BEGINNING:
@@ -208,7 +209,7 @@ def _parser() -> argparse.ArgumentParser:
     text = "another state folder; nothing outside of it is touched"
     added.add_argument("--into", type=Path, metavar="HOME", help=text)
     text = "a part alone; may be given several times"
-    added.add_argument("--only", action="append", choices=backup.PARTS, help=text)
+    added.add_argument("--only", action="append", choices=PARTS, help=text)
     text = "put the source's file in the place of one that is there"
     added.add_argument("--replace-database", action="store_true", help=text)
     text = "whether new items still resemble the past ones"
