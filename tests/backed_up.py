@@ -1,4 +1,4 @@
-"""A factory with something to lose: the state folder of a release, its source, and what both hold."""
+"""A factory with something to lose: the state folder of a release, and its source."""
 
 import hashlib
 import os

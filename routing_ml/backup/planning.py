@@ -104,17 +104,16 @@ def _outside(
     changed_at: float | None,
 ) -> Step:
     """A file that a setting names: put there where it is missing, else only when that was asked."""
-    if here is not None and here.is_file():
-        if here.stat().st_size == file.bytes and files.sha256(here) == file.sha256:
+    if here is not None and here.is_file() and variable in settings.given:
+        if _holds(here, file):
             return Step(file.part, file.path, here, "same", 1, file.bytes)
-        if variable in settings.given:
-            if replace:
-                return Step(file.part, file.path, here, "replace", 1, file.bytes)
-            ages = f"the one there is of {_day(here.stat().st_mtime)}"
-            ages += f", the backup's of {_day(changed_at)}" if changed_at else ""
-            how = "--replace-database puts the backup's there" if changed_at else "move it away"
-            note = f"another file is there, and stays: {ages}; {how}"
-            return Step(file.part, file.path, here, "left", 1, file.bytes, note)
+        if replace:
+            return Step(file.part, file.path, here, "replace", 1, file.bytes)
+        ages = f"the one there is of {_day(here.stat().st_mtime)}"
+        ages += f", the backup's of {_day(changed_at)}" if changed_at else ""
+        how = "--replace-database puts the backup's there" if changed_at else "move it away"
+        note = f"another file is there, and stays: {ages}; {how}"
+        return Step(file.part, file.path, here, "left", 1, file.bytes, note)
     # A symlink that leads nowhere stays: what it leads to may be a share that is away.
     is_free = here is not None and not os.path.lexists(here) and os.access(here.parent, os.W_OK)
     if variable in settings.given and is_free:

@@ -48,9 +48,7 @@ def source_of(settings: Settings) -> Path:
 def elsewhere(settings: Settings, tmp_path: Path) -> Settings:
     """A machine on which there is no state folder yet, with the same backups."""
     backups = str(settings.backup_folder)
-    return backed_up.of(
-        tmp_path, ROUTING_ML_HOME=str(tmp_path / "new"), ROUTING_ML_BACKUPS=backups
-    )
+    return backed_up.of(tmp_path, ROUTING_ML_HOME=str(tmp_path / "new"), ROUTING_ML_BACKUPS=backups)
 
 
 def some_blob(settings: Settings, path: str) -> Path:
@@ -341,10 +339,10 @@ def test_no_secret_is_in_a_backup_and_each_is_named(settings, tmp_path):
 
 
 def test_two_backups_at_once_take_turns_or_say_so(settings):
-    vault = Vault(settings.backup_folder, lock_seconds=0.05)
-    with Vault(settings.backup_folder).locked(), pytest.raises(BackupError, match="another process"):
-        with vault.locked():
-            pass
+    second = Vault(settings.backup_folder, lock_seconds=0.05)
+    said = pytest.raises(BackupError, match="another process")
+    with Vault(settings.backup_folder).locked(), said, second.locked():
+        pass
 
 
 def test_a_manifest_that_is_damaged_or_newer_is_told_and_frees_nothing(settings, capsys):
@@ -398,7 +396,9 @@ def test_a_file_that_grows_while_it_is_taken_is_taken_again_or_refused(tmp_path,
         kept.take(path)
 
 
-def test_the_command_lists_and_says_where_the_backups_should_be(settings, tmp_path, capsys, monkeypatch):
+def test_the_command_lists_them_and_says_where_they_should_be(
+    settings, tmp_path, capsys, monkeypatch
+):
     for name, value in backed_up.environment(tmp_path).items():
         monkeypatch.setenv(name, value)
     assert main(["backups"]) == 0
