@@ -10,10 +10,11 @@ from routing_ml.errors import InputError
 from routing_ml.redaction import named
 from routing_ml.settings import Settings
 
+COLUMNS = "ROUTING_ML_COLUMNS"
 PLAIN = (
+    COLUMNS,
     "ROUTING_ML_HOME",
     "ROUTING_ML_BACKUPS",
-    "ROUTING_ML_COLUMNS",
     "ROUTING_ML_TIMEZONE",
     "ROUTING_ML_NULL_GATE",
     "ROUTING_ML_GROUP_READABLE",
@@ -57,7 +58,7 @@ def in_clear(name: str, value: str) -> str | None:
     >>> in_clear("ROUTING_ML_SOURCE", "DRIVER={X};SERVER=erp;UID=a;PWD=b")
     >>> in_clear("ROUTING_ML_API_TOKEN", "x")
     """
-    if name in PLAIN or name.startswith("ROUTING_ML_COLUMNS_"):
+    if name in PLAIN or name.startswith(f"{COLUMNS}_"):
         return value
     if name.startswith(NAMED):
         return value if named(value) == value else None

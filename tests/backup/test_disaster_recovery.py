@@ -1,5 +1,5 @@
-"""docs/disaster_recovery.md, run: what a section says is lost is lost, its steps are done as they stand
-there, and it is back.
+"""docs/disaster_recovery.md, run: what a section says is lost is lost, its steps are done as they
+stand there, and it is back.
 """
 
 import os
