@@ -5,13 +5,14 @@ when they are what they were.
 import hashlib
 import os
 import secrets
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from routing_ml import files
+from routing_ml.backup.manifest import File
 from routing_ml.errors import BackupError, InputError
 from routing_ml.files import BLOCK_BYTES
 
@@ -71,6 +72,12 @@ class Blobs:
             return _hashed(path) == digest
         except (OSError, InputError):
             return False
+
+    def require(self, contents: Iterable[File]) -> None:
+        """See that these are kept undamaged, else BackupError."""
+        for file in contents:
+            if not self.is_sound(file.sha256, file.bytes):
+                raise _damaged(self.path(file.sha256), f"it is not what {file.path} was")
 
     def give(self, digest: str, target: Path) -> None:
         """Write a content to `target`, which is not there yet. BackupError where it is damaged."""

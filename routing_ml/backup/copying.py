@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import routing_ml
-from routing_ml import files
+from routing_ml import files, modes
 from routing_ml.backup import database, given, state
 from routing_ml.backup.contents import Contents
 from routing_ml.backup.manifest import NAME_TIME, Backup
@@ -30,6 +30,12 @@ def copy(settings: Settings, *, now: datetime | None = None) -> Backup:
     """
     started = time.monotonic()
     vault = Vault(settings.backup_folder)
+    for folder in (settings.home / name for name in modes.OURS):
+        if vault.folder.resolve().is_relative_to(folder.resolve()):
+            raise BackupError(
+                f"backups in {vault.folder} would be copied into themselves: choose a folder "
+                f"outside of {folder} with ROUTING_ML_BACKUPS"
+            )
     with vault.locked():
         name = _free_name(vault, now or datetime.now(UTC))
         with files.told_as(BackupError, f"{vault.folder} cannot be written"):

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from routing_ml import files, modes
 from routing_ml.backup import moving
 from routing_ml.backup.laying import lay_out
-from routing_ml.backup.manifest import PARTS, Backup
+from routing_ml.backup.manifest import PARTS, Backup, File
 from routing_ml.backup.moving import WORK, Journal, Move
 from routing_ml.backup.planning import BESIDE_STORE, Step, plan
 from routing_ml.backup.vault import NONE_YET, Vault
@@ -88,6 +88,9 @@ def restore(
             notes=tuple(f"{what} is of an earlier backup: {why}" for what, why in
                         backup.missing.items() if what.partition(" ")[0] in parts),
         )  # fmt: skip
+        if dry_run:
+            for step in acting:
+                vault.blobs.require(_files_of(backup, step))
         if dry_run or not acting:
             return found
         settings.opened()
@@ -172,12 +175,16 @@ def _lay_ready(settings: Settings, vault: Vault, backup: Backup, step: Step, wor
         new.chmod(modes.file_mode(new.parent))
         files.fsync(new)
         return new
-    inside = (step.inside, f"{step.inside}/")
-    chosen = [f for f in backup.files if f.path == inside[0] or f.path.startswith(inside[1])]
-    links = [k for k in backup.links if k.path.startswith(inside[1])]
-    lay_out(vault.blobs, work / "new", chosen, links)
+    links = [link for link in backup.links if link.path.startswith(f"{step.inside}/")]
+    lay_out(vault.blobs, work / "new", _files_of(backup, step), links)
     modes.tighten(work / "new", group=settings.group_readable)
     return work / "new" / step.inside
+
+
+def _files_of(backup: Backup, step: Step) -> list[File]:
+    """The file of a step, or all files of its folder."""
+    folder = f"{step.inside}/"
+    return [f for f in backup.files if f.path == step.inside or f.path.startswith(folder)]
 
 
 def _is_outside(settings: Settings, step: Step) -> bool:

@@ -344,6 +344,13 @@ def test_no_secret_is_in_a_backup_and_each_is_named(settings, tmp_path):
     ]  # fmt: skip
 
 
+def test_backups_are_not_copied_into_themselves(settings, tmp_path):
+    inside = str(settings.home / "runs" / "backups")
+    with pytest.raises(BackupError, match="would be copied into themselves: choose a folder"):
+        copy(backed_up.of(tmp_path, ROUTING_ML_BACKUPS=inside))
+    assert not Path(inside).exists()
+
+
 def test_two_backups_at_once_take_turns_or_say_so(settings):
     second = Vault(settings.backup_folder, lock_seconds=0.05)
     said = pytest.raises(BackupError, match="another process")

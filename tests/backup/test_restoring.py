@@ -242,6 +242,8 @@ def test_a_damaged_content_stops_it_before_anything_is_touched(settings):
     blob = vault.blobs.path(backup.of("models")[-1].sha256)
     blob.write_bytes(b"x" * blob.stat().st_size)
     before = tree(settings.home)
+    with pytest.raises(BackupError, match="is damaged: it is not what models/"):
+        restore(settings, dry_run=True)
     with pytest.raises(BackupError, match="its bytes are not the ones"):
         restore(settings)
     assert tree(settings.home) == before
