@@ -247,6 +247,9 @@ def fill(url: str) -> None:
             outliers={"routings.RUN_TIME": 403},
             rows={"items": 2400, "routings": 19786},
         )
+        store.add({("backups", "success"): 1})
+        kept = {"backup": "backup_20260101_150000", "bytes": 9e7, "new_bytes": 1e6, "seconds": 9.0}
+        store.set_fact("backup", {"at": now, **kept})
 
 
 def propose(store: Store, kind: str, scores: NDArray[np.float64]) -> dict[str, Any]:

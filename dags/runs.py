@@ -64,15 +64,15 @@ def results(context: Context) -> dict[str, Any]:
     """What the steps of this run came to, None or empty for those that did not end well."""
     ti = context["ti"]
     return {
-        "data": _first(ti, "extract"),
+        "data": first(ti, "extract"),
         "trained": [one for one in ti.xcom_pull(task_ids=["train"]) if one],
-        "decision": _first(ti, "compare", key="decision"),
+        "decision": first(ti, "compare", key="decision"),
     }
 
 
 def withheld(context: Context) -> list[str]:
     """What the check of this run found that a person must look at before a model goes into use."""
-    checked = _first(context["ti"], "check")
+    checked = first(context["ti"], "check")
     return list(checked["withheld"]) if checked else []
 
 
@@ -90,7 +90,7 @@ def failed(context: Context, mapped: Mapping[str, Sequence[str]]) -> dict[str, s
             reason = ti.xcom_pull(task_ids=task, key="error", map_indexes=int(index))
             name = f"{task} {mapped[task][int(index)]}"
         else:
-            reason = _first(ti, name, key="error")
+            reason = first(ti, name, key="error")
         reasons[name] = reason or "it ended without giving a reason; see its log"
     return reasons
 
@@ -120,7 +120,7 @@ def link(context: Context) -> str | None:
     return Settings.from_env().run_address(run.dag_id, run.run_id)
 
 
-def _first(ti: Any, task: str, key: str = "return_value") -> Any:
+def first(ti: Any, task: str, key: str = "return_value") -> Any:
     """The value that `task` left, None without one (asked for by name alone it would be [])."""
     found = ti.xcom_pull(task_ids=[task], key=key)
     return found[0] if found else None

@@ -76,6 +76,7 @@ class Collector:
             yield from self._drift(self.snapshot)
             yield from self._retraining(self.snapshot)
             yield from self._quality(self.snapshot)
+            yield from self._backups(self.snapshot)
 
     def _own(self) -> Iterator[Metric]:
         readable = self.snapshot is not None
@@ -217,6 +218,21 @@ class Collector:
         for table, count in audit["rows"].items():
             rows.add_metric([table], count)
         yield rows
+
+    def _backups(self, store: Snapshot) -> Iterator[Metric]:
+        counts = store.labelled("backups")
+        family = CounterMetricFamily(
+            "routing_ml_backups", "Backups by how they ended.", labels=["result"]
+        )
+        for result in ("success", "failure"):
+            family.add_metric([result], counts.get(result, 0.0))
+        yield family
+        if last := store.facts.get("backup"):
+            text = "When the last good backup had been restored and read again."
+            yield _gauge("backup_last_verified_timestamp_seconds", text, last["at"])
+            yield _gauge("backup_bytes", "What it holds.", last["bytes"])
+            yield _gauge("backup_new_bytes", "Of them, no earlier one held.", last["new_bytes"])
+            yield _gauge("backup_seconds", "What it took, verified.", last["seconds"])
 
 
 def as_json(process: Process, snapshot: Snapshot | None, now: float) -> dict[str, Any]:

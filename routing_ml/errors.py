@@ -23,6 +23,10 @@ class AuditError(RoutingError):
     """A dataset that fails a data-quality gate."""
 
 
+class BackupError(RoutingError):
+    """A backup that cannot be made, is damaged, or cannot be restored as things are."""
+
+
 class ModelError(RoutingError):
     """A model version that is missing, damaged, foreign or not fit for what was asked."""
 

@@ -22,6 +22,7 @@ SAMPLE = CHECKOUT / "sample" / "factory_sample.accdb"
 BASE = CHECKOUT if (CHECKOUT / "pyproject.toml").is_file() else Path.home() / "routing-ml"
 """What a relative path of the environment is relative to, whatever folder a command is run in."""
 CONNECTION_STRING = re.compile(r"\s*[A-Za-z][\w -]*=")
+OURS = re.compile(r"ROUTING_ML_|SLACK_|TEAMS_|AIRFLOW__API__BASE_URL$")
 FILES = (".accdb", ".mdb", ".sqlite", ".db")
 
 
@@ -51,6 +52,9 @@ class Settings:
     slack_webhook_url: str | None = None
     ui_url: str | None = None
     group_readable: bool = False
+    backups: Path | None = None
+    given: Mapping[str, str] = field(default_factory=dict)
+    """The variables that were set, as they were: there are secrets among them."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> "Settings":
@@ -92,6 +96,8 @@ class Settings:
             slack_webhook_url=given.get("SLACK_WEBHOOK_URL"),
             ui_url=given.get("AIRFLOW__API__BASE_URL"),
             group_readable=shared == "true",
+            backups=_path(given["ROUTING_ML_BACKUPS"]) if "ROUTING_ML_BACKUPS" in given else None,
+            given={name: value for name, value in given.items() if OURS.match(name)},
         )
 
     def __repr__(self) -> str:
@@ -106,6 +112,11 @@ class Settings:
             "slack": "told" if self.slack_webhook_url else "not told",
         }
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
+    @property
+    def backup_folder(self) -> Path:
+        """Where backups are: in the state folder, or where ROUTING_ML_BACKUPS says."""
+        return self.backups or self.home / "backups"
 
     def source(self, name: str = DEFAULT_SOURCE) -> str:
         """The path or connection string of a configured source."""

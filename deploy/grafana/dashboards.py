@@ -33,6 +33,7 @@ NULLS: Steps = [(None, "green"), (0.05, "yellow"), (0.5, "orange")]
 ACCURACY: Steps = [(None, "red"), (0.85, "green")]
 ERRORS: Steps = [(None, "green"), (0.01, "red")]
 RETRAIN_AGE: Steps = [(None, "green"), (31 * DAY_SECONDS, "yellow"), (35 * DAY_SECONDS, "red")]
+BACKUP_AGE: Steps = [(None, "green"), (26 * 3600, "red")]
 WATCH_AGE: Steps = [(None, "green"), (2 * 3600, "yellow"), (3 * 3600, "red")]
 
 YES_NO = {0: "no", 1: "yes"}
@@ -225,6 +226,13 @@ def overview() -> models.Dashboard:
             "Resident; it takes under 40 MiB.",
             ('process_resident_memory_bytes{job="exporter"}', "{{instance}}"),
             unit="bytes",
+        ),
+        course(
+            "Age of the last verified backup",
+            "Since it had been restored and read again; one is due every night.",
+            ("time() - routing_ml_backup_last_verified_timestamp_seconds", "{{instance}}"),
+            unit="s",
+            steps=BACKUP_AGE,
         ),
         listing(
             "Alerts that fire",

@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING
 from routing_ml.lazily import handing_on
 
 if TYPE_CHECKING:
+    from routing_ml.store.copies import copy_in as copy_in
+    from routing_ml.store.copies import copy_out as copy_out
+    from routing_ml.store.copies import count_tables as count_tables
+    from routing_ml.store.copies import require_free as require_free
     from routing_ml.store.database import StoreError as StoreError
     from routing_ml.store.database import StoreMissingError as StoreMissingError
     from routing_ml.store.records import Snapshot as Snapshot

@@ -17,6 +17,7 @@ from conftest import SAMPLE
 from data_fixtures import ITEMS, ROUTINGS, access_rows, sqlite_source
 from slack_fixtures import FakeSlack
 
+from routing_ml.backup import Vault
 from routing_ml.errors import ModelError
 from routing_ml.pipeline import steps as pipeline
 from routing_ml.registry.registry import Registry
@@ -105,11 +106,13 @@ def test_every_dag_is_read_without_an_error_or_a_warning(dag_bag):
         "routing_ml_retrain",
         "routing_ml_predict",
         "routing_ml_drift_watch",
+        "routing_ml_backup",
     }
 
 
 @pytest.mark.parametrize(
-    "name", ["routing_ml_retrain", "routing_ml_predict", "routing_ml_drift_watch"]
+    "name",
+    ["routing_ml_retrain", "routing_ml_predict", "routing_ml_drift_watch", "routing_ml_backup"],
 )
 def test_reading_a_dag_imports_nothing_slow(name):
     code = (
@@ -132,9 +135,15 @@ def test_it_runs_on_the_first_of_the_month_and_on_the_drift_asset(dag):
 
 @pytest.mark.parametrize(
     ("name", "schedule"),
-    [("routing_ml_predict", "0 3 * * *"), ("routing_ml_drift_watch", "10 * * * *")],
+    [
+        ("routing_ml_predict", "0 3 * * *"),
+        ("routing_ml_drift_watch", "10 * * * *"),
+        ("routing_ml_backup", "0 0 * * *"),
+    ],
 )
-def test_it_proposes_daily_and_watches_hourly_in_the_factorys_time(dag_bag, name, schedule):
+def test_it_proposes_and_backs_up_daily_and_watches_hourly_in_the_factorys_time(
+    dag_bag, name, schedule
+):
     timetable = dag_bag.dags[name].timetable
     assert (timetable.expression, str(timetable.timezone)) == (schedule, "Asia/Seoul")
 
@@ -145,6 +154,7 @@ def test_it_proposes_daily_and_watches_hourly_in_the_factorys_time(dag_bag, name
         ("routing_ml_retrain", timedelta(hours=6)),
         ("routing_ml_predict", timedelta(hours=3)),
         ("routing_ml_drift_watch", timedelta(minutes=50)),
+        ("routing_ml_backup", timedelta(hours=4)),
     ],
 )
 def test_it_catches_nothing_up_and_runs_once_at_a_time_within_a_time(dag_bag, name, limit):
@@ -169,6 +179,7 @@ def test_every_task_is_tried_again_with_growing_delays(dag_bag):
         ("routing_ml_retrain", "# Monthly retraining"),
         ("routing_ml_predict", "# Daily proposals"),
         ("routing_ml_drift_watch", "# Drift watch"),
+        ("routing_ml_backup", "# Nightly backup"),
     ],
 )
 def test_the_page_of_a_dag_and_of_each_task_says_what_it_does(dag_bag, name, title):
@@ -552,3 +563,67 @@ def test_the_report_of_a_run_that_drift_started_says_so(dag_bag):
     run = SimpleNamespace(run_type="asset_triggered")
     context = {"dag_run": run, "triggering_asset_events": {"routing_ml_drift": [event]}}
     assert runs.cause(context) == "by drift: drift on 5 of 7 days"
+
+
+@pytest.fixture
+def backing_up(dag_bag):
+    """The backup's DAG, whose tries wait for nothing."""
+    dag = dag_bag.dags["routing_ml_backup"]
+    before = [(task, task.retry_delay, task.retry_exponential_backoff) for task in dag.tasks]
+    for task in dag.tasks:
+        task.retry_delay, task.retry_exponential_backoff = timedelta(0), 0
+    yield dag
+    for task, delay, backoff in before:
+        task.retry_delay, task.retry_exponential_backoff = delay, backoff
+
+
+def test_a_night_leaves_a_verified_backup_and_tells_nobody(backing_up, first, monkeypatch):
+    home = first[0]
+    monkeypatch.setenv("ROUTING_ML_HOME", str(home))
+    with FakeSlack() as slack:
+        monkeypatch.setenv("SLACK_WEBHOOK_URL", slack.url)
+        states, run = states_of(backing_up)
+    assert (set(states.values()), str(run.state)) == ({"success"}, "success")
+    assert slack.messages == []
+    newest = Vault(home / "backups").newest()
+    assert newest.is_good and newest.facts["models"]["active"]
+    with store(home) as opened:
+        seen = opened.snapshot()
+    assert seen.labelled("backups") == {"success": 1}
+    assert seen.facts["backup"]["backup"] == newest.name
+
+
+def test_a_night_that_fails_is_counted_and_told_once_and_keeps_the_older_backups(
+    backing_up, first, tmp_path, monkeypatch
+):
+    home = first[0]
+    monkeypatch.setenv("ROUTING_ML_HOME", str(home))
+    monkeypatch.setenv("ROUTING_ML_SOURCE", str(tmp_path / "없음.accdb"))
+    before = Vault(home / "backups").newest()
+    with FakeSlack() as slack:
+        monkeypatch.setenv("SLACK_WEBHOOK_URL", slack.url)
+        for _ in range(2):
+            states, run = states_of(backing_up)
+    assert str(run.state) == "failed"
+    assert states == {
+        "copy": "success", "verify": "success", "forget": "success", "report": "failed"
+    }  # fmt: skip
+    assert [message["text"] for message in slack.messages] == ["Routing ML: the backup failed"]
+    assert "없음.accdb is not there" in slack.texts()[0]
+    newest = Vault(home / "backups").newest()
+    assert newest.name > before.name and list(newest.missing) == ["database default"]
+    with store(home) as opened:
+        seen = opened.snapshot()
+    assert seen.labelled("backups") == {"success": 1, "failure": 2}
+    assert seen.facts["backup"]["backup"] == before.name
+
+
+def test_a_night_without_room_is_red_and_tries_to_forget_all_the_same(
+    backing_up, home, monkeypatch
+):
+    (home / "backups").write_text("a file is in the way")
+    states, run = states_of(backing_up)
+    assert str(run.state) == "failed"
+    assert (states["copy"], states["verify"]) == ("failed", "upstream_failed")
+    with store(home) as opened:
+        assert opened.snapshot().labelled("backups") == {"failure": 1}
