@@ -18,7 +18,16 @@ from collections import Counter
 from trouble import damages, disk, interleavings, month, network, processes, source, store
 from trouble.bed import Row, beds
 
-PARTS = {"source": source.rows, "disk": disk.rows, "store": store.rows, "network": network.rows, "damages": damages.rows, "decisions": interleavings.rows, "processes": processes.rows, "month": month.rows}
+PARTS = {
+    "source": source.rows,
+    "disk": disk.rows,
+    "store": store.rows,
+    "network": network.rows,
+    "damages": damages.rows,
+    "decisions": interleavings.rows,
+    "processes": processes.rows,
+    "month": month.rows,
+}
 
 
 def main() -> int:
@@ -30,7 +39,9 @@ def main() -> int:
     asked = parser.parse_args()
     logging.disable(logging.WARNING)
     began, found = time.monotonic(), []
-    print(f"{'trouble':42}{'trials':>7}{'went on':>9}{'models':>8}{'lost':>6}{'notices':>9}{'lines':>7}")
+    print(
+        f"{'trouble':42}{'trials':>7}{'went on':>9}{'models':>8}{'lost':>6}{'notices':>9}{'lines':>7}"
+    )
     with beds() as make:
         for part in asked.part or PARTS:
             for row in PARTS[part](make, asked.trials, random.Random(f"{asked.seed} {part}")):

@@ -74,10 +74,14 @@ def _choose(home: Path, pattern: str, chance: random.Random) -> Path:
 
 def _damage(chance: random.Random, path: Path) -> None:
     """Do something to a file, a folder or a link that is never done by the product."""
-    kind = chance.choice(("cut", "flip", "shape", "gone", "folder", "file", "loop", "stray", "swap"))
+    kind = chance.choice(
+        ("cut", "flip", "shape", "gone", "folder", "file", "loop", "stray", "swap")
+    )
     if kind == "stray" or (path.is_dir() and kind in ("cut", "flip", "shape", "swap")):
         within = path if path.is_dir() and not path.is_symlink() else path.parent
-        name = chance.choice(("model_20261399_000000", "model_20260101_000000", "x.json", "é", ".x"))
+        name = chance.choice(
+            ("model_20261399_000000", "model_20260101_000000", "x.json", "é", ".x")
+        )
         with suppress(OSError):
             (within / name).mkdir() if chance.random() < 0.5 else (within / name).write_text("x")
         return

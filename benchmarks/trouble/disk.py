@@ -65,7 +65,10 @@ def _failing(make: Callable, trials: int, chance: random.Random) -> Iterator[Row
         counted = bed.folder / "counted"
         bed.command(*RETRAIN, inside=lambda: _fail(bed.home, 0, counted, lasting=False))
         calls = len(counted.read_bytes())
-    for lasting, name in ((False, "one I/O error, at any call"), (True, "I/O errors from any call on")):
+    for lasting, name in (
+        (False, "one I/O error, at any call"),
+        (True, "I/O errors from any call on"),
+    ):
         row = Row(name)
         for _ in range(trials):
             number = chance.randint(1, calls)

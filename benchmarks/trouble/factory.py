@@ -61,7 +61,10 @@ def write_sqlite(path: Path) -> None:
     """The same factory as a SQLite file."""
     with closing(sqlite3.connect(path)) as database:
         for table, columns, rows in zip(
-            ("items", "routings"), (ITEM_COLUMNS, [*STEP_COLUMNS, "RUN_TIME"]), _rows(0), strict=True
+            ("items", "routings"),
+            (ITEM_COLUMNS, [*STEP_COLUMNS, "RUN_TIME"]),
+            _rows(0),
+            strict=True,
         ):
             kinds = {TEXT: "TEXT", LONG: "INTEGER", DOUBLE: "REAL", DATE: "TEXT"}
             described = ", ".join(f"{name} {kinds[kind]}" for name, kind in _columns(columns))
@@ -95,9 +98,7 @@ def _columns(names: Sequence[str]) -> list[tuple[str, int]]:
     return [(name, DOUBLE if name in minutes else kinds.get(name, TEXT)) for name in names]
 
 
-def _table(
-    builder: Builder, name: str, columns: list[tuple[str, int]], rows: list[list]
-) -> None:
+def _table(builder: Builder, name: str, columns: list[tuple[str, int]], rows: list[list]) -> None:
     described = [
         Column(column, kind, fixed=False, length=100) if kind == TEXT else Column(column, kind)
         for column, kind in columns

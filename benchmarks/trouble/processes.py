@@ -90,7 +90,9 @@ def _clock(make: Callable, trials: int, name: str, offset: str) -> Row:
             right = bed.command("retrain", "--candidates", "forest")
             row.lines += one_line(right)
             if right.code or "later data" in right.out:
-                row.lost.append(f"the next retraining is kept out: {right.out[-200:]}{right.line()}")
+                row.lost.append(
+                    f"the next retraining is kept out: {right.out[-200:]}{right.line()}"
+                )
             again = bed.command("predict", "--out", str(bed.folder / "p.csv"))
             row.went_on += again.code == 0
             bed.judge(row, before)

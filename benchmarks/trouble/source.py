@@ -26,9 +26,7 @@ def rows(make: Callable, trials: int, chance: random.Random) -> Iterator[Row]:
         yield row
 
 
-def _trial(
-    bed: Bed, row: Row, trouble: Trouble, may_succeed: bool, chance: random.Random
-) -> None:
+def _trial(bed: Bed, row: Row, trouble: Trouble, may_succeed: bool, chance: random.Random) -> None:
     path = bed.folder / "erp.accdb"
     content, before = path.read_bytes(), bed.known()
     with trouble(bed, chance) as meanwhile:

@@ -83,7 +83,9 @@ DAGS: dict[str, dict[str, Task]] = {
         "report": _end_backup,
     },
     "quality": {
-        "look": lambda s, run, of, at: pipeline.look(s, run, source="default", as_of=at, asked=None),
+        "look": lambda s, run, of, at: pipeline.look(
+            s, run, source="default", as_of=at, asked=None
+        ),
         "report": _end_look,
     },
 }
@@ -134,9 +136,7 @@ class Worker:
         handle = os.open(self.bed.folder / "worker.err", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(handle, 2)
         os.environ.update(self.bed.env)
-        found = DAGS[dag][task](
-            Settings.from_env(), run, lambda name: self.result(run, name), at
-        )
+        found = DAGS[dag][task](Settings.from_env(), run, lambda name: self.result(run, name), at)
         passed = self.bed.folder / "passed" / run
         passed.mkdir(parents=True, exist_ok=True)
         _write(passed / f"{task}.json", json.dumps(found, default=str))

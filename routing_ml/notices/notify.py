@@ -9,7 +9,9 @@ import logging
 import os
 import tempfile
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from routing_ml import files, modes
@@ -56,16 +58,17 @@ def tell(
         outbox = _noted(settings, notice, fallback=fallback)
         if outbox is None:
             return False
-        with outbox.sending(until):
+        with outbox.sending(until) as lock:
+            send = partial(_deliver, settings.slack_webhook_url, outbox, until, lock)
             mine = outbox.current(subject)
             if mine is None:  # who sent before took it along
                 return False
             try:
-                _deliver(settings.slack_webhook_url, outbox, mine, until)
+                send(mine)
             except slack.RefusedError:
-                _deliver_waiting(settings.slack_webhook_url, outbox, until, but=subject)
+                _deliver_waiting(outbox, send, but=subject)
                 raise
-            _deliver_waiting(settings.slack_webhook_url, outbox, until, but=subject)
+            _deliver_waiting(outbox, send, but=subject)
     return True
 
 
@@ -77,8 +80,9 @@ def catch_up(settings: Settings) -> None:
     for outbox in (Outbox(settings.home / "outbox"), _spare(settings)):
         with files.told_as(RoutingError, f"{outbox.folder} cannot be used"):
             if outbox.folder.is_dir() and outbox.waiting():
-                with outbox.sending(until):
-                    _deliver_waiting(settings.slack_webhook_url, outbox, until, but="")
+                with outbox.sending(until) as lock:
+                    send = partial(_deliver, settings.slack_webhook_url, outbox, until, lock)
+                    _deliver_waiting(outbox, send, but="")
 
 
 def _noted(settings: Settings, notice: Notice, *, fallback: bool) -> Outbox | None:
@@ -103,23 +107,27 @@ def _spare(settings: Settings) -> Outbox:
     return Outbox(Path(tempfile.gettempdir()) / f"routing-ml-outbox-{os.getuid()}-{home}")
 
 
-def _deliver(url: str, outbox: Outbox, notice: Notice, until: float, note: str = "") -> None:
+def _deliver(
+    url: str, outbox: Outbox, until: float, lock: int, notice: Notice, note: str = ""
+) -> None:
     """Send one notice, and only then note that it was."""
+    receipt = outbox.receipt(notice, lock)
+    text = notice.text + note
     try:
-        slack.send(url, notice.title, notice.text + note, notice.link, until=until)
+        slack.send(url, notice.title, text, notice.link, until=until, receipt=receipt)
     except slack.RefusedError:
         outbox.refused(notice)
         raise
     outbox.accepted(notice)
 
 
-def _deliver_waiting(url: str, outbox: Outbox, until: float, *, but: str) -> None:
+def _deliver_waiting(outbox: Outbox, send: Callable[..., None], *, but: str) -> None:
     """Send what earlier calls could not, now that Slack answers."""
     for notice in outbox.waiting():
         if notice.subject == but:
             continue
         try:
-            _deliver(url, outbox, notice, until, f"\n(written {notice.at}, sent late)")
+            send(notice, f"\n(written {notice.at}, sent late)")
         except slack.RefusedError as error:
             log.warning("the notice on %s waits on: %s", notice.subject, error)
         except slack.NotDeliveredError as error:

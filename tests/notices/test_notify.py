@@ -135,7 +135,7 @@ def test_all_waits_and_requests_of_a_call_have_one_deadline(tmp_path, waits, mon
         at = datetime.now(UTC).isoformat()
         box.put(Notice(f"old {number}", at, "t", "x"), fallback=False)
 
-    def slow(url, body, seconds):
+    def slow(url, body, seconds, receipt):
         now[0] += 9
         assert seconds <= slack_module.REQUEST_S
         return Answer(200, "ok")
