@@ -1,4 +1,4 @@
-"""What becomes of the product when something around it fails: trials, and what should not have been.
+"""What becomes of the product when something around it fails: trials, and what should not be.
 
     python benchmarks/faults.py [--part source] [--trials 5] [--seed N]
 
@@ -39,9 +39,15 @@ def main() -> int:
     asked = parser.parse_args()
     logging.disable(logging.WARNING)
     began, found = time.monotonic(), []
-    print(
-        f"{'trouble':42}{'trials':>7}{'went on':>9}{'models':>8}{'lost':>6}{'notices':>9}{'lines':>7}"
+    titles = (
+        ("trials", 7),
+        ("went on", 9),
+        ("models", 8),
+        ("lost", 6),
+        ("notices", 9),
+        ("lines", 7),
     )
+    print(f"{'trouble':42}" + "".join(f"{title:>{width}}" for title, width in titles))
     with beds() as make:
         for part in asked.part or PARTS:
             for row in PARTS[part](make, asked.trials, random.Random(f"{asked.seed} {part}")):

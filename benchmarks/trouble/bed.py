@@ -1,4 +1,4 @@
-"""One trial: a state folder in use, commands in processes of their own, and what must hold after."""
+"""One trial: a state folder in use, commands in processes of their own, what must hold after."""
 
 import json
 import multiprocessing
@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ class Bed:
         inside: Callable[[], None] = lambda: None,
         meanwhile: Callable[[], None] | None = None,
     ) -> Ended:
-        """Run `routing-ml` with these arguments, `inside` first in its process, `meanwhile` here."""
+        """Run `routing-ml`, `inside` first in its process and `meanwhile` here."""
         process, files = self.start(*arguments, inside=inside)
         if meanwhile:
             meanwhile()
@@ -156,7 +157,7 @@ class Bed:
             return
         if history[: len(before.history)] != before.history:
             yield "the history has changed"
-        for one, other in zip(history, history[1:], strict=False):
+        for one, other in pairwise(history):
             if one["to"] != other["from"]:
                 yield f"the history breaks at {other['at']}"
         if history[-1]["to"] != active.name:
@@ -166,7 +167,7 @@ class Bed:
             if run == entry["who"]:
                 continue
             decided = run_folder(self.settings, run) / "decision.json"
-            decision = json.loads(decided.read_text())
+            decision = json.loads(decided.read_text()) if decided.is_file() else {"promote": False}
             if not decision["promote"] or decision["winner"] != entry["to"]:
                 yield f"{entry['to']} went in, which {run} had not chosen"
 

@@ -1,4 +1,4 @@
-"""Random damages to the state folder and to the settings: one line each, and never a wrong model."""
+"""Random damages to the state folder and the settings: one line each, and never a wrong model."""
 
 import json
 import random
@@ -13,8 +13,10 @@ from trouble.bed import Bed, Row, one_line
 
 SHAPES = ('{"', "[]", "null", '{"a": 1}', '"text"', "1e999", "[" * 5000, "\x00\xff", "", "NaN")
 SETTINGS = ("HOME", "SOURCE", "COLUMNS", "STORE_URL", "TIMEZONE", "NULL_GATE", "GROUP_READABLE")
-VALUES = ("", "x", "/", "/dev/null", "/proc/self/mem", "sqlite:///", "postgresql://", "~nobody/x",
-          "\u00e9\u4e2d", "a" * 5000, "DSN=", "DRIVER={x", "../..", "-1", "true", "x\ty", "%00")  # fmt: skip
+VALUES = (
+    *("", "x", "/", "/dev/null", "/proc/self/mem", "sqlite:///", "postgresql://", "~nobody/x"),
+    *("\u00e9\u4e2d", "a" * 5000, "DSN=", "DRIVER={x", "../..", "-1", "true", "x\ty", "%00"),
+)
 COMMANDS = (
     ("models",),
     ("explain", "P0265"),

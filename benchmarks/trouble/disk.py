@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -75,9 +76,8 @@ def _failing(make: Callable, trials: int, chance: random.Random) -> Iterator[Row
             with make() as bed:
                 before = bed.known()
                 log = bed.folder / "counted"
-                ended = bed.command(
-                    *RETRAIN, inside=lambda: _fail(bed.home, number, log, lasting=lasting)
-                )
+                fail = partial(_fail, bed.home, number, log, lasting=lasting)
+                ended = bed.command(*RETRAIN, inside=fail)
                 _done(bed, row, before, ended)
         yield row
 

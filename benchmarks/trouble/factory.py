@@ -1,5 +1,5 @@
-"""A little factory in an Access file, retrained on in seconds, whose rule takes a model: each of eight
-columns decides about an operation of its own, so that no past item is to be copied.
+"""A little factory in an Access file, retrained on in seconds, whose rule takes a model: each of
+eight columns decides about an operation of its own, so that no past item is to be copied.
 """
 
 import sqlite3

@@ -1,5 +1,5 @@
-"""Promote, roll back, clear and prune by several people and runs at once: what is in use is what the
-last of them decided, and the history tells who.
+"""Promote, roll back, clear and prune by several people and runs at once: what is in use is what
+the last of them decided, and the history tells who.
 """
 
 import json
@@ -8,12 +8,12 @@ import random
 import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from routing_ml.errors import ModelError
 from routing_ml.registry import MAX_AGE_DAYS, Registry
-
 from trouble.bed import Row
 
 ACTORS, VERSIONS, STEPS = 3, 5, 5
@@ -151,7 +151,7 @@ def _together(home: Path, row: Row, chance: random.Random) -> None:
         return
     registry = Registry(home)
     active, history = registry.active(), registry.history()
-    for one, other in zip(history, history[1:], strict=False):
+    for one, other in pairwise(history):
         if one["to"] != other["from"]:
             row.models.append("the history breaks")
     if (active.name if active else None) != (history[-1]["to"] if history else None):

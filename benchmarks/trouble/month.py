@@ -1,5 +1,5 @@
-"""A month in minutes: a backup, proposals and the drift watch each day, a look at the data each week,
-a retraining on the first and a second one by drift, with tasks killed at random all the while.
+"""A month in minutes: a backup, proposals and the drift watch each day, a look at the data each
+week, a retraining on the first and another one, with tasks killed at random all the while.
 """
 
 import random
@@ -9,7 +9,6 @@ from contextlib import closing
 from datetime import datetime, timedelta
 
 from routing_ml.store import Store
-
 from trouble import factory
 from trouble.bed import Row
 from trouble.tasks import Worker

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from routing_ml import notices
 from routing_ml.errors import RoutingError
 from routing_ml.notices import notify
-
 from trouble.bed import RETRAIN, Row, one_line
 
 PAGE = b"<html><body>ok: please sign in</body></html>"

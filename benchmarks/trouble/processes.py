@@ -128,8 +128,8 @@ def _scraped(env: dict[str, str]) -> tuple[subprocess.Popen[bytes], str]:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
                 lines = answer.read().decode().splitlines()
-            changing = ("routing_ml_uptime", "routing_ml_requests", "process_", "python_",
-                        "routing_ml_model_age", "routing_ml_exporter", "routing_ml_store_read")  # fmt: skip
+            changing = ("uptime", "requests", "model_age", "exporter", "store_read")
+            changing = (*(f"routing_ml_{name}" for name in changing), "process_", "python_")
             kept = [line for line in lines if line[:1] != "#" and not line.startswith(changing)]
             return process, "\n".join(kept)
         except OSError:

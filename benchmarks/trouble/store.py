@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 
 import postgresql
-from routing_ml.store import Store, StoreError
 
+from routing_ml.store import Store, StoreError
 from trouble.bed import RETRAIN, Bed, Row, after, one_line
 
 LONGEST_SECONDS = 5.0

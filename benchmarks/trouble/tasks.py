@@ -1,5 +1,5 @@
-"""Every task of every DAG as a function, each in a process of its own, as Airflow's workers run them:
-what one returns reaches the next by a file, as XCom does.
+"""Every task of every DAG as a function, each in a process of its own, as Airflow's workers run
+them: what one returns reaches the next by a file, as XCom does.
 """
 
 import json
@@ -14,7 +14,6 @@ from typing import Any
 
 from routing_ml import backup, drift, notices, pipeline
 from routing_ml.settings import Settings
-
 from trouble.bed import Bed, fork
 
 CANDIDATE = "forest"

@@ -1,9 +1,9 @@
 """Keeps every notice in a file of its subject from before it is sent until after it was accepted.
 
-A sender that is killed at any moment leaves its notice `waiting`, to be sent by the next, unless the
-process that posts it for the sender leaves a receipt that Slack took it. Should both be killed, it
-is better told twice than never. One that was accepted is `sent`, and stays for a while, so that nobody hears of a
-subject twice. What nobody can be told any more is thrown away, which the log says.
+A sender that is killed at any moment leaves its notice `waiting`, to be sent by the next, unless
+the process that posts it for the sender leaves a receipt that Slack took it. Where both are killed,
+better twice than never. One that was accepted is `sent`, and stays for a while, so that nobody
+hears of a subject twice. What nobody can be told any more is thrown away, which the log says.
 """
 
 import fcntl

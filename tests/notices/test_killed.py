@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -93,7 +94,7 @@ def test_a_notice_that_slack_takes_after_its_sender_was_killed_is_not_sent_again
     with FakeSlack("late") as slack:
         settings = given(tmp_path, slack)
         kill_once_asked(settings, slack)
-        slack.holds.set()
+        threading.Timer(0.5, slack.holds.set).start()
         assert notify.tell(settings, "a", news, "x") is (news != "t")
         notify.catch_up(settings)
     assert [message["text"] for message in slack.messages] == ["t", "other news"][: slack.requests]
