@@ -38,6 +38,9 @@ TEST_PACKAGES = (
     "wget",
 )
 
+# Debian starts what these bring, at the ports that script/monitor is to use.
+SERVICES = ("prometheus", "prometheus-alertmanager")
+
 Say = Callable[[str], None]
 
 
@@ -45,8 +48,11 @@ class SetupError(Exception):
     """What stops the set-up, in one line with the next step."""
 
 
-def prepare(say: Say, *, tests: bool = False, log: Path | None = None) -> None:
-    """Leave a machine on which .venv and the system packages are there; quick when they are.
+def prepare(
+    say: Say, *, tests: bool = False, packages: Sequence[str] = (), log: Path | None = None
+) -> None:
+    """Leave a machine on which .venv and the system packages are there, `packages` besides those
+    that every start needs; quick when they are.
 
     The output of pip and apt goes to `log`; its end is shown when they fail.
     """
@@ -58,7 +64,7 @@ def prepare(say: Say, *, tests: bool = False, log: Path | None = None) -> None:
         raise SetupError(f"{log} cannot be written ({error.strerror}); make it writable") from error
     # Two starts at once would otherwise build the same folder; the second waits.
     with _alone():
-        packages = [*RUN_PACKAGES, *(TEST_PACKAGES if tests else ())]
+        packages = [*RUN_PACKAGES, *packages, *(TEST_PACKAGES if tests else ())]
         if not _ready("requirements.txt") and not _can_make_venv():
             packages.append(f"python{sys.version_info.major}.{sys.version_info.minor}-venv")
         _install_system_packages(packages, say, log)
@@ -91,6 +97,9 @@ def _install_system_packages(packages: Sequence[str], say: Say, log: Path) -> No
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     _call([*command, "update"], log, environment)
     _call([*command, "install", "-y", "--no-install-recommends", *missing], log, environment)
+    if Path("/run/systemd/system").is_dir():
+        for service in set(missing) & set(SERVICES):
+            _call([*command[:-1], "systemctl", "disable", "--now", service], log)
 
 
 def _apt(missing: Sequence[str]) -> list[str]:
@@ -120,6 +129,8 @@ def _is_installed(package: str) -> bool:
         )
         return asked.stdout == "installed"
     # Another distribution, other names: see whether what they bring is there.
+    if package in SERVICES:
+        return shutil.which(package) is not None
     if package == "unixodbc":
         return ctypes.util.find_library("odbc") is not None
     return False
