@@ -239,7 +239,12 @@ def fill(url: str) -> None:
     now = time.time()
     with closing(Store(url)) as store:
         propose(store, "known", rng.beta(8, 2, 400))
-        store.record_run("monthly", succeeded=True, seconds=42.0, ended_at=now)
+        with store.transaction():  # an alarm that was answered within three hours
+            store.note_alarm(epoch=0, on=True, advised=True, day=date.today(), at=now - 10_000)
+            store.record_run(
+                "monthly", succeeded=True, seconds=42.0, ended_at=now, started_by="schedule"
+            )
+            store.judge_alarm("monthly", better=True, promoted=True, as_of=now, at=now)
         store.record_model(MODEL, created_at=now, metrics={"exact_match": 0.935, "items": 356})
         required = {"ITEM_CD": 0.0, "ROUT_NO": 0.0, "RUN_TIME": 0.01}
         store.record_audit(
