@@ -40,6 +40,7 @@ TEST_PACKAGES = (
 
 # Debian starts what these bring, at the ports that script/monitor is to use.
 SERVICES = ("prometheus", "prometheus-alertmanager")
+SYSTEMD = Path("/run/systemd/system")  # there where systemd runs
 
 Say = Callable[[str], None]
 
@@ -49,10 +50,17 @@ class SetupError(Exception):
 
 
 def prepare(
-    say: Say, *, tests: bool = False, packages: Sequence[str] = (), log: Path | None = None
+    say: Say,
+    *,
+    tests: bool = False,
+    developer: bool = False,
+    packages: Sequence[str] = (),
+    log: Path | None = None,
 ) -> None:
     """Leave a machine on which .venv and the system packages are there, `packages` besides those
     that every start needs; quick when they are.
+
+    A `developer` has the Python packages of checks and tests too, `tests` those of the system.
 
     The output of pip and apt goes to `log`; its end is shown when they fail.
     """
@@ -69,7 +77,7 @@ def prepare(
             packages.append(f"python{sys.version_info.major}.{sys.version_info.minor}-venv")
         _install_system_packages(packages, say, log)
         _make_venv(say, log)
-        if tests and not _ready("requirements-dev.txt"):
+        if (tests or developer) and not _ready("requirements-dev.txt"):
             _install_python_packages(["-r", str(ROOT / "requirements-dev.txt")], log)
             _mark_ready("requirements-dev.txt")
 
@@ -97,7 +105,7 @@ def _install_system_packages(packages: Sequence[str], say: Say, log: Path) -> No
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     _call([*command, "update"], log, environment)
     _call([*command, "install", "-y", "--no-install-recommends", *missing], log, environment)
-    if Path("/run/systemd/system").is_dir():
+    if SYSTEMD.is_dir():
         for service in set(missing) & set(SERVICES):
             _call([*command[:-1], "systemctl", "disable", "--now", service], log)
 
@@ -245,10 +253,15 @@ def main() -> int:
     """Set up, and say how long it took when it took anything."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tests", action="store_true", help="what the tests need, too")
+    parser.add_argument("--developer", action="store_true", help="its Python packages alone")
     arguments = parser.parse_args()
     begun = time.monotonic()
     try:
-        prepare(lambda line: print(line, flush=True), tests=arguments.tests)
+        prepare(
+            lambda line: print(line, flush=True),
+            tests=arguments.tests,
+            developer=arguments.developer,
+        )
     except SetupError as error:
         print(error, file=sys.stderr)
         return 1

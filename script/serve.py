@@ -71,7 +71,8 @@ def _run(
         return not succeeded
 
     screen.say(f"Airflow   {instance.airflow_url}  user {USER}, password {instance.password()}")
-    screen.say(f"exporter  {instance.exporter_url}/metrics")
+    whose = "  of script/monitor" if instance.exporter_is_there() else ""
+    screen.say(f"exporter  {instance.exporter_url}/metrics{whose}")
     screen.say("Ctrl-C ends both.")
     try:
         while True:

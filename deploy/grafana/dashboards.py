@@ -1,6 +1,6 @@
 """Writes the Grafana dashboards, a JSON file each, into the folder that Grafana reads.
 
-python deploy/grafana/dashboards.py [--out DIR]
+script/dashboards [--out DIR]
 """
 
 from __future__ import annotations

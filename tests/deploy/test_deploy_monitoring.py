@@ -176,7 +176,7 @@ def test_the_dashboards_are_what_their_code_writes(tmp_path: Path) -> None:
     script = DEPLOY / "grafana" / "dashboards.py"
     assert tool(sys.executable, script, "--out", tmp_path) == (0, "")
     written = {path.name: path.read_text() for path in tmp_path.iterdir()}
-    assert written == {path.name: path.read_text() for path in DASHBOARDS}, f"run {script.name}"
+    assert written == {path.name: path.read_text() for path in DASHBOARDS}, "run script/dashboards"
 
 
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
