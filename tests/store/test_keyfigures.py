@@ -281,6 +281,7 @@ def test_a_model_that_waits_for_a_person_confirms_and_its_promotion_answers(stor
     alarm(store, 0, advised=True)
     judge(store, "r1", 1, better=True, promoted=False)
     assert totals(store, "drift_alarms") == {"confirmed": 1}
+    store.count_switch("s0", action="rollback", at=1.5 * DAY)
     assert totals(store, "drift_response_bucket") == {}
     for switch in ("s1", "s1", "s2"):
         store.count_switch(switch, action="promote", at=2 * DAY)
@@ -304,7 +305,9 @@ def test_a_switch_by_hand_dismisses_an_alarm_that_nobody_judged(store: Store, ac
     store.count_switch("s1", action=action, at=2 * DAY)
     assert totals(store, "drift_alarms") == {"dismissed": 1}
     judge(store, "r1", 3, better=False)
+    judge(store, "r2", 4, better=True)
     assert totals(store, "drift_alarms") == {"dismissed": 1}
+    assert totals(store, "drift_response_bucket") == {}
 
 
 def test_a_reset_dismisses_the_alarm_once(store: Store) -> None:
