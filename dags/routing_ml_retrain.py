@@ -180,6 +180,8 @@ def routing_ml_retrain() -> None:
             **runs.results(context),
             failed=runs.failed(context, mapped={"train": context["params"]["candidates"]}),
             cause=runs.cause(context),
+            started_by=pipeline.started_by(runs.kind(context)),
+            hands=runs.hands(context),
             seconds=runs.seconds(context),
             link=runs.link(context),
         )

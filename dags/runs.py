@@ -97,15 +97,25 @@ def failed(context: Context, mapped: Mapping[str, Sequence[str]]) -> dict[str, s
 
 def cause(context: Context) -> str:
     """What started this run, in words."""
-    run = context["dag_run"]
-    kind = str(getattr(run.run_type, "value", run.run_type))
-    if kind == "manual":
-        return f"triggered by {run.triggering_user_name or 'hand'}"
-    if kind != "asset_triggered":
-        return "on schedule" if kind == "scheduled" else kind
+    found = kind(context)
+    if found == "manual":
+        return f"triggered by {context['dag_run'].triggering_user_name or 'hand'}"
+    if found != "asset_triggered":
+        return "on schedule" if found == "scheduled" else found
     events = [event for of in context["triggering_asset_events"].values() for event in of]
     reasons = [str((event.extra or {}).get("reason", "")) for event in events]
     return "by drift: " + "; ".join(reason or "no reason given" for reason in reasons)
+
+
+def kind(context: Context) -> str:
+    """Airflow's word for what started this run."""
+    run_type = context["dag_run"].run_type
+    return str(getattr(run_type, "value", run_type))
+
+
+def hands(context: Context) -> list[str]:
+    """What a person did for this run after its start: a task of it was cleared, or nothing."""
+    return ["clear"] if context["dag_run"].clear_number else []
 
 
 def seconds(context: Context) -> float:

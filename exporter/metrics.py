@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,7 +18,17 @@ from prometheus_client.core import (
 from prometheus_client.process_collector import ProcessCollector
 
 from routing_ml import __version__
-from routing_ml.store import BANDS, LATENCY_BUCKETS_SECONDS, SERIES_MOST, Snapshot
+from routing_ml.store import (
+    ALARM_OUTCOMES,
+    BANDS,
+    CAUSES,
+    HANDS,
+    LATENCY_BUCKETS_SECONDS,
+    RESPONSE_BUCKETS_SECONDS,
+    SERIES_MOST,
+    SINCE,
+    Snapshot,
+)
 
 OWN_PROCESS = ProcessCollector(registry=None)
 # Metrics whose series are as many as the factory has columns, tables or figures.
@@ -77,6 +87,7 @@ class Collector:
             yield from self._retraining(self.snapshot)
             yield from self._quality(self.snapshot)
             yield from self._backups(self.snapshot)
+            yield from self._key_figures(self.snapshot)
 
     def _own(self) -> Iterator[Metric]:
         readable = self.snapshot is not None
@@ -114,10 +125,7 @@ class Collector:
             seconds / total if total else 0.0,
         )
         counts = store.labelled("prediction_bucket")
-        buckets, below = [], 0.0
-        for index, bound in enumerate((*LATENCY_BUCKETS_SECONDS, "+Inf")):
-            below += counts.get(str(index), 0.0)
-            buckets.append((str(bound), below))
+        buckets = _buckets(LATENCY_BUCKETS_SECONDS, counts)
         latency = HistogramMetricFamily(
             "routing_ml_prediction_latency_seconds", "Seconds an item took, its batch's mean."
         )
@@ -233,6 +241,62 @@ class Collector:
             yield _gauge("backup_bytes", "What it holds.", last["bytes"])
             yield _gauge("backup_new_bytes", "Of them, no earlier one held.", last["new_bytes"])
             yield _gauge("backup_seconds", "What it took, verified.", last["seconds"])
+    def _key_figures(self, store: Snapshot) -> Iterator[Metric]:
+        ended = CounterMetricFamily(
+            "routing_ml_retrain_ended",
+            "Retrainings by what started them and how they ended.",
+            labels=["cause", "outcome"],
+        )
+        counts = store.labelled("retrain_ended")
+        for cause in CAUSES:
+            for outcome in ("success", "failure"):
+                ended.add_metric([cause, outcome], counts.get(f"{cause}/{outcome}", 0.0))
+        yield ended
+        text = "Retrainings that ended well and for which nobody had to do anything."
+        yield _counter("retrain_unattended", text, store.count("retrain_unattended"))
+        hands = CounterMetricFamily(
+            "routing_ml_hands", "What a person did for retrainings and models.", labels=["action"]
+        )
+        counts = store.labelled("hands")
+        for action in HANDS:
+            hands.add_metric([action], counts.get(action, 0.0))
+        yield hands
+        alarms = CounterMetricFamily(
+            "routing_ml_drift_alarms", "Drift alarms by what came of them.", labels=["outcome"]
+        )
+        counts = store.labelled("drift_alarms")
+        for outcome in ALARM_OUTCOMES:
+            alarms.add_metric([outcome], counts.get(outcome, 0.0))
+        yield alarms
+        answered = HistogramMetricFamily(
+            "routing_ml_drift_response_seconds",
+            "From an alarm, and from the advice to retrain, to a new model in use.",
+            labels=["since"],
+        )
+        sums = store.labelled("drift_response_seconds")
+        counts = store.labelled("drift_response_bucket")
+        for since in SINCE:
+            own = {
+                key.removeprefix(f"{since}/"): n
+                for key, n in counts.items()
+                if key.startswith(f"{since}/")
+            }
+            buckets = _buckets(RESPONSE_BUCKETS_SECONDS, own)
+            answered.add_metric([since], buckets, sums.get(since, 0.0))
+        yield answered
+        alarm = store.facts.get("drift_alarm") or {}
+        if (advised_at := alarm.get("advised_at")) is not None:
+            text = "Since when an alarm that no retraining has judged yet calls for one."
+            yield _gauge("drift_advised_timestamp_seconds", text, advised_at)
+
+
+def _buckets(bounds: Sequence[float], counts: Mapping[str, float]) -> list[tuple[str, float]]:
+    """A histogram's buckets, each with those below it, from the counts by number."""
+    buckets, below = [], 0.0
+    for index, bound in enumerate((*bounds, "+Inf")):
+        below += counts.get(str(index), 0.0)
+        buckets.append((str(bound), below))
+    return buckets
 
 
 def as_json(process: Process, snapshot: Snapshot | None, now: float) -> dict[str, Any]:

@@ -35,12 +35,14 @@ class RunListener:
     def on_dag_run_failed(self, dag_run: "DagRun", msg: str) -> None:
         """Tell of a failed run, unless its report task has."""
         if dag_run.dag_id.startswith(OURS):
-            about = (dag_run.dag_id, dag_run.run_id, msg)
+            kind = str(getattr(dag_run.run_type, "value", dag_run.run_type))
+            about = (dag_run.dag_id, dag_run.run_id, msg, kind)
             Thread(target=tell, args=about, name="routing_ml_listener").start()
 
 
-def tell(dag_id: str, run_id: str, why: str) -> None:
-    """Tell of a failed run what is known of it here; an error goes to the log, where it is seen."""
+def tell(dag_id: str, run_id: str, why: str, kind: str) -> None:
+    """Tell of a failed run what is known of it here, `kind` being Airflow's word for what started
+    it; an error goes to the log, where it is seen."""
     retraining = dag_id == RETRAINING
     text = [
         f"{dag_id} failed without a report of its own: {why or 'no reason given'}",
@@ -54,7 +56,7 @@ def tell(dag_id: str, run_id: str, why: str) -> None:
         return
     if retraining:
         try:
-            monitor.record_unreported(settings, run_id, why or "no reason given")
+            monitor.record_unreported(settings, run_id, why or "no reason given", kind=kind)
         except RoutingError as error:
             log.error("run %s could not be counted: %s", run_id, error)
     try:

@@ -38,6 +38,10 @@ TEST_PACKAGES = (
     "wget",
 )
 
+# Debian starts what these bring, at the ports that script/monitor is to use.
+SERVICES = ("prometheus", "prometheus-alertmanager")
+SYSTEMD = Path("/run/systemd/system")  # there where systemd runs
+
 Say = Callable[[str], None]
 
 
@@ -45,8 +49,18 @@ class SetupError(Exception):
     """What stops the set-up, in one line with the next step."""
 
 
-def prepare(say: Say, *, tests: bool = False, log: Path | None = None) -> None:
-    """Leave a machine on which .venv and the system packages are there; quick when they are.
+def prepare(
+    say: Say,
+    *,
+    tests: bool = False,
+    developer: bool = False,
+    packages: Sequence[str] = (),
+    log: Path | None = None,
+) -> None:
+    """Leave a machine on which .venv and the system packages are there, `packages` besides those
+    that every start needs; quick when they are.
+
+    A `developer` has the Python packages of checks and tests too, `tests` those of the system.
 
     The output of pip and apt goes to `log`; its end is shown when they fail.
     """
@@ -58,12 +72,12 @@ def prepare(say: Say, *, tests: bool = False, log: Path | None = None) -> None:
         raise SetupError(f"{log} cannot be written ({error.strerror}); make it writable") from error
     # Two starts at once would otherwise build the same folder; the second waits.
     with _alone():
-        packages = [*RUN_PACKAGES, *(TEST_PACKAGES if tests else ())]
+        packages = [*RUN_PACKAGES, *packages, *(TEST_PACKAGES if tests else ())]
         if not _ready("requirements.txt") and not _can_make_venv():
             packages.append(f"python{sys.version_info.major}.{sys.version_info.minor}-venv")
         _install_system_packages(packages, say, log)
         _make_venv(say, log)
-        if tests and not _ready("requirements-dev.txt"):
+        if (tests or developer) and not _ready("requirements-dev.txt"):
             _install_python_packages(["-r", str(ROOT / "requirements-dev.txt")], log)
             _mark_ready("requirements-dev.txt")
 
@@ -91,6 +105,9 @@ def _install_system_packages(packages: Sequence[str], say: Say, log: Path) -> No
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     _call([*command, "update"], log, environment)
     _call([*command, "install", "-y", "--no-install-recommends", *missing], log, environment)
+    if SYSTEMD.is_dir():
+        for service in set(missing) & set(SERVICES):
+            _call([*command[:-1], "systemctl", "disable", "--now", service], log)
 
 
 def _apt(missing: Sequence[str]) -> list[str]:
@@ -120,6 +137,8 @@ def _is_installed(package: str) -> bool:
         )
         return asked.stdout == "installed"
     # Another distribution, other names: see whether what they bring is there.
+    if package in SERVICES:
+        return shutil.which(package) is not None
     if package == "unixodbc":
         return ctypes.util.find_library("odbc") is not None
     return False
@@ -234,10 +253,15 @@ def main() -> int:
     """Set up, and say how long it took when it took anything."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tests", action="store_true", help="what the tests need, too")
+    parser.add_argument("--developer", action="store_true", help="its Python packages alone")
     arguments = parser.parse_args()
     begun = time.monotonic()
     try:
-        prepare(lambda line: print(line, flush=True), tests=arguments.tests)
+        prepare(
+            lambda line: print(line, flush=True),
+            tests=arguments.tests,
+            developer=arguments.developer,
+        )
     except SetupError as error:
         print(error, file=sys.stderr)
         return 1

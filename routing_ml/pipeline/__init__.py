@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from routing_ml.pipeline.ending import end as end
     from routing_ml.pipeline.material import Material as Material
     from routing_ml.pipeline.material import Rule as Rule
+    from routing_ml.pipeline.monitor import started_by as started_by
     from routing_ml.pipeline.proposing import propose as propose
     from routing_ml.pipeline.proposing import propose_missing as propose_missing
     from routing_ml.pipeline.retraining import StepError as StepError

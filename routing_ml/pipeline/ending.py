@@ -22,22 +22,24 @@ def end(
     failed: Mapping[str, str],
     cause: str,
     seconds: float,
+    started_by: str = "other",
+    hands: Sequence[str] = (),
     link: str | None = None,
 ) -> dict[str, Any]:
     """Write the outcome of a run into its folder, count it in the monitoring store and tell people;
     return it.
 
     What a run did not come to is None or empty, `failed` maps the steps that failed to their
-    reasons, `cause` says what started the run, `seconds` how long it took, and `link` where to look
-    at it. Each of the three is done whatever became of the others. What cannot be written or
-    counted is a failure of the step `report`; whom nobody can tell now is told later, for the
-    notice waits in the outbox.
+    reasons, `cause` says what started the run, `started_by` in one word, `hands` what a person did
+    for it, `seconds` how long it took, and `link` where to look at it. Each of the three is done
+    whatever became of the others. What cannot be written or counted is a failure of the step
+    `report`; whom nobody can tell now is told later, for the notice waits in the outbox.
     """
 
     def outcome(failed: Mapping[str, str]) -> dict[str, Any]:
         return report.outcome_of(
             settings, run_id, data=data, trained=trained, decision=decision, failed=failed,
-            cause=cause,
+            cause=cause, started_by=started_by, hands=hands,
         )  # fmt: skip
 
     found = outcome(failed)

@@ -3,14 +3,23 @@ proposed; reads and resets what it says of drift.
 """
 
 import json
+import logging
+import time
 from collections.abc import Mapping
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from routing_ml.errors import ModelError
 from routing_ml.registry import Registry
 from routing_ml.settings import Settings
 from routing_ml.store import Store
+
+log = logging.getLogger(__name__)
+
+RUN = "run "
+"""What `who` of a switch begins with where a run made it."""
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,14 +30,27 @@ def record_run(settings: Settings, outcome: Mapping[str, Any], *, seconds: float
 
     `seconds` is how long the run took. Raises StoreError when the store cannot be written.
     """
+    as_of, ended_at = outcome["data"]["as_of"] if outcome["data"] else None, time.time()
+    told = ("cause", "started_by", "hands", "model", "promoted", "reason")
     with closing(_written(settings)) as store:
-        store.record_run(
-            outcome["run"],
-            succeeded=outcome["succeeded"],
-            seconds=seconds,
-            **{key: outcome[key] for key in ("cause", "model", "promoted", "reason")},
-            as_of=outcome["data"]["as_of"] if outcome["data"] else None,
-        )
+        with store.transaction():
+            store.record_run(
+                outcome["run"],
+                succeeded=outcome["succeeded"],
+                seconds=seconds,
+                ended_at=ended_at,
+                **{key: outcome[key] for key in told},
+                as_of=as_of,
+            )
+            if as_of is not None and outcome["found_better"] is not None:
+                read = datetime.fromisoformat(as_of).replace(tzinfo=settings.timezone)
+                store.judge_alarm(
+                    outcome["run"],
+                    better=outcome["found_better"],
+                    promoted=outcome["promoted"],
+                    as_of=read.timestamp(),
+                    at=ended_at,
+                )
         audit = Path(outcome["report"]).with_name("audit.json")
         if audit.is_file():
             found = json.loads(audit.read_text(encoding="utf-8"))
@@ -45,13 +67,24 @@ def record_run(settings: Settings, outcome: Mapping[str, Any], *, seconds: float
     record_model(settings)
 
 
-def record_unreported(settings: Settings, run_id: str, why: str) -> None:
-    """Count a retraining that failed without a report of its own; nothing where it has one."""
+def record_unreported(settings: Settings, run_id: str, why: str, *, kind: str) -> None:
+    """Count a retraining that failed without a report of its own; nothing where it has one. `kind`
+    is Airflow's word for what started it."""
     with closing(Store(settings.store_url)) as store:
         store.record_run(
-            run_id, succeeded=False, seconds=0.0, cause="unknown", unless_known=True, model=None,
-            promoted=False, reason=why, as_of=None,
+            run_id, succeeded=False, seconds=0.0, cause="unknown", started_by=started_by(kind),
+            unless_known=True, model=None, promoted=False, reason=why, as_of=None,
         )  # fmt: skip
+
+
+def started_by(kind: str) -> str:
+    """Who or what started a run, one of the store's CAUSES, by Airflow's word for it.
+
+    >>> started_by("scheduled"), started_by("asset_triggered"), started_by("manual")
+    ('schedule', 'drift', 'hand')
+    """
+    words = {"scheduled": "schedule", "asset_triggered": "drift"}
+    return words.get(kind, "hand" if kind in ("manual", "backfill") else "other")
 
 
 def record_predictions(
@@ -111,7 +144,8 @@ def prune(settings: Settings) -> int:
 
 
 def record_model(settings: Settings) -> None:
-    """Record which model is in use; to be called after every switch."""
+    """Record which model is in use, and the switches by hand that were not counted yet; to be
+    called after every switch."""
     registry = Registry(settings.home / "models")
     if registry.active() is None:
         return
@@ -124,6 +158,20 @@ def record_model(settings: Settings) -> None:
                 created_at=active.created_at.timestamp(),
                 metrics=active.manifest["metrics"],
             )
+        for switch in _switches_by_hand(registry):
+            at = datetime.fromisoformat(switch["at"]).timestamp()
+            store.count_switch(switch["id"], action=switch["action"], at=at)
+
+
+def _switches_by_hand(registry: Registry) -> list[dict[str, Any]]:
+    """Those that no run made. A damaged history is no reason not to say which model is in use."""
+    try:
+        history = registry.history()
+    except ModelError as error:
+        log.warning("switches by hand are not counted: %s", error)
+        return []
+    by_hand = [each for each in history if not each["who"].startswith(RUN)]
+    return [each for each in by_hand if each["action"] in ("promote", "rollback")]
 
 
 def _written(settings: Settings) -> Store:

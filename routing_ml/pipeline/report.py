@@ -3,7 +3,7 @@ tells them.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +35,14 @@ def outcome_of(
     decision: Mapping[str, Any] | None,
     failed: Mapping[str, str],
     cause: str,
+    started_by: str = "other",
+    hands: Collection[str] = (),
 ) -> dict[str, Any]:
     """The outcome of a run.
 
     What a run did not come to is None or empty. `failed` maps the steps that failed to their
-    reasons; `cause` says what started the run. A registry that cannot name the model in use counts
+    reasons; `cause` says what started the run, `started_by` in one word, and `hands` what a person
+    did for it. A registry that cannot name the model in use counts
     as a failure.
     """
     folder = pipeline.run_folder(settings, run_id)
@@ -60,7 +63,10 @@ def outcome_of(
         "intervals": active.manifest.get("intervals") if active else None,
         "candidates": {one["candidate"]: dict(one) for one in trained},
         "data": dict(data) if data else None,
+        "found_better": _found_better(decision, failed),
         "cause": cause,
+        "started_by": started_by,
+        "hands": sorted(hands),
         "failed": dict(failed),
         "withheld": _withheld(decision),
         "report": str(folder / "report.md"),
@@ -117,6 +123,14 @@ def _reason(decision: Mapping[str, Any] | None, failed: Mapping[str, str]) -> st
             f"{decision['winner']} was not put into use, as the run was told: {decision['reason']}"
         )
     return str(decision["reason"])
+
+
+def _found_better(decision: Mapping[str, Any] | None, failed: Mapping[str, str]) -> bool | None:
+    """Whether there was a better model than the one in use, put into use or not; None where that
+    was not judged, or not by all candidates."""
+    if decision is None:
+        return None
+    return True if decision["winner"] else (None if failed else False)
 
 
 def _withheld(decision: Mapping[str, Any] | None) -> list[str]:

@@ -104,6 +104,7 @@ def retrain(
         decision=decision,
         failed=failed,
         cause="by command",
+        started_by="hand",
         seconds=time.monotonic() - started,
     )
     if not outcome["succeeded"]:

@@ -198,7 +198,7 @@ def promote(settings: Settings, run_id: str, decision: Reference) -> Reference:
     """Put the winner into use, where the model it was compared with still is."""
     version = registry(settings).promote(
         decision["winner"],
-        who=f"run {run_id}",
+        who=f"{monitor.RUN}{run_id}",
         why=decision["reason"],
         instead_of=decision["champion"],
         after=decision.get("place", ANY),

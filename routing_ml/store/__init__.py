@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from routing_ml.store.copies import require_free as require_free
     from routing_ml.store.database import StoreError as StoreError
     from routing_ml.store.database import StoreMissingError as StoreMissingError
+    from routing_ml.store.keyfigures import ALARM_OUTCOMES as ALARM_OUTCOMES
+    from routing_ml.store.keyfigures import CAUSES as CAUSES
+    from routing_ml.store.keyfigures import HANDS as HANDS
+    from routing_ml.store.keyfigures import RESPONSE_BUCKETS_SECONDS as RESPONSE_BUCKETS_SECONDS
+    from routing_ml.store.keyfigures import SINCE as SINCE
     from routing_ml.store.records import Snapshot as Snapshot
     from routing_ml.store.store import BANDS as BANDS
     from routing_ml.store.store import DRIFT_DAYS_OF as DRIFT_DAYS_OF

@@ -265,8 +265,12 @@ def test_an_error_that_nobody_has_foreseen_is_the_reason_of_the_run(dag, home, m
     def fails(*given, **options):
         raise KeyError("ITEM_CD")
 
+    import runs
+
     monkeypatch.setattr(pipeline, "audit", fails)
+    monkeypatch.setattr(runs, "hands", lambda context: ["clear"])
     run = Run(dag, home, limit=1500.0)  # JSON's way to write 1500
+    assert run.outcome["hands"] == ["clear"]
     assert run.states["extract"] == "success"
     assert run.outcome["failed"]["audit"].startswith("KeyError: 'ITEM_CD'; this is a defect")
 
@@ -280,6 +284,9 @@ def test_a_first_run_succeeds_and_puts_its_model_into_use(first):
     assert (run.outcome["model"], run.outcome["promoted"]) == (active.name, True)
     assert run.outcome["succeeded"]
     assert run.outcome["cause"] == "triggered by dag_test"
+    assert (run.outcome["started_by"], run.outcome["hands"]) == ("hand", [])
+    with store(home) as opened:
+        assert opened.snapshot().labelled("retrain_ended") == {"hand/success": 1}
     assert active.manifest["as_of"] == "2026-11-01T00:00:00"
 
 
@@ -563,6 +570,7 @@ def test_the_report_of_a_run_that_drift_started_says_so(dag_bag):
     run = SimpleNamespace(run_type="asset_triggered")
     context = {"dag_run": run, "triggering_asset_events": {"routing_ml_drift": [event]}}
     assert runs.cause(context) == "by drift: drift on 5 of 7 days"
+    assert pipeline.monitor.started_by(runs.kind(context)) == "drift"
 
 
 @pytest.fixture
@@ -627,3 +635,10 @@ def test_a_night_without_room_is_red_and_tries_to_forget_all_the_same(
     assert (states["copy"], states["verify"]) == ("failed", "upstream_failed")
     with store(home) as opened:
         assert opened.snapshot().labelled("backups") == {"failure": 1}
+
+
+@pytest.mark.parametrize(("times", "hands"), [(0, []), (1, ["clear"]), (3, ["clear"])])
+def test_a_task_that_a_person_cleared_is_a_hand(dag_bag, times, hands):
+    import runs
+
+    assert runs.hands({"dag_run": SimpleNamespace(clear_number=times)}) == hands
