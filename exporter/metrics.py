@@ -241,6 +241,7 @@ class Collector:
             yield _gauge("backup_bytes", "What it holds.", last["bytes"])
             yield _gauge("backup_new_bytes", "Of them, no earlier one held.", last["new_bytes"])
             yield _gauge("backup_seconds", "What it took, verified.", last["seconds"])
+
     def _key_figures(self, store: Snapshot) -> Iterator[Metric]:
         ended = CounterMetricFamily(
             "routing_ml_retrain_ended",

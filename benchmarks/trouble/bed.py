@@ -21,7 +21,7 @@ sys.path.append(str(Path(__file__).resolve().parents[2] / "tests"))
 
 from slack_fixtures import FakeSlack
 
-from routing_ml import cli, dataset, notices
+from routing_ml import cli, dataset, pipeline
 from routing_ml.errors import RoutingError
 from routing_ml.pipeline.steps import run_folder
 from routing_ml.registry import Registry
@@ -129,6 +129,7 @@ class Bed:
 
     def judge(self, row: Row, before: "Known") -> None:
         """Note in `row` what should not be so, now that all is well again."""
+        pipeline.catch_up(self.settings)  # as the drift watch does each hour
         row.models += self._wrong_models(before)
         now = self.known()
         row.lost += [f"run {run} is no longer counted" for run in before.runs - now.runs]
@@ -136,8 +137,6 @@ class Bed:
         if now.predictions < before.predictions:
             row.lost.append(f"{before.predictions - now.predictions:.0f} proposals are lost")
         row.lost += self._unusable_datasets()
-        with suppress(RoutingError):
-            notices.catch_up(self.settings)  # as the drift watch does each hour
         told = self.told()
         row.notices += [f"{run} was told {n} times" for run, n in told.items() if n > 1]
         if missing := self.retrained - len(told):

@@ -4,10 +4,9 @@ import random
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from routing_ml import notices
-from routing_ml.errors import RoutingError
+from routing_ml import pipeline
 from routing_ml.notices import notify
-from trouble.bed import RETRAIN, Row, one_line
+from trouble.bed import RETRAIN, Bed, Row, one_line
 
 PAGE = b"<html><body>ok: please sign in</body></html>"
 HOURS = 24
@@ -54,12 +53,11 @@ def _impatient() -> None:
     notify.SENDING_S = SLOW_SECONDS
 
 
-def _catch_up(bed) -> None:
+def _catch_up(bed: Bed) -> None:
+    """As the drift watch does each hour."""
     usual = notify.SENDING_S
     _impatient()
     try:
-        notices.catch_up(bed.settings)
-    except RoutingError:
-        pass  # as the drift watch: the next hour tries again
+        pipeline.catch_up(bed.settings)
     finally:
         notify.SENDING_S = usual

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from routing_ml import backup, drift, notices, pipeline
+from routing_ml import backup, drift, pipeline
 from routing_ml.settings import Settings
 from trouble.bed import Bed, fork
 
@@ -73,7 +73,7 @@ DAGS: dict[str, dict[str, Task]] = {
     "drift_watch": {
         "evaluate": lambda s, run, of, at: drift.look(s, moment=at),
         "announce": _announce,
-        "catch_up": lambda s, run, of, at: notices.catch_up(s),
+        "catch_up": lambda s, run, of, at: pipeline.catch_up(s),
     },
     "backup": {
         "copy": _copy,

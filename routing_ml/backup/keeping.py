@@ -20,12 +20,16 @@ def forget(settings: Settings, *, now: datetime | None = None) -> dict[str, obje
     """Forget what is too old, then free what no backup needs any more; returns the names of the
     `forgotten` and the bytes `freed`.
 
-    Nothing is freed while a manifest cannot be read, for nobody knows what it needs.
+    Nothing is freed while a manifest cannot be read, for nobody knows what it needs. The clock is
+    believed as far as a day after the last backup but one.
     """
     vault = Vault(settings.backup_folder)
     with vault.locked():
         backups = vault.backups()
-        kept = keep(backups, now or datetime.now(settings.timezone), settings.timezone)
+        now = now or datetime.now(settings.timezone)
+        if len(backups) > 1:  # a clock that is ahead must not have them all forgotten
+            now = min(now, backups[-2].moment + timedelta(days=1))
+        kept = keep(backups, now, settings.timezone)
         old = [one for one in backups if one.name not in kept]
         for backup in old:
             vault.drop(backup)

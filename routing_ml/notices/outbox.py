@@ -28,6 +28,8 @@ from routing_ml.notices.post import Receipt
 WAITING, SENT = "waiting", "sent"
 WAITING_DAYS = 30
 SENT_DAYS = 180
+LONGEST_PAUSE = timedelta(days=31)
+"""How far the clock is believed after the newest of the others."""
 MOST = 500
 """Notices in an outbox: beyond it the oldest go, those that were sent first."""
 MOST_REFUSALS = 5
@@ -138,8 +140,10 @@ class Outbox:
 
     def _tidy(self, keep: str) -> None:
         """Throw away what is too old or too much."""
-        now = datetime.now(UTC)
         notices = sorted(self._all(), key=lambda one: (one.state == WAITING, _time(one.at)))
+        others = [_time(one.at) for one in notices if one.subject != keep]
+        # A clock that is ahead must not have them all thrown away.
+        now = min(datetime.now(UTC), max(others, default=datetime.now(UTC)) + LONGEST_PAUSE)
         beyond = len(notices) - MOST
         delivered = 0
         # The one that is kept may be anywhere among those of its second.

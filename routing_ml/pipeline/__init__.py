@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from routing_ml.pipeline import monitor as monitor
     from routing_ml.pipeline import report as report
     from routing_ml.pipeline.advice import advise as advise
+    from routing_ml.pipeline.ending import catch_up as catch_up
     from routing_ml.pipeline.ending import end as end
     from routing_ml.pipeline.material import Material as Material
     from routing_ml.pipeline.material import Rule as Rule

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from routing_ml import notices
 from routing_ml.errors import reason_of
 from routing_ml.pipeline import monitor, report
 from routing_ml.settings import Settings
@@ -39,19 +40,27 @@ def end(
     def outcome(failed: Mapping[str, str]) -> dict[str, Any]:
         return report.outcome_of(
             settings, run_id, data=data, trained=trained, decision=decision, failed=failed,
-            cause=cause, started_by=started_by, hands=hands,
+            cause=cause, seconds=seconds, started_by=started_by, hands=hands,
         )  # fmt: skip
 
     found = outcome(failed)
     if trouble := _tried(partial(report.write, settings, found)):
         found = outcome({**found["failed"], "report": trouble})
-    if trouble := _tried(partial(monitor.record_run, settings, found, seconds=seconds)):
+    if trouble := _tried(partial(monitor.record_run, settings, found)):
         both = "; ".join([*filter(None, [found["failed"].get("report")]), trouble])
         found = outcome({**found["failed"], "report": both})
         _tried(partial(report.write, settings, found))
     if trouble := _tried(partial(report.tell, settings, found, link)):
         log.warning("nobody could be told of run %s yet: %s", run_id, trouble)
     return found
+
+
+def catch_up(settings: Settings) -> None:
+    """Count the runs that could not be counted when they ended, and send the notices that nobody
+    took; what still waits is told in the log."""
+    for step in (monitor.record_missed, notices.catch_up):
+        if trouble := _tried(partial(step, settings)):
+            log.warning("what could not be counted or told waits on: %s", trouble)
 
 
 def _tried(step: Callable[[], object]) -> str | None:

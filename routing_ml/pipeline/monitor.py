@@ -11,13 +11,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from routing_ml.errors import ModelError
+from routing_ml import files
+from routing_ml.errors import InputError, ModelError
 from routing_ml.registry import Registry
 from routing_ml.settings import Settings
 from routing_ml.store import Store
 
 log = logging.getLogger(__name__)
 
+MISSED_DAYS = 7
 RUN = "run "
 """What `who` of a switch begins with where a run made it."""
 
@@ -25,19 +27,23 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def record_run(settings: Settings, outcome: Mapping[str, Any], *, seconds: float) -> None:
+def record_run(
+    settings: Settings, outcome: Mapping[str, Any], *, ended_at: float | None = None
+) -> None:
     """Record a run by its outcome (`report.write`); a second time replaces the first.
 
-    `seconds` is how long the run took. Raises StoreError when the store cannot be written.
+    `ended_at` is in seconds since 1970, now by default. Raises StoreError when the store cannot be
+    written.
     """
-    as_of, ended_at = outcome["data"]["as_of"] if outcome["data"] else None, time.time()
+    as_of = outcome["data"]["as_of"] if outcome["data"] else None
+    ended_at = time.time() if ended_at is None else ended_at
     told = ("cause", "started_by", "hands", "model", "promoted", "reason")
     with closing(_written(settings)) as store:
         with store.transaction():
             store.record_run(
                 outcome["run"],
                 succeeded=outcome["succeeded"],
-                seconds=seconds,
+                seconds=outcome["seconds"],
                 ended_at=ended_at,
                 **{key: outcome[key] for key in told},
                 as_of=as_of,
@@ -65,6 +71,30 @@ def record_run(settings: Settings, outcome: Mapping[str, Any], *, seconds: float
                 rows=outcome["data"]["rows"] if outcome["data"] else None,
             )
     record_model(settings)
+
+
+def record_missed(settings: Settings) -> list[str]:
+    """Record the runs that ended in these days while the store could not be written; their names.
+
+    A file that is no outcome, or one of an earlier release, is left alone.
+    """
+    since = time.time() - MISSED_DAYS * 86_400
+    missed = []
+    with files.told_as(InputError, f"{settings.home / 'runs'} cannot be read"):
+        found = [(path.stat().st_mtime, path) for path in settings.home.glob("runs/*/outcome.json")]
+    for ended_at, path in sorted(found):
+        if ended_at < since:
+            continue
+        try:
+            outcome = json.loads(path.read_text(encoding="utf-8"))
+            with closing(_written(settings)) as store:
+                known = store.knows_run(outcome["run"])
+            if not known:
+                record_run(settings, outcome, ended_at=ended_at)
+                missed.append(str(outcome["run"]))
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            log.debug("%s is no outcome that can be counted", path, exc_info=True)
+    return missed
 
 
 def record_unreported(settings: Settings, run_id: str, why: str, *, kind: str) -> None:
@@ -137,10 +167,18 @@ def reset_drift(settings: Settings, *, why: str) -> None:
         store.reset_drift(why=why)
 
 
-def prune(settings: Settings) -> int:
-    """Forget details older than 180 days, never totals; returns how many rows went."""
+def last_ended(settings: Settings) -> float:
+    """When the last run ended that was recorded, in seconds since 1970; 0 before the first."""
     with closing(_written(settings)) as store:
-        return store.prune()
+        last = store.fact("last_run")
+    return float(last["ended_at"]) if last else 0.0
+
+
+def prune(settings: Settings, *, now: float) -> int:
+    """Forget details that are older than 180 days at `now`, in seconds since 1970, and never
+    totals; returns how many rows went."""
+    with closing(_written(settings)) as store:
+        return store.prune(now=now)
 
 
 def record_model(settings: Settings) -> None:

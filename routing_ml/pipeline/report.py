@@ -35,15 +35,16 @@ def outcome_of(
     decision: Mapping[str, Any] | None,
     failed: Mapping[str, str],
     cause: str,
+    seconds: float,
     started_by: str = "other",
     hands: Collection[str] = (),
 ) -> dict[str, Any]:
     """The outcome of a run.
 
     What a run did not come to is None or empty. `failed` maps the steps that failed to their
-    reasons; `cause` says what started the run, `started_by` in one word, and `hands` what a person
-    did for it. A registry that cannot name the model in use counts
-    as a failure.
+    reasons; `cause` says what started the run, `started_by` in one word, `seconds` how long it took,
+    and `hands` what a person did for it. A registry that cannot name the model in use counts as a
+    failure.
     """
     folder = pipeline.run_folder(settings, run_id)
     try:
@@ -65,6 +66,7 @@ def outcome_of(
         "data": dict(data) if data else None,
         "found_better": _found_better(decision, failed),
         "cause": cause,
+        "seconds": seconds,
         "started_by": started_by,
         "hands": sorted(hands),
         "failed": dict(failed),

@@ -11,7 +11,7 @@ import re
 import shutil
 import time
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from routing_ml.source import extract as extract_dataset
 
 MAX_AGE_DAYS = 180
 SECONDS_PER_DAY = 86_400
+LONGEST_PAUSE_DAYS = 31
 
 Reference = dict[str, Any]
 
@@ -230,9 +231,14 @@ def predict(
 
 def prune(settings: Settings) -> Reference:
     """Remove what is older than 180 days: model versions, run folders, proposals, and the details
-    of the monitoring store."""
-    removed = registry(settings).prune()
-    before = time.time() - MAX_AGE_DAYS * SECONDS_PER_DAY
+    of the monitoring store.
+
+    A clock that is ahead would have all of it removed, for good: it is believed as far as a month
+    after the last run that was recorded.
+    """
+    now = min(time.time(), monitor.last_ended(settings) + LONGEST_PAUSE_DAYS * SECONDS_PER_DAY)
+    removed = registry(settings).prune(now=datetime.fromtimestamp(now, UTC))
+    before = now - MAX_AGE_DAYS * SECONDS_PER_DAY
     runs, proposals = settings.home / "runs", settings.home / "proposals"
     trash = runs / ".trash"
     with files.told_as(InputError, f"{settings.home} cannot be pruned"):
@@ -249,7 +255,7 @@ def prune(settings: Settings) -> Reference:
         "models": removed,
         "runs": sorted(run.name for run in old),
         "proposals": sorted(path.name for path in written),
-        "details": monitor.prune(settings),
+        "details": monitor.prune(settings, now=now),
     }
 
 

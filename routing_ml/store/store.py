@@ -343,6 +343,10 @@ class Store(KeyFigures):
             "events": events,
         }
 
+    def knows_run(self, run: str) -> bool:
+        """Whether that run was recorded."""
+        return bool(self.database.rows("SELECT 1 FROM runs WHERE run = ?", (run,)))
+
     def runs(self, limit: int = 50) -> list[dict[str, Any]]:
         """The last runs recorded, newest first."""
         found = self.database.rows(

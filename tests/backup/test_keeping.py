@@ -7,8 +7,10 @@ from zoneinfo import ZoneInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routing_ml.backup.keeping import keep
+from routing_ml.backup.keeping import forget, keep
 from routing_ml.backup.manifest import NAME_TIME, Backup
+from routing_ml.backup.vault import Vault
+from routing_ml.settings import Settings
 
 SEOUL = ZoneInfo("Asia/Seoul")
 NIGHT = datetime(2026, 11, 26, 0, 0, tzinfo=SEOUL)
@@ -84,3 +86,15 @@ def test_what_is_forgotten_was_old_and_there_is_a_better_one(given):
         if one.name in names and one.moment < NIGHT - timedelta(days=8)
     )
     assert all(count <= 3 for count in months.values())
+
+
+def test_a_clock_that_is_ahead_has_no_more_forgotten_than_a_day_would(tmp_path):
+    settings = Settings.from_env({"ROUTING_ML_HOME": str(tmp_path)})
+    vault = Vault(settings.backup_folder)
+    nights = [NIGHT - timedelta(days=n) for n in range(1, 8)]
+    with vault.locked():
+        for night in reversed(nights):
+            vault.put(at(night))
+        vault.put(at(NIGHT + timedelta(days=400)))
+    assert forget(settings, now=NIGHT + timedelta(days=400))["forgotten"] == []
+    assert len(vault.backups()) == 8
