@@ -72,7 +72,7 @@ class Watchers:
         processes.start("exporter", exporter_command(self.exporter_port), given)
 
     def start(self, processes: Processes, env: Mapping[str, str]) -> None:
-        """Start both; returns when they answer."""
+        """Start both; returns when they, and the exporter, answer."""
         others = {k: v for k, v in env.items() if not k.startswith(("ROUTING_ML_", "SLACK_"))}
         alertmanager = [
             program("prometheus-alertmanager"),
@@ -90,12 +90,12 @@ class Watchers:
         ]
         processes.start("alertmanager", alertmanager, others)
         processes.start("prometheus", prometheus, others)
-        for name, port in (
-            ("Alertmanager", self.alertmanager_port),
-            ("Prometheus", self.prometheus_port),
+        for name, address in (
+            ("the exporter", f"{self.url(self.exporter_port)}/api/health"),
+            ("Alertmanager", f"{self.url(self.alertmanager_port)}/-/ready"),
+            ("Prometheus", f"{self.url(self.prometheus_port)}/-/ready"),
         ):
-            ready = partial(answers, f"{self.url(port)}/-/ready")
-            wait(processes, ready, f"{name} does not answer")
+            wait(processes, partial(answers, address), f"{name} does not answer")
 
     def _prometheus(self) -> str:
         command = str(VENV / "bin" / "routing-ml")

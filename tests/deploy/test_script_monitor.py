@@ -296,6 +296,15 @@ def test_a_port_with_something_else_than_an_exporter_is_refused(
     assert f"port {port} is taken" in line and "TLS or passwords" in line
 
 
+def test_an_exporter_that_cannot_start_ends_all_with_its_reason(
+    start: Callable[..., Monitor],
+) -> None:
+    refused = start(ROUTING_ML_STORE_URL="mysql://x")
+    assert refused.process.wait(PATIENCE_SECONDS) == 1
+    assert "script/monitor: exporter ended with code 1" in refused.printed()
+    assert refused.printed().endswith("must begin with sqlite:/// or postgresql://; correct it\n")
+
+
 def test_a_program_that_is_not_there_is_named_with_its_package(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
