@@ -50,7 +50,8 @@ class Alarm(NamedTuple):
 
 
 class KeyFigures(Records):
-    """The part of the store that counts for the key figures."""
+    """The part of the store that counts for the key figures; each method is a part of its caller's
+    transaction."""
 
     def count_retraining(
         self, run: str, *, cause: str, succeeded: bool, hands: Collection[str], ended_at: float

@@ -84,7 +84,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Monitor]]:
         names = ("exporter", "prometheus", "alertmanager")
         ports = dict(zip(names, alerts.free_ports(3), strict=True))
         chosen = [part for name in names for part in (f"--{name}-port", str(ports[name]))]
-        home, output = tmp_path / "home", tmp_path / f"printed{len(started)}.txt"
+        home, output = tmp_path / "상태 é: 😀", tmp_path / f"printed{len(started)}.txt"
         command = [str(ROOT / "script" / "monitor")]
         if deploy is not None:
             command = [sys.executable, "-c", HASTENED, str(deploy)]
