@@ -245,7 +245,7 @@ def fill(url: str) -> None:
     with closing(Store(url)) as store:
         propose(store, "known", rng.beta(8, 2, 400))
         with store.transaction():  # an alarm that was answered within three hours
-            store.note_alarm(epoch=0, on=True, advised=True, day=date.today(), at=now - 10_000)
+            store.note_alarm(watch="m0", on=True, advised=True, day=date.today(), at=now - 10_000)
             store.record_run(
                 "monthly", succeeded=True, seconds=42.0, ended_at=now, started_by="schedule"
             )

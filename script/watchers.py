@@ -72,7 +72,7 @@ class Watchers:
         processes.start("exporter", exporter_command(self.exporter_port), given)
 
     def start(self, processes: Processes, env: Mapping[str, str]) -> None:
-        """Start both; returns when they answer."""
+        """Start both; returns when they, and the exporter, answer."""
         others = {k: v for k, v in env.items() if not k.startswith(("ROUTING_ML_", "SLACK_"))}
         alertmanager = [
             program("prometheus-alertmanager"),
@@ -90,12 +90,12 @@ class Watchers:
         ]
         processes.start("alertmanager", alertmanager, others)
         processes.start("prometheus", prometheus, others)
-        for name, port in (
-            ("Alertmanager", self.alertmanager_port),
-            ("Prometheus", self.prometheus_port),
+        for name, address in (
+            ("the exporter", f"{self.url(self.exporter_port)}/api/health"),
+            ("Alertmanager", f"{self.url(self.alertmanager_port)}/-/ready"),
+            ("Prometheus", f"{self.url(self.prometheus_port)}/-/ready"),
         ):
-            ready = partial(answers, f"{self.url(port)}/-/ready")
-            wait(processes, ready, f"{name} does not answer")
+            wait(processes, partial(answers, address), f"{name} does not answer")
 
     def _prometheus(self) -> str:
         command = str(VENV / "bin" / "routing-ml")
@@ -107,11 +107,11 @@ class Watchers:
                 "exporter:9877": f"{HOST}:{self.exporter_port}",
                 "prometheus:9090": f"{HOST}:{self.prometheus_port}",
                 "[alertmanager:9093]": f'["{HOST}:{self.alertmanager_port}"]',
-                "rules/*.yml": json.dumps(str(DEPLOY / "prometheus" / "rules" / "*.yml")),
+                "rules/*.yml": _quoted(str(DEPLOY / "prometheus" / "rules" / "*.yml")),
                 "started_by: compose": "started_by: script",
-                "logs: docker compose logs": f"logs: {json.dumps(str(self.home / 'log'))}",
+                "logs: docker compose logs": f"logs: {_quoted(str(self.home / 'log'))}",
                 "command: docker compose exec airflow-scheduler routing-ml": (
-                    f"command: {json.dumps(command)}"
+                    f"command: {_quoted(command)}"
                 ),
             },
         )
@@ -121,8 +121,8 @@ class Watchers:
         text = _adapted(
             path,
             {
-                "slack.tmpl": json.dumps(str(path.with_name("slack.tmpl"))),
-                "/run/secrets/slack_webhook_url": json.dumps(str(self.secret)),
+                "slack.tmpl": _quoted(str(path.with_name("slack.tmpl"))),
+                "/run/secrets/slack_webhook_url": _quoted(str(self.secret)),
             },
         )
         # Without an address each attempt would fail; a receiver that tells nobody does not.
@@ -161,6 +161,11 @@ def _adapted(path: Path, replaced: Mapping[str, str]) -> str:
             raise StartError(f"{path} no longer has {old!r}; put the file of this release back")
         text = text.replace(old, new)
     return text
+
+
+def _quoted(text: str) -> str:
+    """A text as YAML takes it, whatever is in it."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _write(path: Path, text: str) -> None:

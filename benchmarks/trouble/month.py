@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import datetime, timedelta
 
+from routing_ml.backup import Vault
 from routing_ml.store import Store
 from trouble import factory
-from trouble.bed import Row
+from trouble.bed import Bed, Row
 from trouble.tasks import Worker
 
 DAYS, WATCHES = 30, 4
@@ -53,7 +54,7 @@ def rows(make: Callable, trials: int, chance: random.Random) -> Iterator[Row]:
     yield row
 
 
-def _promotions(bed, worker: Worker) -> Iterator[str]:
+def _promotions(bed: Bed, worker: Worker) -> Iterator[str]:
     """A switch for each decision to promote, and no other."""
     switches = Counter(entry["who"] for entry in bed.registry.history())
     for run in (f"retrain__{FIRST + timedelta(days=day):%Y-%m-%d}" for day in (0, 17)):
@@ -62,20 +63,19 @@ def _promotions(bed, worker: Worker) -> Iterator[str]:
             yield f"{run} decided on {decided} promotions, {switches[f'run {run}']} were made"
 
 
-def _backups(bed, worker: Worker) -> Iterator[str]:
+def _backups(bed: Bed, worker: Worker) -> Iterator[str]:
     """One for each night, verified."""
-    from routing_ml import backup
-
     made = {worker.result(f"backup__{FIRST + timedelta(days=d):%Y-%m-%d}", "copy")["backup"]
             for d in range(DAYS)}  # fmt: skip
     if len(made) != DAYS:
         yield f"{len(made)} backups for {DAYS} nights"
-    kept = {one.name for one in backup.backups(bed.settings) if one.verified}
+    vault = Vault(bed.settings.backup_folder)
+    kept = {one.name for one in vault.backups() if one.is_good}
     if made - kept:
         yield f"{len(made - kept)} backups are not verified, or gone"
 
 
-def _notices(bed) -> Iterator[str]:
+def _notices(bed: Bed) -> Iterator[str]:
     """Of what ended people hear once."""
     titles = Counter(message["text"] for message in bed.slack.messages)
     bodies = Counter(bed.slack.texts())

@@ -129,8 +129,8 @@ def _scraped(env: dict[str, str]) -> tuple[subprocess.Popen[bytes], str]:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
                 lines = answer.read().decode().splitlines()
             changing = ("uptime", "requests", "model_age", "exporter", "store_read")
-            changing = (*(f"routing_ml_{name}" for name in changing), "process_", "python_")
-            kept = [line for line in lines if line[:1] != "#" and not line.startswith(changing)]
+            own = (*(f"routing_ml_{name}" for name in changing), "process_", "python_")
+            kept = [line for line in lines if line[:1] != "#" and not line.startswith(own)]
             return process, "\n".join(kept)
         except OSError:
             time.sleep(0.1)

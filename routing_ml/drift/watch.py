@@ -71,7 +71,7 @@ def evaluate(
     may ask, each prediction counts once.
     """
     with store.transaction():
-        saved = store.detector(model) or Detector(model, store.next_epoch(), 0, None)
+        saved = store.detector(model) or Detector(model, 1, 0, None)
         if saved.state is None:
             detector = DriftDetector(baseline, window=window, alpha=alpha)
         else:

@@ -42,9 +42,9 @@ def outcome_of(
     """The outcome of a run.
 
     What a run did not come to is None or empty. `failed` maps the steps that failed to their
-    reasons; `cause` says what started the run, `started_by` in one word, `seconds` how long it took,
-    and `hands` what a person did for it. A registry that cannot name the model in use counts as a
-    failure.
+    reasons; `cause` says what started the run, `started_by` in one word, `seconds` how long it
+    took, and `hands` what a person did for it. A registry that cannot name the model in use counts
+    as a failure.
     """
     folder = pipeline.run_folder(settings, run_id)
     try:

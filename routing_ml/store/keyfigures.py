@@ -33,11 +33,12 @@ class Retraining(NamedTuple):
 
 
 class Alarm(NamedTuple):
-    """A drift alarm: when it was on, when it first called for a retraining, what it was found to be
-    by which run, and when a new model answered it. Its fields are the columns of the table."""
+    """A drift alarm: of which watch, when it was on, when it first called for a retraining, what it
+    was found to be by which run, and when a new model answered it. Its fields are the columns of
+    the table."""
 
     id: int
-    epoch: int
+    watch: str
     began_at: float
     last_at: float
     last_day: str
@@ -49,7 +50,8 @@ class Alarm(NamedTuple):
 
 
 class KeyFigures(Records):
-    """The part of the store that counts for the key figures."""
+    """The part of the store that counts for the key figures; each method is a part of its caller's
+    transaction."""
 
     def count_retraining(
         self, run: str, *, cause: str, succeeded: bool, hands: Collection[str], ended_at: float
@@ -110,8 +112,9 @@ class KeyFigures(Records):
             elif alarm.outcome == "confirmed" and what == "promote":
                 self._answer(alarm, at)
 
-    def note_alarm(self, *, epoch: int, on: bool, advised: bool, day: date, at: float) -> None:
+    def note_alarm(self, *, watch: str, on: bool, advised: bool, day: date, at: float) -> None:
         """Take in an evaluation of `day`: whether the alarm is on, and calls for a retraining.
+        `watch` names what was watched: another model, or a watch that began anew, is another.
 
         One that has not been on for a week, and that no retraining has judged, was false.
         """
@@ -119,15 +122,15 @@ class KeyFigures(Records):
         lasting = day - timedelta(days=ALARM_DAYS - 1)
         over = alarm is None or date.fromisoformat(alarm.last_day) < lasting
         if alarm is not None and alarm.outcome is None:
-            same = alarm.epoch == epoch
+            same = alarm.watch == watch
             if over or (on and not same):
                 self._judge(alarm, "false" if same else "dismissed", run=None, at=at)
         if not on:
             return
-        if alarm is None or over or alarm.epoch != epoch:
+        if alarm is None or over or alarm.watch != watch:
             self.database.run(
-                "INSERT INTO alarms (epoch, began_at, last_at, last_day) VALUES (?, ?, ?, ?)",
-                (epoch, at, at, day.isoformat()),
+                "INSERT INTO alarms (watch, began_at, last_at, last_day) VALUES (?, ?, ?, ?)",
+                (watch, at, at, day.isoformat()),
             )
             alarm = self._alarm()
             assert alarm is not None

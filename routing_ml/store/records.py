@@ -36,7 +36,7 @@ SCHEMA = (
     "CREATE TABLE IF NOT EXISTS retrainings (run TEXT PRIMARY KEY,"
     " ended_at DOUBLE PRECISION NOT NULL, cause TEXT NOT NULL, succeeded INTEGER NOT NULL,"
     " hands TEXT NOT NULL)",
-    "CREATE TABLE IF NOT EXISTS alarms (id {id}, epoch INTEGER NOT NULL,"
+    "CREATE TABLE IF NOT EXISTS alarms (id {id}, watch TEXT NOT NULL,"
     " began_at DOUBLE PRECISION NOT NULL, last_at DOUBLE PRECISION NOT NULL,"
     " last_day TEXT NOT NULL, advised_at DOUBLE PRECISION, outcome TEXT, run TEXT,"
     " judged_at DOUBLE PRECISION, answered_at DOUBLE PRECISION)",

@@ -218,10 +218,6 @@ class Store(KeyFigures):
         epoch, last, state = found[0]
         return Detector(model, epoch, last, json.loads(state))
 
-    def next_epoch(self) -> int:
-        """What tells a detector that begins anew from all before it."""
-        return int(self.database.rows("SELECT coalesce(max(epoch), 0) + 1 FROM detectors")[0][0])
-
     def predictions_after(
         self, last: int, *, model: str, limit: int = 50_000
     ) -> list[tuple[int, str, float, float]]:
@@ -282,7 +278,8 @@ class Store(KeyFigures):
             self.set_fact("drift", seen, at)
             self.add({("drift_evaluations", ""): 1})
             on = bool(status["drift_detected"]) or advised
-            self.note_alarm(epoch=detector.epoch, on=on, advised=advised, day=day, at=at)
+            watch = f"{detector.model}/{detector.epoch}"
+            self.note_alarm(watch=watch, on=on, advised=advised, day=day, at=at)
 
     def reset_drift(self, *, why: str = "request") -> None:
         """Begin anew with the model that is watched: an empty window, no drift days, nothing from
@@ -295,8 +292,9 @@ class Store(KeyFigures):
             empty = {**EMPTY_DRIFT, "reset_at": now, "reset_because": why}
             if model is not None:
                 empty["model"] = model
-                last, epoch = self.last_prediction(), self.next_epoch()
-                self._put_detector(Detector(model, epoch, last, None), empty)
+                old = self.detector(model)
+                epoch = old.epoch + 1 if old else 1
+                self._put_detector(Detector(model, epoch, self.last_prediction(), None), empty)
             self.set_fact("drift", empty, now)
             self.add({("drift_resets", ""): 1})
             self.dismiss_alarm()

@@ -84,7 +84,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Monitor]]:
         names = ("exporter", "prometheus", "alertmanager")
         ports = dict(zip(names, alerts.free_ports(3), strict=True))
         chosen = [part for name in names for part in (f"--{name}-port", str(ports[name]))]
-        home, output = tmp_path / "home", tmp_path / f"printed{len(started)}.txt"
+        home, output = tmp_path / "상태 é: 😀", tmp_path / f"printed{len(started)}.txt"
         command = [str(ROOT / "script" / "monitor")]
         if deploy is not None:
             command = [sys.executable, "-c", HASTENED, str(deploy)]
@@ -294,6 +294,15 @@ def test_a_port_with_something_else_than_an_exporter_is_refused(
     assert refused.process.wait(PATIENCE_SECONDS) == 1
     (line,) = refused.printed().splitlines()
     assert f"port {port} is taken" in line and "TLS or passwords" in line
+
+
+def test_an_exporter_that_cannot_start_ends_all_with_its_reason(
+    start: Callable[..., Monitor],
+) -> None:
+    refused = start(ROUTING_ML_STORE_URL="mysql://x")
+    assert refused.process.wait(PATIENCE_SECONDS) == 1
+    assert "script/monitor: exporter ended with code 1" in refused.printed()
+    assert refused.printed().endswith("must begin with sqlite:/// or postgresql://; correct it\n")
 
 
 def test_a_program_that_is_not_there_is_named_with_its_package(

@@ -130,12 +130,12 @@ def test_every_figure_of_the_store_is_shown(full: Exporter) -> None:
 def test_key_figures_are_shown_as_the_store_counts_them(tmp_path: Path) -> None:
     today = date.today()
     with contextlib.closing(Store(default_url(tmp_path))) as store:
-        store.note_alarm(epoch=1, on=True, advised=True, day=today, at=1e9)
+        store.note_alarm(watch="m1", on=True, advised=True, day=today, at=1e9)
         store.record_run("r1", succeeded=True, seconds=1, ended_at=1e9, started_by="drift")
         store.judge_alarm("r1", better=True, promoted=True, as_of=1e9, at=1e9 + 7200)
         store.record_run("r2", succeeded=False, seconds=1, ended_at=2e9, started_by="hand")
         store.count_switch("s1", action="rollback", at=3e9)
-        store.note_alarm(epoch=2, on=True, advised=False, day=today, at=4e9)
+        store.note_alarm(watch="m2", on=True, advised=False, day=today, at=4e9)
         with serving(tmp_path) as exporter:
             text = exporter.ask("/metrics").text
             assert "routing_ml_drift_advised_timestamp_seconds" not in text
@@ -154,7 +154,7 @@ def test_key_figures_are_shown_as_the_store_counts_them(tmp_path: Path) -> None:
                 'routing_ml_drift_response_seconds_sum{since="alarm"} 7200.0',
             ):
                 assert line in text.splitlines()
-            store.note_alarm(epoch=2, on=True, advised=True, day=today, at=5e9)
+            store.note_alarm(watch="m2", on=True, advised=True, day=today, at=5e9)
             shown = "routing_ml_drift_advised_timestamp_seconds 5e+09"
             end = time.monotonic() + PATIENCE_SECONDS
             while shown not in exporter.ask("/metrics").text.splitlines():

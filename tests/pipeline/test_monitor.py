@@ -36,7 +36,7 @@ def ended(settings, run="r1", **about):
 def alarmed(settings, at):
     with closing(Store(settings.store_url)) as store:
         at = at.timestamp()
-        store.note_alarm(epoch=1, on=True, advised=True, day=date(2026, 11, 5), at=at)
+        store.note_alarm(watch="m1", on=True, advised=True, day=date(2026, 11, 5), at=at)
 
 
 @pytest.mark.parametrize(

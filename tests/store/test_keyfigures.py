@@ -47,11 +47,11 @@ def totals(store: Store, name: str) -> dict[str, float]:
 
 
 def alarm(
-    store: Store, day: int, *, on: bool = True, advised: bool = False, epoch: int = 1
+    store: Store, day: int, *, on: bool = True, advised: bool = False, watch: str = "m1"
 ) -> None:
     """An evaluation at noon of the day of that number."""
     store.note_alarm(
-        epoch=epoch, on=on, advised=advised, day=FIRST + timedelta(day), at=(day + 0.5) * DAY
+        watch=watch, on=on, advised=advised, day=FIRST + timedelta(day), at=(day + 0.5) * DAY
     )
 
 
@@ -319,20 +319,20 @@ def test_a_reset_dismisses_the_alarm_once(store: Store) -> None:
 
 
 def test_an_alarm_of_another_model_is_another(store: Store) -> None:
-    alarm(store, 0, epoch=1)
-    alarm(store, 1, epoch=2)
+    alarm(store, 0, watch="m1")
+    alarm(store, 1, watch="m2")
     assert totals(store, "drift_alarms") == {"dismissed": 1}
-    alarm(store, 9, on=False, epoch=2)
+    alarm(store, 9, on=False, watch="m2")
     assert totals(store, "drift_alarms") == {"dismissed": 1, "false": 1}
 
 
 def test_an_evaluation_that_calls_for_a_retraining_begins_the_alarm(store: Store) -> None:
     baseline = Baseline.fit(np.random.default_rng(0).beta(8, 2, 2000))
 
-    def seen(scores: list[float], day: int) -> None:
+    def seen(scores: list[float], day: int, model: str = "m1") -> None:
         items = [f"{day}-{len(scores)}-{n}" for n in range(len(scores))]
-        store.record_predictions(items, scores, scores, model="m1", seconds=1)
-        evaluate(store, "m1", baseline, day=FIRST + timedelta(day))
+        store.record_predictions(items, scores, scores, model=model, seconds=1)
+        evaluate(store, model, baseline, day=FIRST + timedelta(day))
 
     seen(np.random.default_rng(1).beta(8, 2, 300).tolist(), 0)
     assert store.fact("drift_alarm") is None
@@ -341,5 +341,8 @@ def test_an_evaluation_that_calls_for_a_retraining_begins_the_alarm(store: Store
     assert began["began_at"] == began["advised_at"] == store.drift_status()["evaluated_at"]
     seen([0.05] * 10, 2)
     assert store.fact("drift_alarm") == began
-    store.reset_drift()
+    seen(np.random.default_rng(3).beta(2, 8, 900).tolist(), 2, "m2")
     assert totals(store, "drift_alarms") == {"dismissed": 1}
+    assert store.fact("drift_alarm")["began_at"] > began["began_at"]
+    store.reset_drift()
+    assert totals(store, "drift_alarms") == {"dismissed": 2}
