@@ -18,12 +18,13 @@ from backed_up import ACTIVE, rows
 from conftest import ROOT
 
 from routing_ml import source
-from routing_ml.backup import Vault, blobs, copy, forget, restore, verify
+from routing_ml.backup import Vault, blobs, copy, forget, restore, verify, verifying
 from routing_ml.backup.manifest import written
 from routing_ml.cli import main
 from routing_ml.errors import BackupError, InputError
 from routing_ml.registry import Registry
 from routing_ml.settings import Settings, sqlite_path
+from routing_ml.source import whole
 from routing_ml.store import Store
 
 
@@ -201,6 +202,25 @@ def test_a_sqlite_source_is_copied_with_what_is_in_its_log_while_it_is_written(s
         assert counts["a"] == counts["b"]
 
 
+def test_what_goes_into_the_log_of_sqlite_during_a_copy_is_copied_too(tmp_path, monkeypatch):
+    erp, read = tmp_path / "erp.sqlite", whole._bytes
+    with closing(sqlite3.connect(erp, isolation_level=None)) as database:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("CREATE TABLE a (n INTEGER)")
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+        def busy(path: Path, target: Path) -> None:
+            read(path, target)
+            database.execute("INSERT INTO a VALUES (1)")
+
+        monkeypatch.setattr(whole, "_bytes", busy)
+        whole.copy_file(erp, tmp_path / "first")
+        assert rows(tmp_path / "first") == {"a": [(1,)]}
+        monkeypatch.setattr(whole, "_bytes", None)  # its log has something: by bytes is no use
+        whole.copy_file(erp, tmp_path / "second")
+        assert rows(tmp_path / "second") == {"a": [(1,)]}
+
+
 def test_a_server_is_said_to_be_none_that_is_copied(settings, tmp_path):
     connection = "DRIVER={PostgreSQL Unicode};SERVER=erp;UID=ml;PWD=geh;eim"
     given = backed_up.of(tmp_path, ROUTING_ML_SOURCE=connection)
@@ -256,6 +276,39 @@ def test_a_version_pruned_meanwhile_has_the_registry_taken_again(settings, monke
     assert verify(settings, backup.name).is_good
 
 
+def change_bytes(within: Path) -> None:
+    flip(within / "models" / "history.jsonl")
+
+
+def lose_one(within: Path) -> None:
+    (within / "models" / "history.jsonl").unlink()
+
+
+def add_one(within: Path) -> None:
+    (within / "models" / "more").write_text("x")
+
+
+def turn_link(within: Path) -> None:
+    (within / "models" / "active").unlink()
+    (within / "models" / "active").symlink_to("model_20261125_190923")
+
+
+@pytest.mark.parametrize("disk", [change_bytes, lose_one, add_one, turn_link])
+def test_what_was_restored_is_read_a_second_time(settings, monkeypatch, disk):
+    """A disk that gives back something else than was written to it."""
+    laid = verifying.lay_out
+
+    def lay_out(blobs, within, *given):
+        laid(blobs, within, *given)
+        disk(within)
+
+    name = copy(settings).name
+    monkeypatch.setattr(verifying, "lay_out", lay_out)
+    with pytest.raises(BackupError, match=f"{name} is no good: models/"):
+        verify(settings, name)
+    assert Vault(settings.backup_folder).newest() is None
+
+
 def test_counts_are_of_what_was_restored(settings):
     vault, backup = Vault(settings.backup_folder), copy(settings)
     for part, key, wrong in (
@@ -275,7 +328,14 @@ def test_counts_are_of_what_was_restored(settings):
     assert vault.newest() is None
 
 
-def test_a_backup_that_runs_out_of_space_leaves_the_older_ones_and_no_new_one(settings, tmp_path):
+@pytest.mark.parametrize("database", ["large", "small"])
+def test_a_backup_that_runs_out_of_space_leaves_the_older_ones_and_no_new_one(
+    settings, tmp_path, database
+):
+    if database == "small":  # then it is the content of a record that cannot be written
+        with closing(sqlite3.connect(tmp_path / "small.sqlite")) as erp:
+            erp.execute("CREATE TABLE a (n INTEGER)")
+        (tmp_path / "small.sqlite").replace(source_of(settings))
     good = verify(settings, copy(settings).name)
     (settings.home / "proposals" / "large.parquet").write_bytes(os.urandom(3_000_000))
     done = subprocess.run(
@@ -367,6 +427,8 @@ def test_a_manifest_that_is_damaged_or_newer_is_told_and_frees_nothing(settings,
     third = copy(settings)
     vault.drop(third)
     assert "has format 2, this version knows 1: update" in forget(settings)["note"]
+    path.write_text(written(first).replace('"new_bytes": ', '"new_bytes": 1'))
+    assert "it was changed after it was written" in forget(settings)["note"]
     path.write_text(written(first)[:-100])
     assert "is no manifest of a backup" in forget(settings)["note"]
     assert second.name in vault.damaged() or vault.newest() == second

@@ -326,10 +326,18 @@ def test_one_that_cannot_go_on_is_undone(settings, monkeypatch, fails_at):
 def test_a_damaged_registry_or_store_is_replaced_all_the_same(settings, run):
     was = state(settings.home)
     (settings.home / "models" / "history.jsonl").write_text("nonsense\n")
-    (settings.home / "store.db").write_bytes(b"no database at all" * 100)
+    store, log = settings.home / "store.db", settings.home / "store.db-wal"
+    with closing(Store(settings.store_url)) as opened:
+        opened.set_fact("later", 1)
+        left = log.read_bytes()
+    store.write_bytes(b"no database at all" + store.read_bytes()[18:])
+    log.write_bytes(left)  # as the machine that went down has it
     assert "'routing-ml restore --only store'" in run("drift", "status")[2]
     assert run("restore")[0] == 0
     assert state(settings.home) == was
+    (aside,) = (settings.home / "replaced").iterdir()
+    assert (aside / "store.db-wal").read_bytes() == left
+    assert (aside / "store.db").read_bytes().startswith(b"no database at all")
     assert run("drift", "status")[0] == 0 and run("models")[0] == 0
 
 
