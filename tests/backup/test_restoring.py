@@ -326,19 +326,24 @@ def test_one_that_cannot_go_on_is_undone(settings, monkeypatch, fails_at):
 def test_a_damaged_registry_or_store_is_replaced_all_the_same(settings, run):
     was = state(settings.home)
     (settings.home / "models" / "history.jsonl").write_text("nonsense\n")
-    store, log = settings.home / "store.db", settings.home / "store.db-wal"
-    with closing(Store(settings.store_url)) as opened:
-        opened.set_fact("later", 1)
-        left = log.read_bytes()
-    store.write_bytes(b"no database at all" + store.read_bytes()[18:])
-    log.write_bytes(left)  # as the machine that went down has it
+    (settings.home / "store.db").write_bytes(b"no database at all" * 100)
     assert "'routing-ml restore --only store'" in run("drift", "status")[2]
     assert run("restore")[0] == 0
     assert state(settings.home) == was
-    (aside,) = (settings.home / "replaced").iterdir()
-    assert (aside / "store.db-wal").read_bytes() == left
-    assert (aside / "store.db").read_bytes().startswith(b"no database at all")
     assert run("drift", "status")[0] == 0 and run("models")[0] == 0
+
+
+def test_the_log_of_a_replaced_store_goes_with_it(settings, monkeypatch):
+    """Where SQLite has not cleared it away: the new store must not be read with it."""
+    monkeypatch.setattr("routing_ml.backup.restoring.require_free", lambda url: None)
+    for name in ("store.db", "store.db-wal", "store.db-shm"):
+        (settings.home / name).write_text(name)
+    restore(settings, parts=["store"])
+    (aside,) = (settings.home / "replaced").iterdir()
+    assert {one.name: one.read_text() for one in aside.iterdir()} == {
+        name: name for name in ("store.db", "store.db-wal", "store.db-shm")
+    }
+    assert not (settings.home / "store.db-wal").exists()
 
 
 @pytest.mark.parametrize(
