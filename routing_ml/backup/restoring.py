@@ -24,6 +24,7 @@ from routing_ml.settings import Settings
 from routing_ml.store import Store, StoreMissingError, copy_in, copy_out, require_free
 
 LOCK_SECONDS = 5.0
+ALONE = ".restore.lock"
 STAMP = "%Y%m%d_%H%M%S"
 
 
@@ -94,7 +95,7 @@ def restore(
         if dry_run or not acting:
             return found
         settings.opened()
-        with _nobody_else(settings, acting):
+        with _lock(settings.home / ALONE), _nobody_else(settings, acting):
             _put(settings, vault, backup, acting)
     _recorded(settings, [step.part for step in acting])
     return found
@@ -152,8 +153,11 @@ def _finish(settings: Settings, journal: Journal, dry_run: bool) -> Restore:
     if dry_run:
         said = f"a restore of {', '.join(journal.parts)} was interrupted, and would be finished"
     else:
-        with _nobody_else(settings, ()):
-            _carry_out(settings, journal)
+        with _lock(settings.home / ALONE):
+            if moving.begun(settings.home) == journal:  # nobody was faster
+                if "store" in journal.parts:
+                    require_free(settings.store_url)
+                _carry_out(settings, journal)
         _recorded(settings, journal.parts)
     return Restore(
         backup=journal.backup,

@@ -146,6 +146,8 @@ def test_a_source_that_was_cut_off_is_no_copy_and_the_last_one_stays(settings, s
         file.truncate(size)
     later = verify(settings, copy(settings).name)
     assert list(later.missing) == ["database default"] and not later.is_good
+    assert str(source_of(settings)) in later.missing["database default"]
+    assert ".scratch" not in later.missing["database default"]
     assert later.of("database") == good.of("database")
     assert later.facts["database"]["default"]["of"] == good.name
     assert Vault(settings.backup_folder).get(good.name).is_good
@@ -409,6 +411,22 @@ def test_backups_are_not_copied_into_themselves(settings, tmp_path):
     with pytest.raises(BackupError, match="would be copied into themselves: choose a folder"):
         copy(backed_up.of(tmp_path, ROUTING_ML_BACKUPS=inside))
     assert not Path(inside).exists()
+
+
+def test_a_record_that_goes_while_it_is_copied_is_left_out(settings, monkeypatch):
+    path, hashed = settings.home / "proposals" / "sent.json", blobs._hashed
+    path.write_text("a notice")
+
+    def sent(of: Path) -> str:
+        found = hashed(of)
+        if of == path:
+            path.unlink()
+        return found
+
+    monkeypatch.setattr(blobs, "_hashed", sent)
+    backup = copy(settings)
+    assert not backup.missing and "proposals/sent.json" not in backup.paths
+    assert verify(settings, backup.name).is_good
 
 
 def test_two_backups_at_once_take_turns_or_say_so(settings):

@@ -303,6 +303,25 @@ def test_one_that_was_killed_is_finished_by_the_next(settings, run, tmp_path, re
     assert run("models")[0] == 0
 
 
+def test_two_do_not_restore_at_once(settings, monkeypatch):
+    monkeypatch.setattr("routing_ml.backup.restoring.LOCK_SECONDS", 0.1)
+    change(settings)
+    before = tree(settings.home)
+    with (settings.home / ".restore.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(BackupError, match="is being written by another process"):
+            restore(settings)
+        assert tree(settings.home) == before
+        monkeypatch.setattr("routing_ml.backup.restoring._carry_out", lambda *given: None)
+        monkeypatch.setattr("routing_ml.backup.restoring.ALONE", ".other.lock")
+        restore(settings)  # is killed before its first step
+        monkeypatch.undo()
+        monkeypatch.setattr("routing_ml.backup.restoring.LOCK_SECONDS", 0.1)
+        with pytest.raises(BackupError, match="is being written by another process"):
+            restore(settings)
+    assert restore(settings).finished
+
+
 @pytest.mark.parametrize("fails_at", range(8))
 def test_one_that_cannot_go_on_is_undone(settings, monkeypatch, fails_at):
     change(settings)
