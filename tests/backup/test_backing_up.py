@@ -17,7 +17,6 @@ import pytest
 from backed_up import ACTIVE, rows
 from conftest import ROOT
 
-from routing_ml import source
 from routing_ml.backup import Vault, blobs, copy, forget, restore, verify, verifying
 from routing_ml.backup.manifest import written
 from routing_ml.cli import main
@@ -153,24 +152,19 @@ def test_a_source_that_was_cut_off_is_no_copy_and_the_last_one_stays(settings, s
     assert Vault(settings.backup_folder).get(good.name).is_good
 
 
-def test_a_source_that_is_written_all_the_time_is_no_copy(settings, monkeypatch):
-    monkeypatch.setattr(source.opening, "WAIT_S", 0.3)
-    stop = threading.Event()
+def test_a_source_that_is_written_whenever_it_is_copied_is_no_copy(settings, monkeypatch):
+    read, times = whole._bytes, []
 
-    def write() -> None:
-        with source_of(settings).open("r+b", buffering=0) as file:
-            while not stop.wait(0.001):
-                file.seek(0x1000)
-                file.write(b"x" * 4096)
+    def written_meanwhile(path: Path, target: Path) -> None:
+        read(path, target)
+        times.append(path)
+        with path.open("r+b") as file:
+            file.write(file.read(1))
 
-    writer = threading.Thread(target=write)
-    writer.start()
-    try:
-        backup = copy(settings)
-    finally:
-        stop.set()
-        writer.join()
-    assert "is being written" in backup.missing["database default"]
+    monkeypatch.setattr(whole, "_bytes", written_meanwhile)
+    backup = copy(settings)
+    assert "is being written: it changed 3 times" in backup.missing["database default"]
+    assert times == [source_of(settings)] * 3
 
 
 def test_a_sqlite_source_is_copied_with_what_is_in_its_log_while_it_is_written(settings, tmp_path):
