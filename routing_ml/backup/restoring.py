@@ -86,9 +86,8 @@ def restore(
             home=settings.home,
             steps=tuple(steps),
             supply_anew=tuple(known) if "settings" in parts else (),
-            notes=tuple(f"{what} is of an earlier backup: {why}" for what, why in
-                        backup.missing.items() if what.partition(" ")[0] in parts),
-        )  # fmt: skip
+            notes=tuple(_notes(backup, parts)),
+        )
         if dry_run:
             for step in acting:
                 vault.blobs.require(_files_of(backup, step))
@@ -284,6 +283,13 @@ def _require_parts(backup: Backup, parts: Sequence[str], steps: Sequence[Step]) 
                 f"{backup.name} has no {lacking[0]}: {why or 'there was none then'}; 'routing-ml "
                 "backups' lists the others"
             )
+
+
+def _notes(backup: Backup, parts: Sequence[str]) -> Iterator[str]:
+    """What of these parts is older than the backup, if it is there at all."""
+    for what, why in backup.missing.items():
+        if what.partition(" ")[0] in parts:
+            yield f"{what} was not copied then, what there is of it is older: {why}"
 
 
 def _recorded(settings: Settings, parts: Sequence[str]) -> None:

@@ -109,12 +109,15 @@ def test_odd_names_and_symlinks_come_back_as_they_are(settings, tmp_path):
     (run / "latest").symlink_to("../../elsewhere")
     (run / "folder").symlink_to(tmp_path)
     os.mkfifo(run / "pipe")
+    os.mkfifo(os.fsencode(run) + b"/\xff pipe")
     (run / ".half.tmp").write_text("not whole yet")
     backup = verify(settings, copy(settings).name)
-    assert [note for note in backup.notes if "pipe is no file" in note]
+    assert len([note for note in backup.notes if "pipe is no file" in note]) == 2
+    assert all(note.encode() for note in backup.notes)
     there = elsewhere(settings, tmp_path)
     restore(there, parts=["records"])
     (run / "pipe").unlink()
+    Path(os.fsdecode(os.fsencode(run) + b"/\xff pipe")).unlink()
     before = backed_up.tree(settings.home / "runs")
     del before[f"{run.name}/.half.tmp"]
     assert backed_up.tree(there.home / "runs") == before
@@ -398,6 +401,21 @@ def test_no_secret_is_in_a_backup_and_each_is_named(settings, tmp_path):
     assert [f.path for f in backup.of("settings")] == [
         "settings/settings.env", "settings/columns/default.toml"
     ]  # fmt: skip
+
+
+def test_what_never_was_copied_is_missing_and_the_rest_can_be_restored(settings, tmp_path):
+    """Of a first backup no earlier one has the part: not the source, nor the columns file."""
+    source_of(settings).unlink()
+    missing = backed_up.of(tmp_path, ROUTING_ML_COLUMNS=str(tmp_path / "none.toml"))
+    backup = verify(missing, copy(missing).name)
+    assert list(backup.missing) == ["database default", "settings"]
+    there = elsewhere(settings, tmp_path)
+    done = restore(there)
+    assert backed_up.state(there.home) == backed_up.state(settings.home)
+    assert {step.part for step in done.steps} == {"store", "models", "records"}
+    assert [note.partition(" was not")[0] for note in done.notes] == list(backup.missing)
+    with pytest.raises(BackupError, match=r"has no database: .* is not there"):
+        restore(there, parts=["database"])
 
 
 def test_backups_are_not_copied_into_themselves(settings, tmp_path):
