@@ -17,7 +17,17 @@ import pytest
 from backed_up import ACTIVE, rows
 from conftest import ROOT
 
-from routing_ml.backup import Vault, blobs, copy, forget, restore, verify, verifying
+from exporter.metrics import Collector, Process
+from routing_ml.backup import (
+    Vault,
+    blobs,
+    copy,
+    forget,
+    nightly,
+    restore,
+    verify,
+    verifying,
+)
 from routing_ml.backup.manifest import written
 from routing_ml.cli import main
 from routing_ml.errors import BackupError, InputError
@@ -521,3 +531,31 @@ def test_the_command_lists_them_and_says_where_they_should_be(
     kept = json.loads((settings.backup_folder / "last_outcome.json").read_text())
     assert not kept["succeeded"]
     assert Path(sqlite_path(settings.store_url)).is_file()
+
+
+def shown(settings: Settings) -> dict[str, float]:
+    """What the exporter shows of backups, without `routing_ml_backup`."""
+    with closing(Store(settings.store_url, write=False)) as store:
+        families = Collector(Process(0.0), store.snapshot(), now=0.0).collect()
+    samples = [sample for family in families for sample in family.samples]
+    ours = [sample for sample in samples if sample.name.startswith("routing_ml_backup")]
+    return {
+        one.name.removeprefix("routing_ml_backup") + "".join(one.labels.values()): one.value
+        for one in ours
+    }
+
+
+def test_the_exporter_shows_the_last_good_backup_and_counts_all(settings):
+    first = nightly.backup(settings)
+    newest = Vault(settings.backup_folder).newest()
+    verified = datetime.fromisoformat(newest.verified["at"]).timestamp()
+    good = {
+        "_last_verified_timestamp_seconds": verified,
+        "_bytes": newest.bytes,
+        "_new_bytes": newest.new_bytes,
+        "_seconds": first["seconds"],
+    }
+    assert shown(settings) == {**good, "s_totalsuccess": 1, "s_totalfailure": 0}
+    source_of(settings).unlink()
+    assert not nightly.backup(settings)["succeeded"]
+    assert shown(settings) == {**good, "s_totalsuccess": 1, "s_totalfailure": 1}
