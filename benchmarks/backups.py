@@ -7,8 +7,8 @@ A writer keeps recording proposals, switching between two versions, overwriting 
 piece by piece and adding pairs to a SQLite source. In each trial one thing happens besides:
 nothing, the Access file is cut off, files cannot grow, a byte of a content is flipped, the copy is
 killed; as root also, a disk is nearly full. What is then called good is restored into an empty
-folder and judged here, by other means: the Access file is one of the two that ever were, the pairs
-of the SQLite source and of the store are whole, link, history and versions of the registry belong
+folder and judged here, by other means: the Access file is one of the two that ever were, pairs of
+the SQLite source and of the store are whole, link, history and versions of the registry belong
 together. The exit code is 1 where a bad copy was called good, a restore differed, or an earlier
 good backup was harmed.
 

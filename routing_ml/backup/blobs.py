@@ -85,7 +85,8 @@ class Blobs:
         try:
             with path.open("rb") as source:
                 # From the disk, not from memory: what is there is what a restore would get.
-                os.posix_fadvise(source.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+                with suppress(OSError):
+                    os.posix_fadvise(source.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
                 found = _copied(source, target)
         except FileNotFoundError as error:
             if error.filename != str(path):
@@ -112,12 +113,12 @@ class Blobs:
     def _write(self, path: Path, digest: str) -> str:
         """Copy a file to the place of a content that it should have, if it has; returns its own."""
         place = self.path(digest)
-        with files.told_as(BackupError, f"{place.parent} cannot be written"):
+        # The source first: where it is gone by now, that is no fault of the backups' folder.
+        with path.open("rb") as source, files.told_as(BackupError, f"{place} cannot be written"):
             make_folder(place.parent)
             temporary = place.with_name(f"{secrets.token_hex(8)}{TEMPORARY}")
             try:
-                with path.open("rb") as source:
-                    found = _copied(source, temporary)
+                found = _copied(source, temporary)
                 if found == digest:
                     files.fsync(temporary)
                     temporary.replace(place)

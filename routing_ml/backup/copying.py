@@ -49,7 +49,7 @@ def copy(settings: Settings, *, now: datetime | None = None) -> Backup:
             links=tuple(link for one in done for link in one.links),
             facts=_facts(done),
             missing=missing,
-            notes=tuple(redact(note) for one in done for note in one.notes),
+            notes=tuple(_said(note) for one in done for note in one.notes),
             new_bytes=sum(one.new_bytes for one in done),
             seconds=round(time.monotonic() - started, 3),
         )
@@ -69,7 +69,7 @@ def _parts(settings: Settings, vault: Vault) -> tuple[list[Contents], dict[str, 
         except BackupError:
             raise
         except RoutingError as error:
-            missing[what] = redact(str(error), *settings.sources.values(), settings.store_url)
+            missing[what] = _said(str(error), *settings.sources.values(), settings.store_url)
             contents = _carried(part, prefix, last, vault)
         done.append(contents)
     return done, missing
@@ -115,6 +115,11 @@ def _facts(done: list[Contents]) -> dict[str, dict]:
     for contents in done:
         found.setdefault(contents.part, {}).update(contents.facts)
     return found
+
+
+def _said(text: str, *of: str) -> str:
+    """What may be shown of a text, and printed: the name of a file need not be UTF-8."""
+    return redact(text, *of).encode("utf-8", "backslashreplace").decode()
 
 
 def _free_name(vault: Vault, moment: datetime) -> str:

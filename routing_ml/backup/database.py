@@ -5,16 +5,12 @@ from pathlib import Path
 
 from routing_ml.backup.contents import Contents
 from routing_ml.backup.manifest import Backup
+from routing_ml.errors import InputError
 from routing_ml.redaction import named
 from routing_ml.settings import Settings
 from routing_ml.source import copy_file, count_rows, file_of
 
 NO_FILE = "it is no file but a server: the newest dataset is copied, with the records"
-
-
-def sources(settings: Settings) -> dict[str, Path | None]:
-    """The file of each configured source by its name, None of one that is a server."""
-    return {name: file_of(source) for name, source in sorted(settings.sources.items())}
 
 
 def copy_database(
@@ -42,6 +38,14 @@ def copy_database(
         "path": str(path),
         "sha256": file.sha256,
         "changed_at": path.stat().st_mtime,
-        "rows": rows or count_rows(copied),
+        "rows": rows or _counted(copied, path),
     }
     copied.unlink()
+
+
+def _counted(copied: Path, path: Path) -> dict[str, int]:
+    """The rows of a copy; what is wrong with it is wrong with the file that it is of."""
+    try:
+        return count_rows(copied)
+    except InputError as error:
+        raise InputError(str(error).replace(str(copied), str(path))) from None

@@ -85,7 +85,8 @@ def _database(backup: Backup, settings: Settings, elsewhere: bool, replace: bool
 
 
 def _settings(backup: Backup, settings: Settings, elsewhere: bool) -> Iterator[Step]:
-    named_files = {one["file"]: name for name, one in backup.facts["settings"]["columns"].items()}
+    columns = backup.facts.get("settings", {}).get("columns", {})
+    named_files = {one["file"]: name for name, one in columns.items()}
     for file in backup.of("settings"):
         if (name := named_files.get(file.path)) is not None:
             variable = "ROUTING_ML_COLUMNS" + ("" if name == DEFAULT_SOURCE else f"_{name.upper()}")
@@ -124,9 +125,7 @@ def _outside(
 
 def _within(settings: Settings, file: File, note: str) -> Step:
     target = settings.home / RESTORED / file.path
-    action = "new"
-    if target.is_file():
-        action = "same" if files.sha256(target) == file.sha256 else "replace"
+    action = "same" if _holds(target, file) else "replace" if os.path.lexists(target) else "new"
     return Step(file.part, file.path, target, action, 1, file.bytes, note)
 
 
@@ -180,8 +179,11 @@ def _names(folder: Path) -> Iterator[str]:
 
 
 def _holds(path: Path, file: File) -> bool:
-    is_alike = path.is_file() and path.stat().st_size == file.bytes  # a pipe would never end
-    return is_alike and files.sha256(path) == file.sha256
+    try:
+        is_alike = path.is_file() and path.stat().st_size == file.bytes  # a pipe would never end
+        return is_alike and files.sha256(path) == file.sha256
+    except OSError:  # what cannot be read is not what was copied
+        return False
 
 
 def _day(seconds: float) -> str:

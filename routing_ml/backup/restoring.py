@@ -24,6 +24,7 @@ from routing_ml.settings import Settings
 from routing_ml.store import Store, StoreMissingError, copy_in, copy_out, require_free
 
 LOCK_SECONDS = 5.0
+ALONE = ".restore.lock"
 STAMP = "%Y%m%d_%H%M%S"
 
 
@@ -85,16 +86,15 @@ def restore(
             home=settings.home,
             steps=tuple(steps),
             supply_anew=tuple(known) if "settings" in parts else (),
-            notes=tuple(f"{what} is of an earlier backup: {why}" for what, why in
-                        backup.missing.items() if what.partition(" ")[0] in parts),
-        )  # fmt: skip
+            notes=tuple(_notes(backup, parts)),
+        )
         if dry_run:
             for step in acting:
                 vault.blobs.require(_files_of(backup, step))
         if dry_run or not acting:
             return found
         settings.opened()
-        with _nobody_else(settings, acting):
+        with _lock(settings.home / ALONE), _nobody_else(settings, acting):
             _put(settings, vault, backup, acting)
     _recorded(settings, [step.part for step in acting])
     return found
@@ -152,8 +152,11 @@ def _finish(settings: Settings, journal: Journal, dry_run: bool) -> Restore:
     if dry_run:
         said = f"a restore of {', '.join(journal.parts)} was interrupted, and would be finished"
     else:
-        with _nobody_else(settings, ()):
-            _carry_out(settings, journal)
+        with _lock(settings.home / ALONE):
+            if moving.begun(settings.home) == journal:  # nobody was faster
+                if "store" in journal.parts:
+                    require_free(settings.store_url)
+                _carry_out(settings, journal)
         _recorded(settings, journal.parts)
     return Restore(
         backup=journal.backup,
@@ -280,6 +283,13 @@ def _require_parts(backup: Backup, parts: Sequence[str], steps: Sequence[Step]) 
                 f"{backup.name} has no {lacking[0]}: {why or 'there was none then'}; 'routing-ml "
                 "backups' lists the others"
             )
+
+
+def _notes(backup: Backup, parts: Sequence[str]) -> Iterator[str]:
+    """What of these parts is older than the backup, if it is there at all."""
+    for what, why in backup.missing.items():
+        if what.partition(" ")[0] in parts:
+            yield f"{what} was not copied then, what there is of it is older: {why}"
 
 
 def _recorded(settings: Settings, parts: Sequence[str]) -> None:

@@ -17,13 +17,23 @@ import pytest
 from backed_up import ACTIVE, rows
 from conftest import ROOT
 
-from routing_ml import source
-from routing_ml.backup import Vault, blobs, copy, forget, restore, verify
+from exporter.metrics import Collector, Process
+from routing_ml.backup import (
+    Vault,
+    blobs,
+    copy,
+    forget,
+    nightly,
+    restore,
+    verify,
+    verifying,
+)
 from routing_ml.backup.manifest import written
 from routing_ml.cli import main
 from routing_ml.errors import BackupError, InputError
 from routing_ml.registry import Registry
 from routing_ml.settings import Settings, sqlite_path
+from routing_ml.source import whole
 from routing_ml.store import Store
 
 
@@ -109,12 +119,15 @@ def test_odd_names_and_symlinks_come_back_as_they_are(settings, tmp_path):
     (run / "latest").symlink_to("../../elsewhere")
     (run / "folder").symlink_to(tmp_path)
     os.mkfifo(run / "pipe")
+    os.mkfifo(os.fsencode(run) + b"/\xff pipe")
     (run / ".half.tmp").write_text("not whole yet")
     backup = verify(settings, copy(settings).name)
-    assert [note for note in backup.notes if "pipe is no file" in note]
+    assert len([note for note in backup.notes if "pipe is no file" in note]) == 2
+    assert all(note.encode() for note in backup.notes)
     there = elsewhere(settings, tmp_path)
     restore(there, parts=["records"])
     (run / "pipe").unlink()
+    Path(os.fsdecode(os.fsencode(run) + b"/\xff pipe")).unlink()
     before = backed_up.tree(settings.home / "runs")
     del before[f"{run.name}/.half.tmp"]
     assert backed_up.tree(there.home / "runs") == before
@@ -145,29 +158,26 @@ def test_a_source_that_was_cut_off_is_no_copy_and_the_last_one_stays(settings, s
         file.truncate(size)
     later = verify(settings, copy(settings).name)
     assert list(later.missing) == ["database default"] and not later.is_good
+    assert str(source_of(settings)) in later.missing["database default"]
+    assert ".scratch" not in later.missing["database default"]
     assert later.of("database") == good.of("database")
     assert later.facts["database"]["default"]["of"] == good.name
     assert Vault(settings.backup_folder).get(good.name).is_good
 
 
-def test_a_source_that_is_written_all_the_time_is_no_copy(settings, monkeypatch):
-    monkeypatch.setattr(source.opening, "WAIT_S", 0.3)
-    stop = threading.Event()
+def test_a_source_that_is_written_whenever_it_is_copied_is_no_copy(settings, monkeypatch):
+    read, times = whole._bytes, []
 
-    def write() -> None:
-        with source_of(settings).open("r+b", buffering=0) as file:
-            while not stop.wait(0.001):
-                file.seek(0x1000)
-                file.write(b"x" * 4096)
+    def written_meanwhile(path: Path, target: Path) -> None:
+        read(path, target)
+        times.append(path)
+        with path.open("r+b") as file:
+            file.write(file.read(1))
 
-    writer = threading.Thread(target=write)
-    writer.start()
-    try:
-        backup = copy(settings)
-    finally:
-        stop.set()
-        writer.join()
-    assert "is being written" in backup.missing["database default"]
+    monkeypatch.setattr(whole, "_bytes", written_meanwhile)
+    backup = copy(settings)
+    assert "is being written: it changed 3 times" in backup.missing["database default"]
+    assert times == [source_of(settings)] * 3
 
 
 def test_a_sqlite_source_is_copied_with_what_is_in_its_log_while_it_is_written(settings, tmp_path):
@@ -199,6 +209,25 @@ def test_a_sqlite_source_is_copied_with_what_is_in_its_log_while_it_is_written(s
         assert backup.is_good
         counts = backup.facts["database"]["default"]["rows"]
         assert counts["a"] == counts["b"]
+
+
+def test_what_goes_into_the_log_of_sqlite_during_a_copy_is_copied_too(tmp_path, monkeypatch):
+    erp, read = tmp_path / "erp.sqlite", whole._bytes
+    with closing(sqlite3.connect(erp, isolation_level=None)) as database:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("CREATE TABLE a (n INTEGER)")
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+        def busy(path: Path, target: Path) -> None:
+            read(path, target)
+            database.execute("INSERT INTO a VALUES (1)")
+
+        monkeypatch.setattr(whole, "_bytes", busy)
+        whole.copy_file(erp, tmp_path / "first")
+        assert rows(tmp_path / "first") == {"a": [(1,)]}
+        monkeypatch.setattr(whole, "_bytes", None)  # its log has something: by bytes is no use
+        whole.copy_file(erp, tmp_path / "second")
+        assert rows(tmp_path / "second") == {"a": [(1,)]}
 
 
 def test_a_server_is_said_to_be_none_that_is_copied(settings, tmp_path):
@@ -256,6 +285,39 @@ def test_a_version_pruned_meanwhile_has_the_registry_taken_again(settings, monke
     assert verify(settings, backup.name).is_good
 
 
+def change_bytes(within: Path) -> None:
+    flip(within / "models" / "history.jsonl")
+
+
+def lose_one(within: Path) -> None:
+    (within / "models" / "history.jsonl").unlink()
+
+
+def add_one(within: Path) -> None:
+    (within / "models" / "more").write_text("x")
+
+
+def turn_link(within: Path) -> None:
+    (within / "models" / "active").unlink()
+    (within / "models" / "active").symlink_to("model_20261125_190923")
+
+
+@pytest.mark.parametrize("disk", [change_bytes, lose_one, add_one, turn_link])
+def test_what_was_restored_is_read_a_second_time(settings, monkeypatch, disk):
+    """A disk that gives back something else than was written to it."""
+    laid = verifying.lay_out
+
+    def lay_out(blobs, within, *given):
+        laid(blobs, within, *given)
+        disk(within)
+
+    name = copy(settings).name
+    monkeypatch.setattr(verifying, "lay_out", lay_out)
+    with pytest.raises(BackupError, match=f"{name} is no good: models/"):
+        verify(settings, name)
+    assert Vault(settings.backup_folder).newest() is None
+
+
 def test_counts_are_of_what_was_restored(settings):
     vault, backup = Vault(settings.backup_folder), copy(settings)
     for part, key, wrong in (
@@ -275,7 +337,14 @@ def test_counts_are_of_what_was_restored(settings):
     assert vault.newest() is None
 
 
-def test_a_backup_that_runs_out_of_space_leaves_the_older_ones_and_no_new_one(settings, tmp_path):
+@pytest.mark.parametrize("database", ["large", "small"])
+def test_a_backup_that_runs_out_of_space_leaves_the_older_ones_and_no_new_one(
+    settings, tmp_path, database
+):
+    if database == "small":  # then it is the content of a record that cannot be written
+        with closing(sqlite3.connect(tmp_path / "small.sqlite")) as erp:
+            erp.execute("CREATE TABLE a (n INTEGER)")
+        (tmp_path / "small.sqlite").replace(source_of(settings))
     good = verify(settings, copy(settings).name)
     (settings.home / "proposals" / "large.parquet").write_bytes(os.urandom(3_000_000))
     done = subprocess.run(
@@ -344,11 +413,42 @@ def test_no_secret_is_in_a_backup_and_each_is_named(settings, tmp_path):
     ]  # fmt: skip
 
 
+def test_what_never_was_copied_is_missing_and_the_rest_can_be_restored(settings, tmp_path):
+    """Of a first backup no earlier one has the part: not the source, nor the columns file."""
+    source_of(settings).unlink()
+    missing = backed_up.of(tmp_path, ROUTING_ML_COLUMNS=str(tmp_path / "none.toml"))
+    backup = verify(missing, copy(missing).name)
+    assert list(backup.missing) == ["database default", "settings"]
+    there = elsewhere(settings, tmp_path)
+    done = restore(there)
+    assert backed_up.state(there.home) == backed_up.state(settings.home)
+    assert {step.part for step in done.steps} == {"store", "models", "records"}
+    assert [note.partition(" was not")[0] for note in done.notes] == list(backup.missing)
+    with pytest.raises(BackupError, match=r"has no database: .* is not there"):
+        restore(there, parts=["database"])
+
+
 def test_backups_are_not_copied_into_themselves(settings, tmp_path):
     inside = str(settings.home / "runs" / "backups")
     with pytest.raises(BackupError, match="would be copied into themselves: choose a folder"):
         copy(backed_up.of(tmp_path, ROUTING_ML_BACKUPS=inside))
     assert not Path(inside).exists()
+
+
+def test_a_record_that_goes_while_it_is_copied_is_left_out(settings, monkeypatch):
+    path, hashed = settings.home / "proposals" / "sent.json", blobs._hashed
+    path.write_text("a notice")
+
+    def sent(of: Path) -> str:
+        found = hashed(of)
+        if of == path:
+            path.unlink()
+        return found
+
+    monkeypatch.setattr(blobs, "_hashed", sent)
+    backup = copy(settings)
+    assert not backup.missing and "proposals/sent.json" not in backup.paths
+    assert verify(settings, backup.name).is_good
 
 
 def test_two_backups_at_once_take_turns_or_say_so(settings):
@@ -367,6 +467,8 @@ def test_a_manifest_that_is_damaged_or_newer_is_told_and_frees_nothing(settings,
     third = copy(settings)
     vault.drop(third)
     assert "has format 2, this version knows 1: update" in forget(settings)["note"]
+    path.write_text(written(first).replace('"new_bytes": ', '"new_bytes": 1'))
+    assert "it was changed after it was written" in forget(settings)["note"]
     path.write_text(written(first)[:-100])
     assert "is no manifest of a backup" in forget(settings)["note"]
     assert second.name in vault.damaged() or vault.newest() == second
@@ -429,3 +531,31 @@ def test_the_command_lists_them_and_says_where_they_should_be(
     kept = json.loads((settings.backup_folder / "last_outcome.json").read_text())
     assert not kept["succeeded"]
     assert Path(sqlite_path(settings.store_url)).is_file()
+
+
+def shown(settings: Settings) -> dict[str, float]:
+    """What the exporter shows of backups, without `routing_ml_backup`."""
+    with closing(Store(settings.store_url, write=False)) as store:
+        families = Collector(Process(0.0), store.snapshot(), now=0.0).collect()
+    samples = [sample for family in families for sample in family.samples]
+    ours = [sample for sample in samples if sample.name.startswith("routing_ml_backup")]
+    return {
+        one.name.removeprefix("routing_ml_backup") + "".join(one.labels.values()): one.value
+        for one in ours
+    }
+
+
+def test_the_exporter_shows_the_last_good_backup_and_counts_all(settings):
+    first = nightly.backup(settings)
+    newest = Vault(settings.backup_folder).newest()
+    verified = datetime.fromisoformat(newest.verified["at"]).timestamp()
+    good = {
+        "_last_verified_timestamp_seconds": verified,
+        "_bytes": newest.bytes,
+        "_new_bytes": newest.new_bytes,
+        "_seconds": first["seconds"],
+    }
+    assert shown(settings) == {**good, "s_totalsuccess": 1, "s_totalfailure": 0}
+    source_of(settings).unlink()
+    assert not nightly.backup(settings)["succeeded"]
+    assert shown(settings) == {**good, "s_totalsuccess": 1, "s_totalfailure": 1}

@@ -303,6 +303,25 @@ def test_one_that_was_killed_is_finished_by_the_next(settings, run, tmp_path, re
     assert run("models")[0] == 0
 
 
+def test_two_do_not_restore_at_once(settings, monkeypatch):
+    monkeypatch.setattr("routing_ml.backup.restoring.LOCK_SECONDS", 0.1)
+    change(settings)
+    before = tree(settings.home)
+    with (settings.home / ".restore.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(BackupError, match="is being written by another process"):
+            restore(settings)
+        assert tree(settings.home) == before
+        monkeypatch.setattr("routing_ml.backup.restoring._carry_out", lambda *given: None)
+        monkeypatch.setattr("routing_ml.backup.restoring.ALONE", ".other.lock")
+        restore(settings)  # is killed before its first step
+        monkeypatch.undo()
+        monkeypatch.setattr("routing_ml.backup.restoring.LOCK_SECONDS", 0.1)
+        with pytest.raises(BackupError, match="is being written by another process"):
+            restore(settings)
+    assert restore(settings).finished
+
+
 @pytest.mark.parametrize("fails_at", range(8))
 def test_one_that_cannot_go_on_is_undone(settings, monkeypatch, fails_at):
     change(settings)
@@ -331,6 +350,19 @@ def test_a_damaged_registry_or_store_is_replaced_all_the_same(settings, run):
     assert run("restore")[0] == 0
     assert state(settings.home) == was
     assert run("drift", "status")[0] == 0 and run("models")[0] == 0
+
+
+def test_the_log_of_a_replaced_store_goes_with_it(settings, monkeypatch):
+    """Where SQLite has not cleared it away: the new store must not be read with it."""
+    monkeypatch.setattr("routing_ml.backup.restoring.require_free", lambda url: None)
+    for name in ("store.db", "store.db-wal", "store.db-shm"):
+        (settings.home / name).write_text(name)
+    restore(settings, parts=["store"])
+    (aside,) = (settings.home / "replaced").iterdir()
+    assert {one.name: one.read_text() for one in aside.iterdir()} == {
+        name: name for name in ("store.db", "store.db-wal", "store.db-shm")
+    }
+    assert not (settings.home / "store.db-wal").exists()
 
 
 @pytest.mark.parametrize(
