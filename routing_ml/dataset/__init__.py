@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from routing_ml.dataset.gates import Audit as Audit
     from routing_ml.dataset.gates import audit as audit
     from routing_ml.dataset.offenders import in_words as in_words
+    from routing_ml.dataset.seen import beyond_limit as beyond_limit
     from routing_ml.dataset.units import FACTORS as FACTORS
     from routing_ml.dataset.written import written_out as written_out
 else:

@@ -23,13 +23,14 @@ def end(
     cause: str,
     seconds: float,
     link: str | None = None,
+    nothing_new: str | None = None,
 ) -> dict[str, Any]:
     """Write the outcome of a run into its folder, count it in the monitoring store and tell people;
     return it.
 
     What a run did not come to is None or empty, `failed` maps the steps that failed to their
-    reasons, `cause` says what started the run, `seconds` how long it took, and `link` where to look
-    at it. Each of the three is done whatever became of the others. What cannot be written or
+    reasons, `cause` says what started the run, `seconds` how long it took, `link` where to look at
+    it, and `nothing_new` why it ended well without training. Each of the three is done whatever became of the others. What cannot be written or
     counted is a failure of the step `report`; whom nobody can tell now is told later, for the
     notice waits in the outbox.
     """
@@ -37,7 +38,7 @@ def end(
     def outcome(failed: Mapping[str, str]) -> dict[str, Any]:
         return report.outcome_of(
             settings, run_id, data=data, trained=trained, decision=decision, failed=failed,
-            cause=cause,
+            cause=cause, nothing_new=nothing_new,
         )  # fmt: skip
 
     found = outcome(failed)

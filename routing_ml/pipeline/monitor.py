@@ -5,6 +5,7 @@ proposed; reads and resets what it says of drift.
 import json
 from collections.abc import Mapping
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ def record_run(settings: Settings, outcome: Mapping[str, Any], *, seconds: float
             outcome["run"],
             succeeded=outcome["succeeded"],
             seconds=seconds,
+            learned=not outcome.get("nothing_new"),
             **{key: outcome[key] for key in ("cause", "model", "promoted", "reason")},
             as_of=outcome["data"]["as_of"] if outcome["data"] else None,
         )
@@ -86,6 +88,25 @@ def record_failure(settings: Settings) -> None:
         store.record_prediction_failure()
 
 
+def record_source_read(settings: Settings, source: str, as_of: datetime) -> None:
+    """Record that a configured source was read as of a moment of the factory's."""
+    with closing(_written(settings)) as store:
+        store.record_source_read(source, as_of=_seconds(settings, as_of))
+
+
+def record_source_away(settings: Settings, source: str) -> datetime:
+    """Record that a configured source cannot be reached; since when, in the factory's time."""
+    with closing(_written(settings)) as store:
+        since = store.record_source_away(source)
+    return settings.moment(datetime.fromtimestamp(since, UTC))
+
+
+def record_source_data(settings: Settings, source: str, as_of: datetime) -> None:
+    """Record of when the data is that is used while a source is away."""
+    with closing(_written(settings)) as store:
+        store.record_source_data(source, as_of=_seconds(settings, as_of))
+
+
 def drift_status(settings: Settings) -> dict[str, Any]:
     """The last evaluation, as the exporter shows it."""
     with closing(Store(settings.store_url, write=False)) as store:
@@ -124,6 +145,11 @@ def record_model(settings: Settings) -> None:
                 created_at=active.created_at.timestamp(),
                 metrics=active.manifest["metrics"],
             )
+
+
+def _seconds(settings: Settings, moment: datetime) -> float:
+    """A naive moment of the factory's in seconds since 1970."""
+    return moment.replace(tzinfo=settings.timezone).timestamp()
 
 
 def _written(settings: Settings) -> Store:

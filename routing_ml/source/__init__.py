@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from routing_ml.source.flags import says_outside as says_outside
     from routing_ml.source.flags import says_yes as says_yes
     from routing_ml.source.named import Attributes as Attributes
+    from routing_ml.source.opening import labels_of as labels_of
     from routing_ml.source.reading import Progress as Progress
 else:
     __getattr__ = handing_on(__name__, __file__)

@@ -72,6 +72,12 @@ def file_of(source: str) -> Path | None:
     return None
 
 
+def labels_of(source: str) -> set[str]:
+    """What the manifests of datasets of this source may call it; it need not be there."""
+    path = file_of(source)
+    return {named(source)} | ({str(path), named(str(path))} if path else set())
+
+
 def read_settled(source: str, read: Callable[[], Found]) -> Found:
     """What `read` makes of a source, once its file did not change meanwhile.
 

@@ -9,12 +9,12 @@ from routing_ml.lazily import handing_on
 if TYPE_CHECKING:
     from routing_ml.store.database import StoreError as StoreError
     from routing_ml.store.database import StoreMissingError as StoreMissingError
+    from routing_ml.store.looks import SERIES_MOST as SERIES_MOST
     from routing_ml.store.records import Snapshot as Snapshot
     from routing_ml.store.store import BANDS as BANDS
     from routing_ml.store.store import DRIFT_DAYS_OF as DRIFT_DAYS_OF
     from routing_ml.store.store import EMPTY_DRIFT as EMPTY_DRIFT
     from routing_ml.store.store import LATENCY_BUCKETS_SECONDS as LATENCY_BUCKETS_SECONDS
-    from routing_ml.store.store import SERIES_MOST as SERIES_MOST
     from routing_ml.store.store import Detector as Detector
     from routing_ml.store.store import Store as Store
     from routing_ml.store.store import empty_summary as empty_summary
