@@ -1,5 +1,5 @@
-"""Reads a source, or does what `ROUTING_ML_SOURCE_AWAY` says where it cannot be reached: fail, wait,
-or use the last good dataset of it. Whichever it is, it is written down and told.
+"""Reads a source, or does what `ROUTING_ML_SOURCE_AWAY` says where it cannot be reached: fails,
+waits, or uses the last good dataset of it. Whichever it is, it is written down and told.
 """
 
 import logging

@@ -30,9 +30,9 @@ def end(
 
     What a run did not come to is None or empty, `failed` maps the steps that failed to their
     reasons, `cause` says what started the run, `seconds` how long it took, `link` where to look at
-    it, and `nothing_new` why it ended well without training. Each of the three is done whatever became of the others. What cannot be written or
-    counted is a failure of the step `report`; whom nobody can tell now is told later, for the
-    notice waits in the outbox.
+    it, and `nothing_new` why it ended well without having trained. Each of the three is done
+    whatever became of the others. What cannot be written or counted is a failure of the step
+    `report`; whom nobody can tell now is told later, for the notice waits in the outbox.
     """
 
     def outcome(failed: Mapping[str, str]) -> dict[str, Any]:

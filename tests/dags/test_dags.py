@@ -1,6 +1,7 @@
 """The DAGs as Airflow reads and runs them, in this process, on the sample."""
 
 import copy
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -552,3 +553,105 @@ def test_the_report_of_a_run_that_drift_started_says_so(dag_bag):
     run = SimpleNamespace(run_type="asset_triggered")
     context = {"dag_run": run, "triggering_asset_events": {"routing_ml_drift": [event]}}
     assert runs.cause(context) == "by drift: drift on 5 of 7 days"
+
+
+# A source that cannot be reached
+
+
+@pytest.fixture
+def unmounted(in_use, tmp_path, monkeypatch):
+    """The home of `in_use`, whose source is on a share that is not mounted; mounts it when called.
+
+    Its model is of the dataset that the source gave last."""
+    given = Registry(in_use / "models").active().manifest["data_sha256"]
+    path = tmp_path / "share" / "erp.accdb"
+    for manifest in (in_use / "datasets").glob("*.json"):
+        named = json.loads(manifest.read_text()) | {"source": str(path)}
+        manifest.write_text(json.dumps(named))
+    monkeypatch.setenv("ROUTING_ML_SOURCE", str(path))
+
+    def mount():
+        path.parent.mkdir()
+        path.symlink_to(SAMPLE)
+
+    mount.learned = given
+    return mount
+
+
+def test_a_retraining_on_what_was_learned_before_ends_green_and_says_so(
+    dag, in_use, unmounted, monkeypatch
+):
+    monkeypatch.setenv("ROUTING_ML_SOURCE_AWAY", "last")
+    with FakeSlack() as slack:
+        monkeypatch.setenv("SLACK_WEBHOOK_URL", slack.url)
+        run = Run(dag, in_use)
+    assert run.state == "success"
+    assert (run.states.pop("report"), run.states.pop("candidates")) == ("success", "success")
+    assert set(run.states.values()) == {"skipped"}
+    assert run.outcome["reason"].startswith("kept model_") and run.outcome["nothing_new"]
+    assert "nothing new to learn: the source has been away since" in run.outcome["reason"]
+    assert run.outcome["data"]["sha256"] == unmounted.learned
+    assert [m["text"] for m in slack.messages] == [
+        "Routing ML: the source cannot be reached",
+        "Routing ML: nothing new to learn, the source is away",
+    ]
+
+
+def test_proposals_wait_for_a_source_without_a_worker_and_are_made_when_it_is_back(
+    dag_bag, in_use, unmounted, monkeypatch
+):
+    import runs
+    from airflow.models.taskreschedule import TaskReschedule
+    from airflow.utils.session import create_session
+
+    monkeypatch.setenv("ROUTING_ML_SOURCE_AWAY", "wait")
+    monkeypatch.setattr(runs, "AGAIN", timedelta(seconds=1))
+    tries = []
+    propose = pipeline.predict
+
+    def counted(*given, **options):
+        tries.append(1)
+        if len(tries) == 3:
+            unmounted()
+        return propose(*given, **options)
+
+    monkeypatch.setattr(pipeline, "predict", counted)
+    states, run = states_of(dag_bag.dags["routing_ml_predict"], source="default", as_of=None)
+    assert (states, len(tries)) == ({"predict": "success"}, 3)
+    (ti,) = run.get_task_instances()
+    assert ti.try_number == 1
+    with create_session() as session:
+        assert session.query(TaskReschedule).filter(TaskReschedule.ti_id == ti.id).count() == 2
+    with store(in_use) as opened:
+        assert opened.snapshot().count("prediction_failures") == 0
+        assert opened.source("default")["away_since"] is None
+
+
+def test_a_source_that_stays_away_fails_the_run_when_it_was_waited_for(
+    dag_bag, in_use, unmounted, monkeypatch
+):
+    import runs
+
+    monkeypatch.setenv("ROUTING_ML_SOURCE_AWAY", "wait")
+    monkeypatch.setattr(runs, "AGAIN", timedelta(seconds=1))
+    given = Settings.from_env
+
+    def soon(env=None):
+        return dataclasses.replace(given(env), source_wait=timedelta(seconds=2))
+
+    monkeypatch.setattr(Settings, "from_env", staticmethod(soon))
+    states, run = states_of(dag_bag.dags["routing_ml_predict"], source="default", as_of=None)
+    assert states == {"predict": "failed"}
+    (ti,) = run.get_task_instances()
+    assert ti.try_number == 1
+    with store(in_use) as opened:
+        assert opened.snapshot().count("prediction_failures") == 1
+        assert opened.source("default")["away_since"] > 0
+
+
+@pytest.mark.parametrize(("mode", "hours"), [("fail", 6), ("last", 6), ("wait", 8)])
+def test_a_run_that_may_wait_has_so_much_longer(dag_bag, mode, hours):
+    import runs
+
+    env = {"ROUTING_ML_SOURCE_AWAY": mode, "ROUTING_ML_SOURCE_WAIT": "2h"}
+    assert runs.time_limit(Settings.from_env(env), hours=6) == timedelta(hours=hours)
