@@ -116,6 +116,12 @@ def results(context: Context) -> dict[str, Any]:
     }
 
 
+def result(context: Context, task: str) -> dict[str, Any] | None:
+    """What a step of this run came to, None where it did not end well."""
+    found: dict[str, Any] | None = _first(context["ti"], task)
+    return found
+
+
 def withheld(context: Context) -> list[str]:
     """What the check of this run found that a person must look at before a model goes into use."""
     checked = _first(context["ti"], "check")

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from routing_ml.pipeline import report as report
     from routing_ml.pipeline.advice import advise as advise
     from routing_ml.pipeline.ending import end as end
+    from routing_ml.pipeline.looking import end_look as end_look
+    from routing_ml.pipeline.looking import look as look
     from routing_ml.pipeline.material import Material as Material
     from routing_ml.pipeline.material import Rule as Rule
     from routing_ml.pipeline.proposing import propose as propose

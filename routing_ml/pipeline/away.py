@@ -142,11 +142,8 @@ def _asks(manifest: Mapping[str, Any], columns: Columns) -> bool:
 
 
 def _is_enough(manifest: Mapping[str, Any], *, whole: bool, limit: int | None) -> bool:
-    cut = dataset.beyond_limit(manifest["tables"]["routings"]) > 0
-    had = manifest["limit"]
-    # A source that sorts is asked for little more than the limit lets in.
-    cut = cut or manifest["tables"]["routings"]["rows"] > 0.9 * had
-    return not cut or (not whole and (limit is None or had >= limit))
+    enough = not whole and (limit is None or manifest["limit"] >= limit)
+    return enough or dataset.is_whole(manifest)
 
 
 def _instead(

@@ -42,18 +42,18 @@ def end(
         )  # fmt: skip
 
     found = outcome(failed)
-    if trouble := _tried(partial(report.write, settings, found)):
+    if trouble := tried(partial(report.write, settings, found)):
         found = outcome({**found["failed"], "report": trouble})
-    if trouble := _tried(partial(monitor.record_run, settings, found, seconds=seconds)):
+    if trouble := tried(partial(monitor.record_run, settings, found, seconds=seconds)):
         both = "; ".join([*filter(None, [found["failed"].get("report")]), trouble])
         found = outcome({**found["failed"], "report": both})
-        _tried(partial(report.write, settings, found))
-    if trouble := _tried(partial(report.tell, settings, found, link)):
+        tried(partial(report.write, settings, found))
+    if trouble := tried(partial(report.tell, settings, found, link)):
         log.warning("nobody could be told of run %s yet: %s", run_id, trouble)
     return found
 
 
-def _tried(step: Callable[[], object]) -> str | None:
+def tried(step: Callable[[], object]) -> str | None:
     """Why the step could not be done; None where it was."""
     try:
         step()

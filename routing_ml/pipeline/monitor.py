@@ -88,6 +88,19 @@ def record_failure(settings: Settings) -> None:
         store.record_prediction_failure()
 
 
+def record_quality(settings: Settings, outcome: Mapping[str, Any]) -> None:
+    """Record how a look at the data ended, and what it found."""
+    with closing(_written(settings)) as store:
+        if outcome["succeeded"]:
+            store.record_quality(
+                outcome["findings"],
+                columns=[(k, t, c, int(n)) for k, t, c, n in outcome["columns"]],
+                worse=len(outcome["worse"]),
+            )
+        else:
+            store.record_quality_run(succeeded=False)
+
+
 def record_source_read(settings: Settings, source: str, as_of: datetime) -> None:
     """Record that a configured source was read as of a moment of the factory's."""
     with closing(_written(settings)) as store:

@@ -258,14 +258,14 @@ def predict(
         path=path,
         batch=run_id,
     )
-    return _reference(settings, path) | {
+    return reference(settings, path) | {
         key: found[key] for key in ("model", "items", "operations", "away")
     }
 
 
 def prune(settings: Settings) -> Reference:
-    """Remove what is older than 180 days: model versions, run folders, proposals, and the details
-    of the monitoring store."""
+    """Remove what is older than 180 days: model versions, run folders, proposals, looks at the
+    data, and the details of the monitoring store."""
     removed = registry(settings).prune()
     before = time.time() - MAX_AGE_DAYS * SECONDS_PER_DAY
     runs, proposals = settings.home / "runs", settings.home / "proposals"
@@ -276,16 +276,24 @@ def prune(settings: Settings) -> Reference:
         for run in old:
             files.remove_folder(run, trash=trash)
         files.empty_trash(trash)
-        written = [path for path in proposals.glob("*.*") if path.is_file()]
-        written = [path for path in written if path.stat().st_mtime < before]
-        for path in written:
-            path.unlink(missing_ok=True)
+        written = _removed(proposals, before)
+        looks = _removed(settings.home / "quality", before)
     return {
         "models": removed,
         "runs": sorted(run.name for run in old),
-        "proposals": sorted(path.name for path in written),
+        "proposals": written,
+        "looks": looks,
         "details": monitor.prune(settings),
     }
+
+
+def _removed(folder: Path, before: float) -> list[str]:
+    """The names of the files of a folder that were written before a time, which are gone."""
+    files_there = [path for path in folder.glob("*.*") if path.is_file()]
+    old = sorted(path for path in files_there if path.stat().st_mtime < before)
+    for path in old:
+        path.unlink(missing_ok=True)
+    return [path.name for path in old]
 
 
 @lru_cache(maxsize=1)
@@ -310,12 +318,12 @@ def _decision(settings: Settings, path: Path) -> Reference:
     keys = ("winner", "promote", "champion", "reason", "metrics", "challengers")
     # a run of 2.1.0 that is repeated has none of these
     also = {"withheld": facts.get("withheld", []), "place": facts.get("place", ANY)}
-    return {key: facts[key] for key in keys} | also | _reference(settings, path)
+    return {key: facts[key] for key in keys} | also | reference(settings, path)
 
 
 def _write(settings: Settings, path: Path, facts: dict[str, Any]) -> Reference:
     _write_text(path, json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
-    return _reference(settings, path)
+    return reference(settings, path)
 
 
 def _write_text(path: Path, text: str) -> None:
@@ -325,7 +333,8 @@ def _write_text(path: Path, text: str) -> None:
         files.atomic_write(path, text)
 
 
-def _reference(settings: Settings, path: Path) -> Reference:
+def reference(settings: Settings, path: Path) -> Reference:
+    """What names a file to the next step."""
     return {"uri": _uri(settings, path), "sha256": files.sha256(path), "bytes": path.stat().st_size}
 
 

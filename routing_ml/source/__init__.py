@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from routing_ml.source import typed as typed
     from routing_ml.source.columns import Columns as Columns
     from routing_ml.source.extraction import DEFAULT_LIMIT as DEFAULT_LIMIT
+    from routing_ml.source.extraction import EVERY_ROW as EVERY_ROW
     from routing_ml.source.extraction import Extract as Extract
     from routing_ml.source.extraction import extract as extract
     from routing_ml.source.flags import says_outside as says_outside

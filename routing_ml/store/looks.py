@@ -50,9 +50,9 @@ class Looks(Records):
         worse: int,
         at: float | None = None,
     ) -> None:
-        """Record a look at the data that succeeded: findings by check, and by check, table and
-        column, of which the `SERIES_MOST` greatest are kept; `worse` is how many of those got
-        worse. It replaces what the last one said."""
+        """Record a look at the data that succeeded: findings by measure, and by kind, table and
+        column, of which the `SERIES_MOST` greatest are kept; `worse` is how many things got worse.
+        It replaces what the last one said."""
         at = time.time() if at is None else at
         most = sorted(columns, key=lambda entry: -entry[3])
         value = {
