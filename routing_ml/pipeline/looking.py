@@ -88,7 +88,10 @@ def look(
         "as_of": seen.as_of.isoformat(),
         "headline": change.headline,
         "rows": dict(seen.rows),
-        "columns": [[*key, count] for key, count in seen.counts.items()],
+        "columns": [
+            [quality.KINDS[kind].measure, kind, table, column, count]
+            for (kind, table, column), count in seen.counts.items()
+        ],
         "away": old,
         "worst": [item.as_dict() for item in items],
     }

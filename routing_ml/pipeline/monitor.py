@@ -94,11 +94,17 @@ def record_quality(settings: Settings, outcome: Mapping[str, Any]) -> None:
         if outcome["succeeded"]:
             store.record_quality(
                 outcome["findings"],
-                columns=[(k, t, c, int(n)) for k, t, c, n in outcome["columns"]],
+                columns=outcome["columns"],
                 worse=len(outcome["worse"]),
             )
         else:
             store.record_quality_run(succeeded=False)
+
+
+def record_look_failed(settings: Settings) -> None:
+    """Record that a look at the data ended badly, without a report of its own."""
+    with closing(Store(settings.store_url)) as store:
+        store.record_quality_run(succeeded=False)
 
 
 def record_source_read(settings: Settings, source: str, as_of: datetime) -> None:

@@ -159,13 +159,13 @@ def _keys(findings: pd.DataFrame) -> list[str]:
 def _names(items: pd.DataFrame, free: list[str]) -> dict[str, str]:
     """The name of each item by its code: of the first column that is called so and names most of
     them, else of the free text."""
-    texts = [str(name) for name in items.select_dtypes("str").columns if name != "ITEM_CD"]
+    texts = [name for name in map(str, items.select_dtypes("str").columns) if name != "ITEM_CD"]
     called = pd.Series(texts, dtype="str")
-    called = called[called.str.contains(NAMES)]
-    for name in [*called.tolist(), *(text for text in free if text in texts)]:
+    named = called[called.str.contains(NAMES)].tolist()
+    for name in (*named, *(text for text in free if text in texts)):
         if not dataset.is_null(items[name]).mean() > 1 - NAMED:
-            named = items[["ITEM_CD", name]].dropna().drop_duplicates("ITEM_CD")
-            codes, values = named["ITEM_CD"], named[name].str.split().str.join(" ")
+            rows = items[["ITEM_CD", name]].dropna().drop_duplicates("ITEM_CD")
+            codes, values = rows["ITEM_CD"], rows[name].str.split().str.join(" ")
             return {key_of(code): text for code, text in zip(codes, values, strict=True) if text}
     return {}
 

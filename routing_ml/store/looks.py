@@ -46,15 +46,15 @@ class Looks(Records):
         self,
         findings: Mapping[str, int],
         *,
-        columns: Sequence[tuple[str, str, str, int]] = (),
+        columns: Sequence[Sequence[Any]] = (),
         worse: int,
         at: float | None = None,
     ) -> None:
-        """Record a look at the data that succeeded: findings by measure, and by kind, table and
-        column, of which the `SERIES_MOST` greatest are kept; `worse` is how many things got worse.
-        It replaces what the last one said."""
+        """Record a look at the data that succeeded: findings by measure, and by measure, kind,
+        table and column (a row each, the number last), of which the `SERIES_MOST` greatest are
+        kept; `worse` is how many things got worse. It replaces what the last one said."""
         at = time.time() if at is None else at
-        most = sorted(columns, key=lambda entry: -entry[3])
+        most = sorted(columns, key=lambda entry: -entry[-1])
         value = {
             "findings": dict(findings),
             "columns": [list(entry) for entry in most[:SERIES_MOST]],
