@@ -8,10 +8,11 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 
 from routing_ml.quality.change import Change, Gap, Line
 from routing_ml.quality.look import Look
@@ -52,16 +53,8 @@ class Group:
 
 def as_html(look: Look, change: Change, told: Told) -> str:
     """The page; a browser needs nothing else to show it."""
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    filters: dict[str, Callable[[Any], str]] = {
-        "plain": _plain, "sentence": _sentence, "signed": _signed, "percent": _percent,
-        "points": _points,
-    }  # fmt: skip
-    environment.filters |= filters
     items = by_item(look, change, MOST_ITEMS)
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+    return _template().render(
         look=look,
         change=change,
         told=told,
@@ -73,6 +66,19 @@ def as_html(look: Look, change: Change, told: Told) -> str:
         concerned=len(set(look.findings["item"].dropna().astype(str).str.strip().str.casefold())),
         total=len(look.findings),
     )
+
+
+@lru_cache(maxsize=1)
+def _template() -> Template:
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    filters: dict[str, Callable[[Any], str]] = {
+        "plain": _plain, "sentence": _sentence, "signed": _signed, "percent": _percent,
+        "points": _points,
+    }  # fmt: skip
+    environment.filters |= filters
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
 
 
 def _groups(change: Change) -> list[Group]:
