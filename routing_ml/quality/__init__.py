@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from routing_ml.quality.kept import before as before
     from routing_ml.quality.kept import keep as keep
     from routing_ml.quality.kept import told as told
-    from routing_ml.quality.look import Look as Look
-    from routing_ml.quality.look import look as look
+    from routing_ml.quality.looking import Look as Look
+    from routing_ml.quality.looking import look as look
     from routing_ml.quality.measures import KINDS as KINDS
     from routing_ml.quality.page import Told as Told
     from routing_ml.quality.page import as_html as as_html

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from routing_ml.dataset import REQUIRED
-from routing_ml.quality.look import Look
+from routing_ml.quality.looking import Look
 from routing_ml.quality.measures import KINDS, MEASURES
 
 FULLER = 0.01

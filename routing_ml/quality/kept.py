@@ -9,7 +9,7 @@ from typing import Any
 
 from routing_ml import files, modes
 from routing_ml.errors import InputError
-from routing_ml.quality.look import Look
+from routing_ml.quality.looking import Look
 
 FORMAT = 1
 A_WEEK = timedelta(days=6)

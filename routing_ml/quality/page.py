@@ -15,7 +15,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined, Template
 
 from routing_ml.quality.change import Change, Gap, Line
-from routing_ml.quality.look import Look
+from routing_ml.quality.looking import Look
 from routing_ml.quality.measures import KINDS, MEASURES
 from routing_ml.quality.worst import by_item
 

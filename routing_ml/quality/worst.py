@@ -9,7 +9,7 @@ import pandas as pd
 
 from routing_ml.dataset import written
 from routing_ml.quality.change import Change
-from routing_ml.quality.look import Look, key_of
+from routing_ml.quality.looking import Look, key_of
 from routing_ml.quality.measures import KINDS
 
 MOST_FINDINGS = 12

@@ -11,7 +11,7 @@ from quality_fixtures import AS_OF, dataset
 
 from routing_ml.quality.change import Change, compare
 from routing_ml.quality.kept import before, keep
-from routing_ml.quality.look import Look, look
+from routing_ml.quality.looking import Look, look
 from routing_ml.quality.worst import by_item
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from quality_fixtures import ITEMS, Spoil, add, dataset
 
-from routing_ml.quality.look import look
+from routing_ml.quality.looking import look
 from routing_ml.quality.measures import KINDS, MEASURES
 
 

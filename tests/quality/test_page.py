@@ -16,7 +16,7 @@ from quality_fixtures import dataset
 
 from routing_ml.quality.change import compare
 from routing_ml.quality.kept import keep
-from routing_ml.quality.look import Look, look
+from routing_ml.quality.looking import Look, look
 from routing_ml.quality.page import HIDDEN, Told, as_html
 
 TOLD = Told("erp", datetime(2026, 11, 2, 6, 1), "run", "all.csv", zone="Asia/Seoul")
@@ -154,7 +154,7 @@ def test_the_outcome_comes_first_then_the_measures_then_the_items_with_what_to_d
         "Since 2026-11-02: 4 new, 0 mended. 4 findings in 3 items now.",
         "a time that cannot be, in routings.RUN_TIME: 2 (before: 0)",
         "What was measured",
-        "Impossible times and numbers 2 0 +2",
+        "Impossible times and numbers2 0 +2",
         "How much is empty",
         "The worst items",
         "IT-0003 Sleeve",
