@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from routing_ml.dataset.gates import is_null as is_null
     from routing_ml.dataset.gates import tables_of as tables_of
     from routing_ml.dataset.offenders import as_csv as as_csv
+    from routing_ml.dataset.offenders import as_text as as_text
     from routing_ml.dataset.offenders import in_words as in_words
     from routing_ml.dataset.offenders import listed as listed
     from routing_ml.dataset.offenders import together as together
-    from routing_ml.dataset.offenders import written as written
     from routing_ml.dataset.outliers import factors as factors
     from routing_ml.dataset.outliers import robust as robust
     from routing_ml.dataset.seen import is_whole as is_whole

@@ -150,7 +150,7 @@ def _keys(findings: pd.DataFrame) -> list[str]:
     seen: Counter[str] = Counter()
     keys = []
     for row in findings[list(KEY)].itertuples(index=False):
-        text = "\0".join(dataset.written(value) for value in row)
+        text = "\0".join(dataset.as_text(value) for value in row)
         seen[text] += 1
         keys.append(hashlib.sha256(f"{text}\0{seen[text]}".encode()).hexdigest()[:16])
     return keys

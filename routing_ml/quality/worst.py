@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from routing_ml.dataset import written
+from routing_ml.dataset import as_text
 from routing_ml.quality.change import Change
 from routing_ml.quality.looking import Look, key_of
 from routing_ml.quality.measures import KINDS
@@ -63,7 +63,7 @@ def by_item(look: Look, change: Change, most: int) -> list[Item]:
     totals = {str(of): (int(n), int(new)) for of, n, new, _ in ranks.head(most).itertuples()}
     return [
         Item(
-            code=written(groups[of]["item"].iloc[0]).strip(),
+            code=as_text(groups[of]["item"].iloc[0]).strip(),
             name=look.names.get(of, ""),
             count=count,
             new=new,
@@ -78,9 +78,9 @@ def _findings(rows: pd.DataFrame) -> Iterator[Finding]:
         kind = KINDS[row["gate"]]
         at = [f"{row['table']}.{row['column']}"]
         at += [f"revision {row['revision']}"] if row["revision"] else []
-        at += [f"operation {written(row['sequence'])}"] if row["sequence"] is not None else []
+        at += [f"operation {as_text(row['sequence'])}"] if row["sequence"] is not None else []
         value = row["value"]
-        shown = f"“{value}”" if isinstance(value, str) else written(value) or "nothing"
+        shown = f"“{value}”" if isinstance(value, str) else as_text(value) or "nothing"
         yield Finding(
             row["gate"], kind.words, ", ".join(at), shown, row["why"], kind.mend, bool(row["new"])
         )

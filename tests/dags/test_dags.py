@@ -106,11 +106,13 @@ def test_every_dag_is_read_without_an_error_or_a_warning(dag_bag):
         "routing_ml_retrain",
         "routing_ml_predict",
         "routing_ml_drift_watch",
+        "routing_ml_quality",
     }
 
 
 @pytest.mark.parametrize(
-    "name", ["routing_ml_retrain", "routing_ml_predict", "routing_ml_drift_watch"]
+    "name",
+    ["routing_ml_retrain", "routing_ml_predict", "routing_ml_drift_watch", "routing_ml_quality"],
 )
 def test_reading_a_dag_imports_nothing_slow(name):
     code = (
@@ -133,9 +135,15 @@ def test_it_runs_on_the_first_of_the_month_and_on_the_drift_asset(dag):
 
 @pytest.mark.parametrize(
     ("name", "schedule"),
-    [("routing_ml_predict", "0 3 * * *"), ("routing_ml_drift_watch", "10 * * * *")],
+    [
+        ("routing_ml_predict", "0 3 * * *"),
+        ("routing_ml_drift_watch", "10 * * * *"),
+        ("routing_ml_quality", "0 6 * * 1"),
+    ],
 )
-def test_it_proposes_daily_and_watches_hourly_in_the_factorys_time(dag_bag, name, schedule):
+def test_it_proposes_daily_watches_hourly_and_looks_weekly_in_the_factorys_time(
+    dag_bag, name, schedule
+):
     timetable = dag_bag.dags[name].timetable
     assert (timetable.expression, str(timetable.timezone)) == (schedule, "Asia/Seoul")
 
@@ -146,6 +154,7 @@ def test_it_proposes_daily_and_watches_hourly_in_the_factorys_time(dag_bag, name
         ("routing_ml_retrain", timedelta(hours=6)),
         ("routing_ml_predict", timedelta(hours=3)),
         ("routing_ml_drift_watch", timedelta(minutes=50)),
+        ("routing_ml_quality", timedelta(hours=3)),
     ],
 )
 def test_it_catches_nothing_up_and_runs_once_at_a_time_within_a_time(dag_bag, name, limit):
@@ -170,6 +179,7 @@ def test_every_task_is_tried_again_with_growing_delays(dag_bag):
         ("routing_ml_retrain", "# Monthly retraining"),
         ("routing_ml_predict", "# Daily proposals"),
         ("routing_ml_drift_watch", "# Drift watch"),
+        ("routing_ml_quality", "# Weekly look"),
     ],
 )
 def test_the_page_of_a_dag_and_of_each_task_says_what_it_does(dag_bag, name, title):
@@ -655,3 +665,49 @@ def test_a_run_that_may_wait_has_so_much_longer(dag_bag, mode, hours):
 
     env = {"ROUTING_ML_SOURCE_AWAY": mode, "ROUTING_ML_SOURCE_WAIT": "2h"}
     assert runs.time_limit(Settings.from_env(env), hours=6) == timedelta(hours=hours)
+
+
+# The weekly look
+
+
+@pytest.fixture
+def looking(dag_bag):
+    dag = dag_bag.dags["routing_ml_quality"]
+    before = [(task, task.retry_delay, task.retry_exponential_backoff) for task in dag.tasks]
+    for task in dag.tasks:
+        task.retry_delay, task.retry_exponential_backoff = timedelta(0), 0
+    yield dag
+    for task, delay, backoff in before:
+        task.retry_delay, task.retry_exponential_backoff = delay, backoff
+
+
+def test_a_look_leaves_a_page_and_tells_what_changed_since_last_week(
+    looking, home, changed, monkeypatch
+):
+    given = {"source": "default"}
+    assert set(states_of(looking, as_of="2026-11-02", **given)[0].values()) == {"success"}
+    with FakeSlack() as slack:
+        monkeypatch.setenv("SLACK_WEBHOOK_URL", slack.url)
+        states, run = states_of(looking, as_of="2026-11-09", **given)
+    assert states == {"look": "success", "report": "success"}
+    page = next(home.glob(f"quality/*{run.run_id[-18:-6].replace(':', '_')}*.html"))
+    assert page.read_text().startswith("<!doctype html>")
+    assert [m["text"][:27] for m in slack.messages] == ["Routing ML, data quality: n"]
+    with store(home) as opened:
+        assert opened.fact("quality")["findings"]["spellings"] > 0
+
+
+def test_a_look_that_fails_is_red_recorded_and_told_once(looking, home, tmp_path, monkeypatch):
+    bad = tmp_path / "erp.accdb"
+    bad.write_bytes(b"no database")
+    monkeypatch.setenv("ROUTING_ML_SOURCE", str(bad))
+    with FakeSlack() as slack:
+        monkeypatch.setenv("SLACK_WEBHOOK_URL", slack.url)
+        states, run = states_of(looking, source="default", as_of=None)
+    assert (states, str(run.state)) == ({"look": "failed", "report": "failed"}, "failed")
+    assert [m["text"] for m in slack.messages] == ["Routing ML: the look at the data failed"]
+    assert str(bad) in slack.texts()[0]
+    (outcome,) = home.glob("runs/*/outcome.json")
+    assert list(json.loads(outcome.read_text())["failed"]) == ["look"]
+    with store(home) as opened:
+        assert opened.fact("quality_run")["succeeded"] is False
