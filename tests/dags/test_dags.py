@@ -682,19 +682,21 @@ def looking(dag_bag):
 
 
 def test_a_look_leaves_a_page_and_tells_what_changed_since_last_week(
-    looking, home, changed, monkeypatch
+    looking, home, changed, tmp_path, monkeypatch
 ):
-    given = {"source": "default"}
-    assert set(states_of(looking, as_of="2026-11-02", **given)[0].values()) == {"success"}
+    changed(ITEMS, "DRAW_USE", None)  # as it is
+    assert set(states_of(looking, source="default", as_of="2026-11-02")[0].values()) == {"success"}
+    (tmp_path / "f.sqlite").unlink()
+    changed(ROUTINGS, "SETUP_TIME", -1.0)
     with FakeSlack() as slack:
         monkeypatch.setenv("SLACK_WEBHOOK_URL", slack.url)
-        states, run = states_of(looking, as_of="2026-11-09", **given)
+        states, run = states_of(looking, source="default", as_of="2026-11-09")
     assert states == {"look": "success", "report": "success"}
     page = next(home.glob(f"quality/*{run.run_id[-18:-6].replace(':', '_')}*.html"))
-    assert page.read_text().startswith("<!doctype html>")
-    assert [m["text"][:27] for m in slack.messages] == ["Routing ML, data quality: n"]
+    assert "1 thing got worse" in page.read_text()
+    assert [m["text"] for m in slack.messages] == ["Routing ML, data quality: 1 thing got worse"]
     with store(home) as opened:
-        assert opened.fact("quality")["findings"]["spellings"] > 0
+        assert opened.fact("quality")["findings"]["impossible"] == 19_786
 
 
 def test_a_look_that_fails_is_red_recorded_and_told_once(looking, home, tmp_path, monkeypatch):
