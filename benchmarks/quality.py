@@ -90,8 +90,8 @@ def _ways() -> dict[str, tuple[str, str, str, Spoil]]:
 def _found(
     path: Path, role: str, kind: str, column: str, spoil: Spoil, count: int
 ) -> tuple[int, int, int]:
-    """Of how many spoilt rows the finding is there, of how many, and how many more of that kind and
-    column there are than before."""
+    """Of how many spoilt rows the finding is there, of how many, and how many more of that kind
+    there are than before."""
     manifest = json.loads(path.read_text())
     file = path.parent / manifest["tables"][role]["file"]
     whole, before = file.read_bytes(), quality.look(path)
@@ -117,8 +117,8 @@ def _found(
     of = (seen.findings["gate"] == kind) & (seen.findings["column"] == column)
     told = set(seen.findings.loc[of, named].itertuples(index=False, name=None))
     hits = sum(row in told for row in wanted[named].itertuples(index=False, name=None))
-    was = before.counts.get((kind, role, column), 0)
-    return hits, len(rows), int(of.sum()) - hits - was
+    was = int((before.findings["gate"] == kind).sum())
+    return hits, len(rows), int((seen.findings["gate"] == kind).sum()) - hits - was
 
 
 if __name__ == "__main__":

@@ -117,19 +117,18 @@ def last_good(
 
     `whole` asks for one that no limit cut short, `limit` for one that none smaller did.
     """
-    labels, best = labels_of(settings.source(source)), None
-    for path in sorted((settings.home / "datasets").glob("training_dataset_??????.json")):
+    labels = labels_of(settings.source(source))
+    found = (settings.home / "datasets").glob("training_dataset_??????.json")
+    for path in sorted(found, reverse=True):  # they are called by their months
         try:
             path, manifest = dataset.read_manifest(path)
-            of = datetime.fromisoformat(manifest["as_of"])
             same = manifest["source"] in labels and _asks(manifest, columns)
-            good = same and of <= as_of and _is_enough(manifest, whole=whole, limit=limit)
+            past = datetime.fromisoformat(manifest["as_of"]) <= as_of
+            if same and past and _is_enough(manifest, whole=whole, limit=limit):
+                return path, manifest
         except (RoutingError, KeyError, TypeError, ValueError, AttributeError) as error:
             log.warning("dataset %s is passed over: %s", path.name, error)
-            continue
-        if good and (best is None or of > datetime.fromisoformat(best[1]["as_of"])):
-            best = path, manifest
-    return best
+    return None
 
 
 def _asks(manifest: Mapping[str, Any], columns: Columns) -> bool:

@@ -1,6 +1,5 @@
 """Finds sizes, weights and pressures whose unit is missing, unusual, or likely another one."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 
@@ -14,6 +13,8 @@ MOSTLY = 0.5
 NEARLY_ALL = 0.98
 FAR, NEAR = 3.5, 2.0
 """Robust z-scores of a value that cannot be right, and of one that can."""
+SLACK = np.log(1.25)
+"""By how much a value may be off in the other unit at any rate: units are 2.5 times apart or more."""
 MIN_PAIRS = 50
 COMMON = ("MM", "CM", "M", "INCH", "KG", "G", "LB", "T", "BAR", "MPA", "PSI")
 """Units that one is taken for by mistake."""
@@ -51,31 +52,48 @@ def another(items: pd.DataFrame, units: Mapping[str, str]) -> Iterator[pd.DataFr
         name: (items[name] * factors(items[unit])).where(items[name] > 0)
         for name, unit in _columns(items, units)
     }
-    off = {name: _deviation(values).abs().to_dict() for name, values in sizes.items()}
-    wrong: Counter[tuple[str, int]] = Counter()
-    shift: dict[tuple[str, int], float] = {}
-    for one, other in combinations(sizes, 2):
-        for row, by in _shifted(sizes[one] / sizes[other], items[units[one]]).items():
-            # Of two that do not go together, the one that stands out by itself.
-            first = off[one][row] >= off[other][row]
-            place = (one if first else other, row)
-            wrong[place] += 1
-            shift[place] = by if first else -by
-    for name, values in sizes.items():
-        for row, by in _shifted(values, items[units[name]]).items():
-            wrong[name, row] += 1
-            shift[name, row] = by
-    worst: dict[int, int] = {}
-    for (_, row), count in wrong.items():
-        worst[row] = max(worst.get(row, 0), count)
+    shift = _guilty(_accused(sizes, items, units), sizes)
     for name in sizes:
-        rows = [row for of, row in wrong if of == name and wrong[of, row] == worst[row]]
-        likely = {row: _unit_of(items[units[name]][row], shift[name, row]) for row in sorted(rows)}
+        rows = sorted(row for of, row in shift if of == name)
+        likely = {row: _unit_of(items[units[name]][row], shift[name, row]) for row in rows}
         named = pd.Series({row: unit for row, unit in likely.items() if unit}, dtype="str")
         if len(named):
             has = "it is stated in " + _written(items[units[name]][named.index])
             why = has.fillna("it has no unit") + ", and looks like " + named
             yield listed("another unit", "items", items, named.index, name, why)
+
+
+def _accused(
+    sizes: Mapping[str, pd.Series], items: pd.DataFrame, units: Mapping[str, str]
+) -> dict[int, dict[str, list[float]]]:
+    """By row and column, each time that something speaks against a size, by how much its logarithm
+    would be too great."""
+    accused: dict[int, dict[str, list[float]]] = {}
+    for one, other in combinations(sizes, 2):
+        for row, by in _shifted(sizes[one] / sizes[other], items[units[one]]).items():
+            # Of two that do not go together either may be wrong.
+            accused.setdefault(row, {}).setdefault(one, []).append(by)
+            accused[row].setdefault(other, []).append(-by)
+    for name, values in sizes.items():
+        for row, by in _shifted(values, items[units[name]]).items():
+            accused.setdefault(row, {}).setdefault(name, []).append(by)
+    return accused
+
+
+def _guilty(
+    accused: Mapping[int, Mapping[str, list[float]]], sizes: Mapping[str, pd.Series]
+) -> dict[tuple[str, int], float]:
+    """Of the sizes of a row those that most speak against; of equals those that stand out by
+    themselves, and where none does, the one that does most."""
+    off = {name: _deviation(values).abs().to_dict() for name, values in sizes.items()}
+    shift: dict[tuple[str, int], float] = {}
+    for row, by_name in accused.items():
+        most = max(len(shifts) for shifts in by_name.values())
+        names = [name for name, shifts in by_name.items() if len(shifts) == most]
+        out = [name for name in names if off[name][row] > FAR]
+        for name in out or [max(names, key=lambda of: off[of][row])]:
+            shift[name, row] = by_name[name][-1]
+    return shift
 
 
 def _columns(items: pd.DataFrame, units: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -103,7 +121,7 @@ def _shifted(values: pd.Series, stated: pd.Series) -> dict[int, float]:
     for row in values.index[robust(values).abs() > FAR].tolist():
         off = float(logs[row] - middle)
         by = min(_steps(stated[row]), key=lambda step: abs(off - step), default=0.0)
-        if by and abs(off - by) <= NEAR * scale:
+        if by and abs(off - by) <= max(NEAR * scale, SLACK):
             found[row] = by
     return found
 

@@ -28,6 +28,7 @@ def spoilt(tmp_path_factory: pytest.TempPathFactory) -> Look:
         items.loc[7, "KIND"] = "ring "
         items.loc[items.index[:4], "ITEM_NM"] = None
         results.loc[5, "REPORT_DT"] = pd.NaT
+        routings.loc[8, "RES_CD"] = None  # one of 600, of what may be empty
 
     return look(dataset(tmp_path_factory.mktemp("spoilt"), spoil))
 
@@ -87,6 +88,14 @@ def test_items_with_the_most_findings_come_first_then_new_then_graver_ones(
         ("IT-0001", 4, 4),
         ("IT-0007", 1, 1),
     ]
+    one_each = replace(
+        spoilt, findings=spoilt.findings.assign(item=[f"I{k}" for k in range(len(spoilt.findings))])
+    )
+    old = replace(change, new=frozenset(spoilt.findings["key"][3:]))
+    assert [item.new for item in by_item(one_each, old, 50)] == [1, 1, 0, 0, 0]
+    graver = by_item(one_each, replace(change, new=frozenset()), 50)
+    assert [item.findings[0].kind for item in graver][:3] == ["impossible times"] * 3
+    assert graver[-1].findings[0].kind == "spellings"
     assert (worst[0].name, worst[1].name[:7]) == ("", "Sleeve ")  # one has lost its name
     assert [one.kind for one in worst[0].findings][-1] == "required values"
     assert {one.where for one in worst[0].findings} >= {

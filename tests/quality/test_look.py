@@ -5,10 +5,12 @@ right.
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from quality_fixtures import ITEMS, Spoil, add, dataset
 
+from routing_ml.quality import sizes
 from routing_ml.quality.looking import look
 from routing_ml.quality.measures import KINDS, MEASURES
 
@@ -96,7 +98,8 @@ def test_the_same_item_twice_is_found_under_one_code_and_under_two(tmp_path: Pat
 
 def test_items_are_not_said_to_be_alike_where_no_column_tells_them_apart(tmp_path: Path) -> None:
     def spoil(*tables: pd.DataFrame) -> object:
-        return tables[0].drop(columns=["ITEM_NM", "OUTER", "INNER"]), *tables[1:]
+        coarse = tables[0].drop(columns=["ITEM_NM", "OUTER", "INNER"])
+        return coarse.assign(COLOUR="RED"), *tables[1:]
 
     assert found(tmp_path, spoil) == set()
 
@@ -151,6 +154,30 @@ def test_an_inch_that_is_stated_in_millimetres_is_told_by_the_sizes_beside_it(
         ("IT-0006", "OUTER", "it is stated in MM, and looks like CM"),
         ("IT-0007", "OUTER", next(why for why in findings["why"] if why.startswith("usual is"))),
     }
+
+
+def test_of_several_sizes_the_one_is_told_that_goes_with_no_other(tmp_path: Path) -> None:
+    """By itself none stands out, for sizes differ widely."""
+    random = np.random.default_rng(3)
+    wide = np.exp(random.normal(4, 1, 300))
+    items = pd.DataFrame(
+        {name: wide * share * random.uniform(0.95, 1.05, 300)
+         for name, share in (("A", 1.0), ("B", 0.6), ("C", 0.3))}
+    )  # fmt: skip
+    items = items.assign(ITEM_CD=[f"I{k}" for k in range(300)], UNIT="MM")
+    big = items["A"].sort_values().index[-30:]
+    items.loc[big, "A"] /= 25.4
+    (told,) = sizes.another(items, dict.fromkeys("ABC", "UNIT"))
+    assert set(told["column"]) == {"A"} and sorted(told.index) == sorted(big)
+
+
+def test_work_that_was_reported_often_on_what_is_not_there_is_one_finding(tmp_path: Path) -> None:
+    def spoil(items: pd.DataFrame, routings: pd.DataFrame, results: pd.DataFrame) -> object:
+        strange = results.iloc[[0, 0, 0]].assign(PROC_SEQ=77)
+        return items, routings, pd.concat([results, strange], ignore_index=True)
+
+    findings = look(dataset(tmp_path, spoil)).findings
+    assert findings["gate"].tolist() == ["results without routing"]
 
 
 def test_an_item_may_wait_for_its_routing_and_a_new_machine_be_used_once(tmp_path: Path) -> None:
