@@ -252,6 +252,8 @@ def fill(url: str) -> None:
             store.judge_alarm("monthly", better=True, promoted=True, as_of=now, at=now)
         store.record_model(MODEL, created_at=now, metrics={"exact_match": 0.935, "items": 356})
         required = {"ITEM_CD": 0.0, "ROUT_NO": 0.0, "RUN_TIME": 0.01}
+        store.record_quality({"duplicates": 3, "units": 1}, worse=1)
+        store.record_source_read("default", as_of=time.time())
         store.record_audit(
             {"items": {"ITEM_CD": 0.0, "GROUP2": 0.145, "GROUP3": 0.993}, "routings": required},
             outliers={"routings.RUN_TIME": 403},

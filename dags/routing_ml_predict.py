@@ -18,8 +18,6 @@ Skipped while no model is in use. A task that is tried again writes the same fil
 once.
 """
 
-from datetime import timedelta
-
 import runs
 from airflow.sdk import CronTriggerTimetable, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
@@ -33,7 +31,7 @@ SETTINGS = Settings.from_env()
     schedule=CronTriggerTimetable("0 3 * * *", timezone=SETTINGS.timezone.key),
     catchup=False,
     max_active_runs=1,
-    dagrun_timeout=timedelta(hours=3),
+    dagrun_timeout=runs.time_limit(SETTINGS, hours=3),
     doc_md=__doc__,
     tags={"routing-ml"},
     params={"source": runs.source_param(SETTINGS), "as_of": runs.as_of_param()},
@@ -50,7 +48,7 @@ def routing_ml_predict() -> None:
         context, settings = get_current_context(), Settings.from_env()
         if pipeline.registry(settings).active() is None:
             raise AirflowSkipException("no model is in use yet: trigger routing_ml_retrain")
-        with runs.told():
+        with runs.told(waits=True, lost=pipeline.monitor.record_failure):
             return pipeline.predict(
                 settings,
                 runs.run_id(),

@@ -26,7 +26,6 @@ again: it gives the same result. The report is in the run's folder under `ROUTIN
 """
 
 import logging
-from datetime import timedelta
 
 import runs
 from airflow.sdk import (
@@ -38,7 +37,7 @@ from airflow.sdk import (
     get_current_context,
     task,
 )
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from routing_ml.errors import RoutingError
 from routing_ml.models import CANDIDATES
@@ -71,7 +70,7 @@ PARAMS = {
     ),
     catchup=False,
     max_active_runs=1,
-    dagrun_timeout=timedelta(hours=6),
+    dagrun_timeout=runs.time_limit(SETTINGS, hours=6),
     doc_md=__doc__,
     tags={"routing-ml"},
     params=PARAMS,
@@ -82,13 +81,14 @@ def routing_ml_retrain() -> None:
 
     @task
     def extract() -> dict:
-        """Copy the newest rows of the source into the run's folder."""
+        """Copy the newest rows of the source into the run's folder; skipped where the source is
+        away and its last good dataset has been learned from."""
         from routing_ml import pipeline
 
         context, settings = get_current_context(), Settings.from_env()
         params = context["params"]
-        with runs.told():
-            return pipeline.extract(
+        with runs.told(waits=True):
+            data = pipeline.extract(
                 settings,
                 runs.run_id(),
                 source=params["source"],
@@ -96,6 +96,11 @@ def routing_ml_retrain() -> None:
                 as_of=settings.past_moment(runs.moment(context)),
                 asked=params["as_of"],
             )
+            kept = pipeline.nothing_new(settings, runs.run_id(), data, params["candidates"])
+        if kept is None:
+            return data
+        context["ti"].xcom_push(key=runs.NOTHING_NEW, value={"reason": kept, "data": data})
+        raise AirflowSkipException(kept)
 
     @task
     def check(data: dict) -> dict:

@@ -1,18 +1,29 @@
 """What the DAGs share: the asset, how often a task is tried, and what it knows of its own run."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import Asset, Context, Param, get_current_context
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException
 
-from routing_ml.errors import AuditError, SettingError, SourceError, reason_of
+from routing_ml.errors import (
+    AuditError,
+    SettingError,
+    SourceAwayError,
+    SourceError,
+    reason_of,
+)
 from routing_ml.redaction import redact
 from routing_ml.settings import DEFAULT_SOURCE, Settings
 
 DRIFT = Asset(name="routing_ml_drift", uri="x-routing-ml://drift", group="routing_ml")
+NOTHING_NEW = "nothing_new"
+AGAIN = timedelta(minutes=5)
+"""How long a task waits before it tries a source again that is away."""
+log = logging.getLogger(__name__)
 TRIES = {
     "retries": 2,
     "retry_delay": timedelta(seconds=10),
@@ -49,25 +60,66 @@ def moment(context: Context) -> str | datetime:
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """Keep the reason of an error for the report; what no retry can mend fails at once."""
+def told(*, waits: bool = False, lost: Callable[[Settings], None] | None = None) -> Iterator[None]:
+    """Keep the reason of an error for the report; what no retry can mend fails at once.
+
+    With `waits`, where the settings say `wait`, a task whose source is away is set aside, without a
+    worker, and tried again until they have waited long enough since the run began; then `lost` is
+    called, and it fails.
+    """
     try:
         yield
     except Exception as error:
-        get_current_context()["ti"].xcom_push(key="error", value=redact(reason_of(error)))
-        if isinstance(error, (AuditError, SettingError, SourceError)):
-            raise AirflowFailException(redact(str(error))) from error
+        waited = ""
+        if waits and isinstance(error, SourceAwayError):
+            waited = _set_aside(error, lost)
+        said = redact(f"{reason_of(error)}{waited}")
+        get_current_context()["ti"].xcom_push(key="error", value=said)
+        if waited or isinstance(error, (AuditError, SettingError, SourceError)):
+            raise AirflowFailException(said) from error
         raise
+
+
+def _set_aside(error: SourceAwayError, lost: Callable[[Settings], None] | None) -> str:
+    """Have the task tried again later; where it has waited long enough, what to say of that, and
+    nothing where it was not to wait."""
+    settings = Settings.from_env()
+    if settings.source_away != "wait":
+        return ""
+    run, now = get_current_context()["dag_run"], datetime.now(UTC)
+    began = run.start_date or run.run_after
+    end = began + settings.source_wait
+    if now < end:
+        at = settings.moment(end)
+        log.warning("%s; it is tried again until %s", redact(str(error)), f"{at:%Y-%m-%d %H:%M}")
+        raise AirflowRescheduleException(min(now + AGAIN, end)) from error
+    if lost is not None:
+        lost(settings)
+    return f"; it was waited for since {settings.moment(began):%Y-%m-%d %H:%M}"
+
+
+def time_limit(settings: Settings, hours: int) -> timedelta:
+    """How long a run may take that works for so many hours, and may have to wait for its source."""
+    waiting = settings.source_wait if settings.source_away == "wait" else timedelta(0)
+    return timedelta(hours=hours) + waiting
 
 
 def results(context: Context) -> dict[str, Any]:
     """What the steps of this run came to, None or empty for those that did not end well."""
     ti = context["ti"]
+    kept = first(ti, "extract", key=NOTHING_NEW) or {}
     return {
-        "data": first(ti, "extract"),
+        "data": first(ti, "extract") or kept.get("data"),
         "trained": [one for one in ti.xcom_pull(task_ids=["train"]) if one],
         "decision": first(ti, "compare", key="decision"),
+        "nothing_new": kept.get("reason"),
     }
+
+
+def result(context: Context, task: str) -> dict[str, Any] | None:
+    """What a step of this run came to, None where it did not end well."""
+    found: dict[str, Any] | None = first(context["ti"], task)
+    return found
 
 
 def withheld(context: Context) -> list[str]:

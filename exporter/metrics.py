@@ -32,7 +32,15 @@ from routing_ml.store import (
 
 OWN_PROCESS = ProcessCollector(registry=None)
 # Metrics whose series are as many as the factory has columns, tables or figures.
-LABELLED = ("extract_rows", "model_metric", "null_ratio", "outliers")
+LABELLED = (
+    "extract_rows",
+    "model_metric",
+    "null_ratio",
+    "outliers",
+    "quality_column_findings",
+    "source_away",
+    "source_data_timestamp_seconds",
+)
 SEVERITIES = ("normal", "minor", "significant", "severe")
 
 
@@ -59,8 +67,10 @@ class Collector:
     def collect(self) -> Iterator[Metric]:
         """Metric families, the process's own first, each of `SERIES_MOST` series at most; the last
         one says how many of which were left out, by the writer of the store or here."""
-        audit = (self.snapshot.facts.get("audit") if self.snapshot else None) or {}
-        left_out = dict(audit.get("left_out", {}))
+        left_out: dict[str, int] = {}
+        for fact in ("audit", "quality"):
+            known = (self.snapshot.facts.get(fact) if self.snapshot else None) or {}
+            left_out |= known.get("left_out", {})
         for family in self._families():
             if len(family.samples) > SERIES_MOST:
                 name = family.name.removeprefix("routing_ml_")
@@ -88,6 +98,8 @@ class Collector:
             yield from self._quality(self.snapshot)
             yield from self._backups(self.snapshot)
             yield from self._key_figures(self.snapshot)
+            yield from self._looks(self.snapshot)
+            yield from self._sources(self.snapshot)
 
     def _own(self) -> Iterator[Metric]:
         readable = self.snapshot is not None
@@ -226,6 +238,56 @@ class Collector:
         for table, count in audit["rows"].items():
             rows.add_metric([table], count)
         yield rows
+
+    def _looks(self, store: Snapshot) -> Iterator[Metric]:
+        """What the weekly look at the data found; how the last one ended."""
+        if last := store.facts.get("quality_run"):
+            text = "1 when the last look at the data did."
+            yield _gauge("quality_last_success", text, last["succeeded"])
+            text = "The last look's end."
+            yield _gauge("quality_last_run_timestamp_seconds", text, last["at"])
+        if at := store.facts.get("quality_success"):
+            text = "The last good look's end."
+            yield _gauge("quality_last_success_timestamp_seconds", text, at)
+        if (found := store.facts.get("quality")) is None:
+            return
+        text = "Measures and columns that got worse since the look before."
+        yield _gauge("quality_worse", text, found["worse"])
+        checks = GaugeMetricFamily(
+            "routing_ml_quality_findings", "Of the last good look, by check.", labels=["check"]
+        )
+        for check, count in found["findings"].items():
+            checks.add_metric([check], count)
+        yield checks
+        columns = GaugeMetricFamily(
+            "routing_ml_quality_column_findings",
+            "The same by kind and column.",
+            labels=["check", "kind", "table", "column"],
+        )
+        for *labels, count in found["columns"]:
+            columns.add_metric(labels, count)
+        yield columns
+
+    def _sources(self, store: Snapshot) -> Iterator[Metric]:
+        """Which source cannot be reached, and of when the data is that runs use."""
+        sources = store.facts.get("sources") or {}
+        away = GaugeMetricFamily(
+            "routing_ml_source_away",
+            "1 when the last run that wanted a source could not reach it.",
+            labels=["source"],
+        )
+        data = GaugeMetricFamily(
+            "routing_ml_source_data_timestamp_seconds",
+            "The as-of of the data that the last run used.",
+            labels=["source"],
+        )
+        # Those that are away first, should there be too many.
+        for name, known in sorted(sources.items(), key=lambda one: not one[1].get("away_since")):
+            away.add_metric([name], float(known.get("away_since") is not None))
+            if (as_of := known.get("as_of")) is not None:
+                data.add_metric([name], as_of)
+        yield away
+        yield data
 
     def _backups(self, store: Snapshot) -> Iterator[Metric]:
         counts = store.labelled("backups")

@@ -385,6 +385,11 @@ def quality() -> models.Dashboard:
             "By table; a sudden fall tells of a filter or a lost right in the ERP.",
             ("routing_ml_extract_rows", "{{table}}"),
         ),
+        course(
+            "Findings of the weekly look",
+            "By what is wrong; the page in ROUTING_ML_HOME/quality names the items.",
+            ("routing_ml_quality_findings", "{{check}}"),
+        ),
         listing(
             "Outliers by column",
             "How many values, most first.",

@@ -15,6 +15,7 @@ from routing_ml import files
 from routing_ml.backup import PARTS, require_whole
 from routing_ml.cli import backup, data, models, proposals, runs
 from routing_ml.cli import drift as drift_commands
+from routing_ml.cli import quality as quality_commands
 from routing_ml.cli.shared import Result
 from routing_ml.errors import RoutingError, SettingError
 from routing_ml.redaction import redact
@@ -25,7 +26,7 @@ from routing_ml.settings import Settings
 
 
 WITHOUT_STATE = (data.check, data.extract, data.audit, backup.backups)
-BEGINNING = (runs.retrain, models.train)
+BEGINNING = (runs.retrain, models.train, quality_commands.quality)
 RESTORING = (backup.restore,)
 
 
@@ -212,6 +213,10 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--only", action="append", choices=PARTS, help=text)
     text = "put the source's file in the place of one that is there"
     added.add_argument("--replace-database", action="store_true", help=text)
+    text = "what is wrong in the data, what changed since last week, the worst items by name"
+    added = command("quality", quality_commands.quality, text)
+    added.add_argument("--out", type=Path, metavar="FILE", help="the page there too, as HTML")
+    added.add_argument("--source", metavar="S", help="an Access file, an ODBC connection string")
     text = "whether new items still resemble the past ones"
     drift = every.add_parser("drift", help=text, description=text)
     within = drift.add_subparsers(title="commands", required=True, metavar="COMMAND")

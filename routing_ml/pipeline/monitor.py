@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Mapping
 from contextlib import closing
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +45,7 @@ def record_run(
                 succeeded=outcome["succeeded"],
                 seconds=outcome["seconds"],
                 ended_at=ended_at,
+                learned=not outcome.get("nothing_new"),
                 **{key: outcome[key] for key in told},
                 as_of=as_of,
             )
@@ -87,6 +88,8 @@ def record_missed(settings: Settings) -> list[str]:
             continue
         try:
             outcome = json.loads(path.read_text(encoding="utf-8"))
+            if not outcome.keys() >= {"candidates", "seconds"}:  # it is no retraining's
+                continue
             with closing(_written(settings)) as store:
                 known = store.knows_run(outcome["run"])
             if not known:
@@ -147,6 +150,44 @@ def record_failure(settings: Settings) -> None:
     """Count a batch of predictions that failed."""
     with closing(_written(settings)) as store:
         store.record_prediction_failure()
+
+
+def record_quality(settings: Settings, outcome: Mapping[str, Any]) -> None:
+    """Record how a look at the data ended, and what it found."""
+    with closing(_written(settings)) as store:
+        if outcome["succeeded"]:
+            store.record_quality(
+                outcome["findings"],
+                columns=outcome["columns"],
+                worse=len(outcome["worse"]),
+            )
+        else:
+            store.record_quality_run(succeeded=False)
+
+
+def record_look_failed(settings: Settings) -> None:
+    """Record that a look at the data ended badly, without a report of its own."""
+    with closing(Store(settings.store_url)) as store:
+        store.record_quality_run(succeeded=False)
+
+
+def record_source_read(settings: Settings, source: str, as_of: datetime) -> None:
+    """Record that a configured source was read as of a moment of the factory's."""
+    with closing(_written(settings)) as store:
+        store.record_source_read(source, as_of=_seconds(settings, as_of))
+
+
+def record_source_away(settings: Settings, source: str) -> datetime:
+    """Record that a configured source cannot be reached; since when, in the factory's time."""
+    with closing(_written(settings)) as store:
+        since = store.record_source_away(source)
+    return settings.moment(datetime.fromtimestamp(since, UTC))
+
+
+def record_source_data(settings: Settings, source: str, as_of: datetime) -> None:
+    """Record of when the data is that is used while a source is away."""
+    with closing(_written(settings)) as store:
+        store.record_source_data(source, as_of=_seconds(settings, as_of))
 
 
 def drift_status(settings: Settings) -> dict[str, Any]:
@@ -210,6 +251,11 @@ def _switches_by_hand(registry: Registry) -> list[dict[str, Any]]:
         return []
     by_hand = [each for each in history if not each["who"].startswith(RUN)]
     return [each for each in by_hand if each["action"] in ("promote", "rollback")]
+
+
+def _seconds(settings: Settings, moment: datetime) -> float:
+    """A naive moment of the factory's in seconds since 1970."""
+    return moment.replace(tzinfo=settings.timezone).timestamp()
 
 
 def _written(settings: Settings) -> Store:

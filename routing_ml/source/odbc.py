@@ -10,9 +10,10 @@ from zoneinfo import ZoneInfo
 
 import pyodbc
 
-from routing_ml.errors import InputError
+from routing_ml.errors import InputError, SourceAwayError
 from routing_ml.redaction import named, redact
 from routing_ml.source import typed, types
+from routing_ml.source.reach import is_silent
 from routing_ml.source.relation import Column
 from routing_ml.source.sql import BATCH_ROWS, Cursor, SqlRelation, SqlSource, refused
 
@@ -199,6 +200,11 @@ class Odbc(SqlSource):
         except (pyodbc.Error, ValueError, TypeError) as error:
             reason = str(error.args[-1] if error.args else error)
             reason = redact(" ".join(reason.split()), self._source)
+            if isinstance(error, pyodbc.Error) and is_silent(str(error.args[0]), reason):
+                raise SourceAwayError(
+                    f"{self.label}: it cannot be reached through ODBC: {reason}; see that the "
+                    "server runs and that this machine gets through to it"
+                ) from None
             step = step or "check ROUTING_ML_SOURCE and that the driver it names is installed"
             raise InputError(f"{self.label}: {what} through ODBC: {reason}; {step}") from None
 

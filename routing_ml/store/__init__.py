@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from routing_ml.store.keyfigures import HANDS as HANDS
     from routing_ml.store.keyfigures import RESPONSE_BUCKETS_SECONDS as RESPONSE_BUCKETS_SECONDS
     from routing_ml.store.keyfigures import SINCE as SINCE
+    from routing_ml.store.looks import SERIES_MOST as SERIES_MOST
     from routing_ml.store.records import Snapshot as Snapshot
     from routing_ml.store.store import BANDS as BANDS
     from routing_ml.store.store import DRIFT_DAYS_OF as DRIFT_DAYS_OF
     from routing_ml.store.store import EMPTY_DRIFT as EMPTY_DRIFT
     from routing_ml.store.store import LATENCY_BUCKETS_SECONDS as LATENCY_BUCKETS_SECONDS
-    from routing_ml.store.store import SERIES_MOST as SERIES_MOST
     from routing_ml.store.store import Detector as Detector
     from routing_ml.store.store import Store as Store
     from routing_ml.store.store import empty_summary as empty_summary

@@ -15,6 +15,8 @@ from datetime import date, timedelta
 from typing import Any
 
 from routing_ml.store.keyfigures import KeyFigures
+from routing_ml.store.looks import SERIES_MOST as SERIES_MOST
+from routing_ml.store.looks import Looks
 from routing_ml.store.records import as_json
 
 LATENCY_BUCKETS_SECONDS = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
@@ -25,9 +27,6 @@ DRIFT_DAYS_LIMIT = 5
 DRIFT_DAYS_OF = 7
 KL_LIMIT = 1.0
 PRUNE_ROWS = 20_000
-# The exporter shows this many series of a metric at most; a table of thousands of columns would
-# drown it, and every Prometheus that scrapes it.
-SERIES_MOST = 500
 
 EMPTY_DRIFT: Mapping[str, Any] = {
     "drift_detected": False,
@@ -53,7 +52,7 @@ class Detector:
     state: dict[str, Any] | None
 
 
-class Store(KeyFigures):
+class Store(KeyFigures, Looks):
     """Writes to the monitoring store and reads it; one object a thread.
 
     A batch is one transaction: after a method has returned, a killed process loses nothing of it.
@@ -131,6 +130,7 @@ class Store(KeyFigures):
         started_by: str = "other",
         hands: Collection[str] = (),
         unless_known: bool = False,
+        learned: bool = True,
         **outcome: Any,
     ) -> None:
         """Record how a retraining ended; a second call for the same `run` replaces the first, or
@@ -138,7 +138,8 @@ class Store(KeyFigures):
 
         `cause` is what started it, in words, `started_by` in one (CAUSES); `hands` what a person
         did for it (HANDS); `outcome` is any JSON beside it, such as model, promoted, reason. A
-        corrected outcome moves the totals too.
+        corrected outcome moves the totals too. One that succeeded and has not `learned`, for there
+        was nothing new, is not the last success: that goes on ageing.
         """
         ended_at = time.time() if ended_at is None else ended_at
         facts = {"run": run, "succeeded": succeeded, "seconds": seconds, "ended_at": ended_at}
@@ -162,7 +163,7 @@ class Store(KeyFigures):
                 " succeeded = excluded.succeeded, outcome = excluded.outcome",
                 (run, ended_at, int(succeeded), as_json(value)),
             )
-            for name, tells in (("last_run", True), ("last_success", succeeded)):
+            for name, tells in (("last_run", True), ("last_success", succeeded and learned)):
                 last = self.fact(name)
                 if tells and (last is None or last["ended_at"] <= ended_at):
                     self.set_fact(name, value, ended_at)

@@ -1,6 +1,7 @@
 """The DAGs as Airflow reads and runs them, in this process, on the sample."""
 
 import copy
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -107,12 +108,16 @@ def test_every_dag_is_read_without_an_error_or_a_warning(dag_bag):
         "routing_ml_predict",
         "routing_ml_drift_watch",
         "routing_ml_backup",
+        "routing_ml_quality",
     }
 
 
 @pytest.mark.parametrize(
     "name",
-    ["routing_ml_retrain", "routing_ml_predict", "routing_ml_drift_watch", "routing_ml_backup"],
+    [
+        *("routing_ml_retrain", "routing_ml_predict", "routing_ml_drift_watch"),
+        *("routing_ml_backup", "routing_ml_quality"),
+    ],
 )
 def test_reading_a_dag_imports_nothing_slow(name):
     code = (
@@ -139,11 +144,10 @@ def test_it_runs_on_the_first_of_the_month_and_on_the_drift_asset(dag):
         ("routing_ml_predict", "0 3 * * *"),
         ("routing_ml_drift_watch", "10 * * * *"),
         ("routing_ml_backup", "0 0 * * *"),
+        ("routing_ml_quality", "0 6 * * 1"),
     ],
 )
-def test_it_proposes_and_backs_up_daily_and_watches_hourly_in_the_factorys_time(
-    dag_bag, name, schedule
-):
+def test_what_is_daily_hourly_or_weekly_is_so_in_the_factorys_time(dag_bag, name, schedule):
     timetable = dag_bag.dags[name].timetable
     assert (timetable.expression, str(timetable.timezone)) == (schedule, "Asia/Seoul")
 
@@ -155,6 +159,7 @@ def test_it_proposes_and_backs_up_daily_and_watches_hourly_in_the_factorys_time(
         ("routing_ml_predict", timedelta(hours=3)),
         ("routing_ml_drift_watch", timedelta(minutes=50)),
         ("routing_ml_backup", timedelta(hours=4)),
+        ("routing_ml_quality", timedelta(hours=3)),
     ],
 )
 def test_it_catches_nothing_up_and_runs_once_at_a_time_within_a_time(dag_bag, name, limit):
@@ -180,6 +185,7 @@ def test_every_task_is_tried_again_with_growing_delays(dag_bag):
         ("routing_ml_predict", "# Daily proposals"),
         ("routing_ml_drift_watch", "# Drift watch"),
         ("routing_ml_backup", "# Nightly backup"),
+        ("routing_ml_quality", "# Weekly look"),
     ],
 )
 def test_the_page_of_a_dag_and_of_each_task_says_what_it_does(dag_bag, name, title):
@@ -585,6 +591,122 @@ def backing_up(dag_bag):
         task.retry_delay, task.retry_exponential_backoff = delay, backoff
 
 
+# A source that cannot be reached
+
+
+@pytest.fixture
+def unmounted(in_use, tmp_path, monkeypatch):
+    """The home of `in_use`, whose source is on a share that is not mounted; mounts it when called.
+
+    Its model is of the dataset that the source gave last."""
+    given = Registry(in_use / "models").active().manifest["data_sha256"]
+    path = tmp_path / "share" / "erp.accdb"
+    for manifest in (in_use / "datasets").glob("*.json"):
+        named = json.loads(manifest.read_text()) | {"source": str(path)}
+        manifest.write_text(json.dumps(named))
+    monkeypatch.setenv("ROUTING_ML_SOURCE", str(path))
+
+    def mount():
+        path.parent.mkdir()
+        path.symlink_to(SAMPLE)
+
+    mount.learned = given
+    return mount
+
+
+def test_a_retraining_on_what_was_learned_before_ends_green_and_says_so(
+    dag, in_use, unmounted, monkeypatch
+):
+    monkeypatch.setenv("ROUTING_ML_SOURCE_AWAY", "last")
+    with FakeSlack() as slack:
+        monkeypatch.setenv("SLACK_WEBHOOK_URL", slack.url)
+        run = Run(dag, in_use)
+    assert run.state == "success"
+    assert (run.states.pop("report"), run.states.pop("candidates")) == ("success", "success")
+    assert set(run.states.values()) == {"skipped"}
+    assert run.outcome["reason"].startswith("kept model_") and run.outcome["nothing_new"]
+    assert "nothing new to learn: the source has been away since" in run.outcome["reason"]
+    assert run.outcome["data"]["sha256"] == unmounted.learned
+    assert [m["text"] for m in slack.messages] == [
+        "Routing ML: the source cannot be reached",
+        "Routing ML: nothing new to learn, the source is away",
+    ]
+
+
+def test_proposals_wait_for_a_source_without_a_worker_and_are_made_when_it_is_back(
+    dag_bag, in_use, unmounted, monkeypatch
+):
+    import runs
+    from airflow.models.taskreschedule import TaskReschedule
+    from airflow.utils.session import create_session
+
+    monkeypatch.setenv("ROUTING_ML_SOURCE_AWAY", "wait")
+    monkeypatch.setattr(runs, "AGAIN", timedelta(seconds=1))
+    tries = []
+    propose = pipeline.predict
+
+    def counted(*given, **options):
+        tries.append(1)
+        if len(tries) == 3:
+            unmounted()
+        return propose(*given, **options)
+
+    monkeypatch.setattr(pipeline, "predict", counted)
+    states, run = states_of(dag_bag.dags["routing_ml_predict"], source="default", as_of=None)
+    assert (states, len(tries)) == ({"predict": "success"}, 3)
+    (ti,) = run.get_task_instances()
+    assert ti.try_number == 1
+    with create_session() as session:
+        assert session.query(TaskReschedule).filter(TaskReschedule.ti_id == ti.id).count() == 2
+    with store(in_use) as opened:
+        assert opened.snapshot().count("prediction_failures") == 0
+        assert opened.source("default")["away_since"] is None
+
+
+def test_a_source_that_stays_away_fails_the_run_when_it_was_waited_for(
+    dag_bag, in_use, unmounted, monkeypatch
+):
+    import runs
+
+    monkeypatch.setenv("ROUTING_ML_SOURCE_AWAY", "wait")
+    monkeypatch.setattr(runs, "AGAIN", timedelta(seconds=1))
+    given = Settings.from_env
+
+    def soon(env=None):
+        return dataclasses.replace(given(env), source_wait=timedelta(seconds=2))
+
+    monkeypatch.setattr(Settings, "from_env", staticmethod(soon))
+    states, run = states_of(dag_bag.dags["routing_ml_predict"], source="default", as_of=None)
+    assert states == {"predict": "failed"}
+    (ti,) = run.get_task_instances()
+    assert ti.try_number == 1
+    with store(in_use) as opened:
+        assert opened.snapshot().count("prediction_failures") == 1
+        assert opened.source("default")["away_since"] > 0
+
+
+@pytest.mark.parametrize(("mode", "hours"), [("fail", 6), ("last", 6), ("wait", 8)])
+def test_a_run_that_may_wait_has_so_much_longer(dag_bag, mode, hours):
+    import runs
+
+    env = {"ROUTING_ML_SOURCE_AWAY": mode, "ROUTING_ML_SOURCE_WAIT": "2h"}
+    assert runs.time_limit(Settings.from_env(env), hours=6) == timedelta(hours=hours)
+
+
+# The weekly look
+
+
+@pytest.fixture
+def looking(dag_bag):
+    dag = dag_bag.dags["routing_ml_quality"]
+    before = [(task, task.retry_delay, task.retry_exponential_backoff) for task in dag.tasks]
+    for task in dag.tasks:
+        task.retry_delay, task.retry_exponential_backoff = timedelta(0), 0
+    yield dag
+    for task, delay, backoff in before:
+        task.retry_delay, task.retry_exponential_backoff = delay, backoff
+
+
 def test_a_night_leaves_a_verified_backup_and_tells_nobody(backing_up, first, monkeypatch):
     home = first[0]
     monkeypatch.setenv("ROUTING_ML_HOME", str(home))
@@ -642,3 +764,37 @@ def test_a_task_that_a_person_cleared_is_a_hand(dag_bag, times, hands):
     import runs
 
     assert runs.hands({"dag_run": SimpleNamespace(clear_number=times)}) == hands
+
+
+def test_a_look_leaves_a_page_and_tells_what_changed_since_last_week(
+    looking, home, changed, tmp_path, monkeypatch
+):
+    changed(ITEMS, "DRAW_USE", None)  # as it is
+    assert set(states_of(looking, source="default", as_of="2026-11-02")[0].values()) == {"success"}
+    (tmp_path / "f.sqlite").unlink()
+    changed(ROUTINGS, "SETUP_TIME", -1.0)
+    with FakeSlack() as slack:
+        monkeypatch.setenv("SLACK_WEBHOOK_URL", slack.url)
+        states, run = states_of(looking, source="default", as_of="2026-11-09")
+    assert states == {"look": "success", "report": "success"}
+    page = next(home.glob(f"quality/*{run.run_id[-18:-6].replace(':', '_')}*.html"))
+    assert "1 thing got worse" in page.read_text()
+    assert [m["text"] for m in slack.messages] == ["Routing ML, data quality: 1 thing got worse"]
+    with store(home) as opened:
+        assert opened.fact("quality")["findings"]["impossible"] == 19_786
+
+
+def test_a_look_that_fails_is_red_recorded_and_told_once(looking, home, tmp_path, monkeypatch):
+    bad = tmp_path / "erp.accdb"
+    bad.write_bytes(b"no database")
+    monkeypatch.setenv("ROUTING_ML_SOURCE", str(bad))
+    with FakeSlack() as slack:
+        monkeypatch.setenv("SLACK_WEBHOOK_URL", slack.url)
+        states, run = states_of(looking, source="default", as_of=None)
+    assert (states, str(run.state)) == ({"look": "failed", "report": "failed"}, "failed")
+    assert [m["text"] for m in slack.messages] == ["Routing ML: the look at the data failed"]
+    assert str(bad) in slack.texts()[0]
+    (outcome,) = home.glob("runs/*/outcome.json")
+    assert list(json.loads(outcome.read_text())["failed"]) == ["look"]
+    with store(home) as opened:
+        assert opened.fact("quality_run")["succeeded"] is False

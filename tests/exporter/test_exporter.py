@@ -60,6 +60,11 @@ def fill(url: str) -> None:
     store.record_audit(
         {"items": {"MATERIAL": 0.25}}, outliers={"OUTDIAMETER": 4}, rows={"items": 2400}
     )
+    columns = [("duplicates", "items alike", "items", "ITEM_CD", 3)]
+    store.record_quality({"duplicates": 3, "units": 0}, columns=columns, worse=2, at=1.79e9)
+    store.record_quality_run(succeeded=False, at=1.8e9)
+    store.record_source_read("default", as_of=1.7e9)
+    store.record_source_away("plant2", at=1.75e9)
     store.close()
 
 
@@ -491,3 +496,22 @@ def test_settings_that_cannot_be_are_named_in_one_line(tmp_path: Path) -> None:
     told = fails(tmp_path, ROUTING_ML_STORE_URL="mysql://u:s3cret@h/db")
     assert "mysql://h/db" in told and "s3cret" not in told
     assert "no.such.host.invalid" in fails(tmp_path, "--host", "no.such.host.invalid")
+
+
+def test_what_a_look_found_and_which_source_is_away_is_shown(full: Exporter) -> None:
+    values = {
+        (sample.name.removeprefix("routing_ml_"), *sorted(sample.labels.values())): sample.value
+        for family in prometheus(full.ask("/metrics").text)
+        for sample in family.samples
+    }
+    assert values["quality_findings", "duplicates"] == 3
+    assert values["quality_findings", "units"] == 0
+    assert values["quality_column_findings", "ITEM_CD", "duplicates", "items", "items alike"] == 3
+    assert values["quality_worse",] == 2
+    assert values["quality_last_success",] == 0
+    assert values["quality_last_run_timestamp_seconds",] == 1.8e9
+    assert values["quality_last_success_timestamp_seconds",] == 1.79e9
+    assert (values["source_away", "default"], values["source_away", "plant2"]) == (0, 1)
+    assert values["source_data_timestamp_seconds", "default"] == 1.7e9
+    assert ("source_data_timestamp_seconds", "plant2") not in values
+    assert values["series_left_out", "quality_column_findings"] == 0

@@ -33,6 +33,8 @@ OUTCOME_KEYS = {
     "failed",
     "withheld",
     "report",
+    "nothing_new",
+    "source_away",
 }
 
 

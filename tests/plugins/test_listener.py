@@ -154,3 +154,14 @@ def test_the_plugin_imports_nothing_slow():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_look_that_its_report_has_told_of_is_not_told_again_and_stays_recorded(plugin, slack):
+    settings = Settings.from_env()
+    notify.tell(settings, "quality/manual__1", "Routing ML: the look at the data failed", "why")
+    hear(plugin, dag_id="routing_ml_quality")
+    assert len(slack.messages) == 1
+    hear(plugin, dag_id="routing_ml_quality", run_id="manual__2")
+    assert len(slack.messages) == 2
+    with closing(Store(settings.store_url)) as store:
+        assert store.fact("quality_run")["succeeded"] is False
