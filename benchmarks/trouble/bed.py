@@ -118,7 +118,8 @@ class Bed:
         with suppress(StoreError), closing(Store(self.settings.store_url, write=False)) as store:
             runs = {run["run"] for run in store.runs(1000)}
             predictions = store.snapshot().count("predictions")
-        ended = {path.parent.name for path in self.home.glob("runs/*/outcome.json")}
+        outcomes = {path: path.read_text() for path in self.home.glob("runs/*/outcome.json")}
+        ended = {path.parent.name for path, text in outcomes.items() if '"candidates"' in text}
         versions = {version.name for version in self.registry.versions()}
         return Known(self.registry.history(), runs, predictions, versions, ended)
 

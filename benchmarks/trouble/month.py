@@ -14,8 +14,8 @@ from trouble import factory
 from trouble.bed import Bed, Row
 from trouble.tasks import Worker
 
-DAYS, WATCHES = 30, 4
-KILLED = 0.36
+DAYS, WATCHES, LOOKS = 30, 4, 4
+KILLED = 0.55
 FIRST = datetime(2026, 10, 1, 2)
 
 
@@ -78,6 +78,9 @@ def _backups(bed: Bed, worker: Worker) -> Iterator[str]:
 def _notices(bed: Bed) -> Iterator[str]:
     """Of what ended people hear once."""
     titles = Counter(message["text"] for message in bed.slack.messages)
+    looks = sum("data quality" in title for title in titles.elements())
+    if looks != LOOKS:
+        yield f"{looks} looks of {LOOKS} were told"
     bodies = Counter(bed.slack.texts())
     yield from (f"told {n} times: {text[:80]}" for text, n in bodies.items() if n > 1)
     for title in titles:
