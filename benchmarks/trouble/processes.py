@@ -19,6 +19,15 @@ from trouble.bed import RETRAIN, Ended, Row, one_line
 from trouble.tasks import DAGS, Worker
 
 ROOT = Path(__file__).resolve().parents[2]
+LONGEST_RUN_SECONDS, PATIENCE_SECONDS = 30.0, 600.0
+QUICK_TO_NOTICE = {
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
+    "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",
+    "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": "8792",
+    "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": "8793",
+}
+"""Airflow's own take five minutes."""
 AT = datetime.fromisoformat(factory.AS_OF)
 
 
@@ -30,6 +39,7 @@ def rows(make: Callable, trials: int, chance: random.Random) -> Iterator[Row]:
     for name, offset in (("a year ahead", "+365d"), ("a year back", "-365d")):
         yield _clock(make, max(1, trials // 3), name, offset)
     yield _exporter(make, trials)
+    yield _scheduler(make, max(1, trials // 3), chance)
 
 
 def _killed(make: Callable, dag: str, trials: int, chance: random.Random) -> Row:
@@ -113,6 +123,52 @@ def _exporter(make: Callable, trials: int) -> Row:
         row.went_on = row.trials
         if len(said) != 1:
             row.lost.append(f"{len(said)} different answers")
+    return row
+
+
+def _scheduler(make: Callable, trials: int, chance: random.Random) -> Row:
+    """A real Airflow whose scheduler dies with its tasks in the middle of a retraining."""
+    sys.path.insert(0, str(ROOT / "script"))
+    import instance as instances
+    from processes import Processes
+
+    vars(instances)["VENV"] = Path(sys.prefix)  # whichever runs this
+    row = Row("Airflow's scheduler is killed, with its tasks")
+    with make() as bed:
+        airflow = instances.Instance(
+            home=bed.home, source=bed.env["ROUTING_ML_SOURCE"], airflow_port=8790,
+            exporter_port=8791,
+        )  # fmt: skip
+        airflow.airflow_home.mkdir(parents=True)
+        (bed.home / "log").mkdir()
+        processes = Processes(bed.home / "log")
+        environment = dict(os.environ) | bed.env | QUICK_TO_NOTICE | {"PYTHONPATH": str(ROOT)}
+        before = bed.known()
+        try:
+            api = airflow.start(processes, environment)
+            for number in range(trials):
+                run = f"restarted__{number}"
+                conf = {"candidates": ["forest"], "as_of": factory.AS_OF}
+                body = {"dag_run_id": run, "logical_date": None, "conf": conf}
+                api._call("POST", f"/api/v2/dags/{api.dag}/dagRuns", body)
+                time.sleep(chance.uniform(1, LONGEST_RUN_SECONDS))
+                scheduler = processes._running["scheduler"]
+                os.killpg(scheduler.pid, signal.SIGKILL)
+                scheduler.wait()
+                command = [str(Path(sys.prefix) / "bin/airflow"), "scheduler", "--skip-serve-logs"]
+                processes.start("scheduler", command, airflow.environment(environment))
+                end = time.monotonic() + PATIENCE_SECONDS
+                while (state := api.state(run)) not in ("success", "failed"):
+                    if time.monotonic() > end:
+                        break
+                    time.sleep(1)
+                row.trials += 1
+                row.went_on += state == "success"
+                row.lost += [] if state == "success" else [f"the run is {state}"]
+                bed.retrained += 1
+        finally:
+            processes.stop()
+        bed.judge(row, before)
     return row
 
 
