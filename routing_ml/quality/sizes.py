@@ -14,7 +14,7 @@ NEARLY_ALL = 0.98
 FAR, NEAR = 3.5, 2.0
 """Robust z-scores of a value that cannot be right, and of one that can."""
 SLACK = np.log(1.25)
-"""By how much a value may be off in the other unit at any rate: units are 2.5 times apart or more."""
+"""By how much a value may be off in the other unit at any rate: units are 2.5 times apart."""
 MIN_PAIRS = 50
 COMMON = ("MM", "CM", "M", "INCH", "KG", "G", "LB", "T", "BAR", "MPA", "PSI")
 """Units that one is taken for by mistake."""
