@@ -14,6 +14,9 @@ drift.
 | source | the name of a configured source |
 | as_of | ignore what was entered later (ISO 8601); empty: the moment the run is for |
 
+Where the source cannot be reached it fails, waits, or takes the items of the last good dataset, as
+`ROUTING_ML_SOURCE_AWAY` says.
+
 Skipped while no model is in use. A task that is tried again writes the same file and is recorded
 once.
 """

@@ -21,6 +21,9 @@ world has moved. To run it by hand: **Trigger**, and change what you need:
 | candidates | the methods to fit and compare |
 | promotion | `automatic`, or `never`: compare and report, and change nothing |
 
+Where the source cannot be reached, `extract` fails, waits, or takes the last good dataset, as
+`ROUTING_ML_SOURCE_AWAY` says; where that was learned from before, all but `report` is skipped.
+
 A red run changed nothing in use unless its `promote` is green. Each task may be cleared and run
 again: it gives the same result. The report is in the run's folder under `ROUTING_ML_HOME/runs`.
 """
