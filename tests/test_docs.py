@@ -96,13 +96,20 @@ COMMAND = re.compile(
     r"^(?:\$ )?(?:[A-Z_]+=\S+ )*((?:script/|\.venv/|python|routing-ml|promtool|docker ).*)$", re.M
 )
 
+ON_PATH = 'export PATH="$PWD/.venv/bin:$PATH"'
+"""Typed first, where a document says so."""
+
 
 def typed() -> list[str]:
     """Every command that a block of the documents shows, without what is set before it."""
     found: set[str] = set()
     for path in [path for kind in DOCUMENTS for path in ROOT.glob(kind)]:
-        fenced = re.split(r"^```", path.read_text(encoding="utf-8"), flags=re.MULTILINE)[1::2]
-        found |= {line for block in fenced for line in COMMAND.findall(block)}
+        text = path.read_text(encoding="utf-8")
+        fenced = re.split(r"^```", text, flags=re.MULTILINE)[1::2]
+        lines = [line for block in fenced for line in COMMAND.findall(block)]
+        if ON_PATH in text:
+            lines = [re.sub("^routing-ml", ".venv/bin/routing-ml", line) for line in lines]
+        found |= set(lines)
     return sorted(line.partition("  #")[0].strip() for line in found)
 
 

@@ -131,7 +131,7 @@ def test_a_state_folder_that_cannot_be_is_one_line(home: str, monkeypatch, capsy
 def test_the_readme_shows_what_check_prints_of_the_sample(run: Run) -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     command = "routing-ml check --as-of 2026-11-01"
-    shown = readme.partition(f"$ {command}\n")[2].partition("```")[0].splitlines()
+    shown = readme.partition(f"$ .venv/bin/{command}\n")[2].partition("```")[0].splitlines()
     printed = run(*command.split()[1:])[1].splitlines()
     assert printed[0].endswith(shown[0])
     left_out = [line for line in shown[1:] if line not in printed]
