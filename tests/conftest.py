@@ -1,6 +1,7 @@
 """What the tests share: the sample, a state folder, a PostgreSQL."""
 
 import atexit
+import importlib
 import os
 import shutil
 import socket
@@ -34,8 +35,18 @@ sys.addaudithook(programs.refuse_others)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """CI asks for this: what a person's machine may lack, CI's may not."""
+    """CI asks for these: what a person's machine may lack, CI's may not."""
     parser.addoption("--no-skips", action="store_true", help="a skipped test is a failed one")
+    parser.addoption("--wheel", action="store_true", help="the tests are of var/wheel's packages")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuses to test the checkout where the wheel is asked for."""
+    if config.getoption("--wheel"):
+        for name in ("routing_ml", "exporter"):
+            found = Path(importlib.import_module(name).__file__ or "").parent
+            if found != ROOT / "var" / "wheel" / name:
+                raise pytest.UsageError(f"{name} is {found}, not the wheel's: use script/test")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -257,7 +257,7 @@ def test_a_skip_is_a_failure_where_ci_asks_for_it(options, code, tmp_path):
     assert "--no-skips" in (ROOT / ".ci" / "run").read_text()
     (tmp_path / "test_it.py").write_text("import pytest\ndef test_it(): pytest.skip('a reason')")
     ran = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "conftest", "-rsf", *options, str(tmp_path)],
+        [sys.executable, "-P", "-m", "pytest", "-p", "conftest", "-rsf", *options, str(tmp_path)],
         env=os.environ | {"PYTHONPATH": str(ROOT / "tests")},
         cwd=tmp_path,
         capture_output=True,
@@ -288,7 +288,7 @@ def test_stop_kills_what_ignores_the_request(tmp_path):
         "all.stop(); print(processes._descendants())"
     )
     ended = subprocess.run(
-        [sys.executable, "-c", script, str(ROOT / "script"), str(tmp_path)],
+        [sys.executable, "-P", "-c", script, str(ROOT / "script"), str(tmp_path)],
         capture_output=True,
         text=True,
     )

@@ -400,7 +400,7 @@ def test_it_starts_without_what_it_does_not_need() -> None:
     heavy = "numpy pandas scipy sklearn airflow pyarrow pyodbc psycopg yaml bcrypt"
     code = f"import sys, exporter.__main__; print(set('{heavy}'.split()) & set(sys.modules))"
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
     )
     assert done.stdout.strip() == "set()"
 
@@ -410,7 +410,7 @@ def test_it_takes_little_more_memory_than_its_libraries(tmp_path: Path) -> None:
         "import asyncio, h11, prometheus_client.openmetrics.exposition, sqlite3, ssl; "
         "print(open('/proc/self/status').read())"
     )
-    libraries = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    libraries = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
     fill(default_url(tmp_path))
     with serving(tmp_path) as exporter:
         exporter.ask("/metrics")
