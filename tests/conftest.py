@@ -41,7 +41,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuses to test the checkout where the wheel is asked for."""
+    """Sets what every run of the tests keeps to."""
+    # pytest-randomly is for the order alone (--randomly-seed has one again): random numbers are
+    # fixed where they are drawn, and the same in every run.
+    config.option.randomly_reset_seed = False
+    # The checkout is not tested where the wheel is asked for.
     if config.getoption("--wheel"):
         for name in ("routing_ml", "exporter"):
             found = Path(importlib.import_module(name).__file__ or "").parent

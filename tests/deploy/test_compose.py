@@ -188,7 +188,6 @@ def test_all_services_but_grafana_start_and_find_each_other(
     inside += [
         "-p",
         "no:cacheprovider",
-        "--randomly-dont-reset-seed",
         "-q",
         "-x",
         "--tb=short",
