@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import http.client
 import json
-import os
 import re
 import shutil
 import sys
@@ -110,7 +110,7 @@ def digest(image: Image, hub: str = DOCKER_HUB) -> str:
 
 def _asked(image: Image, url: str) -> tuple[bytes, str | None]:
     """The manifest, byte for byte, and the digest that the registry says it has."""
-    request = urllib.request.Request(url, headers={"Accept": ACCEPTED})
+    request = urllib.request.Request(url, headers={"Accept": ACCEPTED})  # noqa: S310 - asked in main
     try:
         try:
             return _read(image, request)
@@ -125,8 +125,8 @@ def _asked(image: Image, url: str) -> tuple[bytes, str | None]:
         why = {404: "it has no such tag; correct it", 429: "too many were asked; try again later"}
         step = why.get(error.code, "see whether its registry lets everyone read it")
         raise RegistryError(f"{image}: {url} answered {error.code}: {step}") from None
-    except (OSError, ValueError) as error:  # an HTTPException is neither, and no server's answer
-        why_not = getattr(error, "reason", None) or error
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        why_not = " ".join(str(getattr(error, "reason", None) or error).split())
         host = urllib.parse.urlsplit(url).netloc
         raise RegistryError(
             f"{image}: its registry {host} was not reached ({why_not}); run this where it is"
@@ -160,7 +160,7 @@ def _write(path: Path, text: str) -> None:
     new = path.with_name(f".{path.name}.new")
     new.write_text(text, encoding="utf-8")
     shutil.copymode(path, new)
-    os.replace(new, path)
+    new.replace(path)
 
 
 def main() -> int:
