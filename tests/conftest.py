@@ -30,6 +30,8 @@ os.environ |= {
     "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "OMP_NUM_THREADS": "1",
+    # It comes with the tests' packages alone, and openpyxl would read otherwise with it.
+    "OPENPYXL_DEFUSEDXML": "False",
 }
 sys.addaudithook(programs.refuse_others)
 
