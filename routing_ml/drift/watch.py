@@ -65,16 +65,13 @@ def evaluate(
 ) -> dict[str, Any]:
     """Take in the scores that `model` (the one in use) gave since last time; returns the status.
 
-    `day` is the day, in the factory's time zone, that the verdict is for. Another model than last
-    time, or a reset, begins with an empty window and no drift days. All of it is one transaction:
-    any number of processes may ask, each prediction counts once.
+    `day` is the day, in the factory's time zone, that the verdict is for. A model that is evaluated
+    for the first time, or after a reset, begins with an empty window and no drift days; one that
+    comes back into use goes on with its own. All of it is one transaction: any number of processes
+    may ask, each prediction counts once.
     """
     with store.transaction():
-        saved = store.detector()
-        if saved is None:
-            saved = Detector(model, 1, 0, None)
-        elif saved.model != model:
-            saved = Detector(model, saved.epoch + 1, saved.last_prediction, None)
+        saved = store.detector(model) or Detector(model, 1, 0, None)
         if saved.state is None:
             detector = DriftDetector(baseline, window=window, alpha=alpha)
         else:

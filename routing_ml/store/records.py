@@ -13,7 +13,7 @@ from typing import Any
 from routing_ml.redaction import named
 from routing_ml.store.database import Database, StoreError, StoreMissingError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 SCHEMA = (
     "CREATE TABLE IF NOT EXISTS counters (name TEXT, labels TEXT, value DOUBLE PRECISION NOT NULL,"
     " PRIMARY KEY (name, labels))",
@@ -23,18 +23,18 @@ SCHEMA = (
     " item_cd TEXT NOT NULL, model TEXT NOT NULL, score DOUBLE PRECISION,"
     " confidence DOUBLE PRECISION, seconds DOUBLE PRECISION NOT NULL, novelty DOUBLE PRECISION)",
     "CREATE INDEX IF NOT EXISTS predictions_at ON predictions (at)",
-    "CREATE TABLE IF NOT EXISTS detector (id INTEGER PRIMARY KEY, model TEXT NOT NULL,"
-    " epoch INTEGER NOT NULL, last_prediction BIGINT NOT NULL, state TEXT NOT NULL)",
-    "CREATE TABLE IF NOT EXISTS verdicts (day TEXT PRIMARY KEY, at DOUBLE PRECISION NOT NULL,"
-    " model TEXT NOT NULL, epoch INTEGER NOT NULL, detected INTEGER NOT NULL,"
-    " kl DOUBLE PRECISION NOT NULL, p_value DOUBLE PRECISION NOT NULL, severity TEXT NOT NULL,"
-    " scores INTEGER NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS detectors (model TEXT PRIMARY KEY, epoch INTEGER NOT NULL,"
+    " last_prediction BIGINT NOT NULL, state TEXT NOT NULL, status TEXT)",
+    "CREATE TABLE IF NOT EXISTS drift_verdicts (day TEXT, model TEXT, at DOUBLE PRECISION NOT NULL,"
+    " epoch INTEGER NOT NULL, detected INTEGER NOT NULL, kl DOUBLE PRECISION NOT NULL,"
+    " p_value DOUBLE PRECISION NOT NULL, severity TEXT NOT NULL, scores INTEGER NOT NULL,"
+    " PRIMARY KEY (day, model))",
     "CREATE TABLE IF NOT EXISTS runs (run TEXT PRIMARY KEY, ended_at DOUBLE PRECISION NOT NULL,"
     " succeeded INTEGER NOT NULL, outcome TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS claims (name TEXT, key TEXT, at DOUBLE PRECISION NOT NULL,"
     " PRIMARY KEY (name, key))",
 )
-TABLES = ("counters", "facts", "predictions", "detector", "verdicts", "runs", "claims")
+TABLES = ("counters", "facts", "predictions", "detectors", "drift_verdicts", "runs", "claims")
 
 MIGRATIONS = {
     1: (("predictions", "ALTER TABLE predictions ADD COLUMN novelty DOUBLE PRECISION"),),
@@ -45,6 +45,25 @@ MIGRATIONS = {
             " SELECT 'batch', substr(value, 2, length(value) - 2), at FROM facts"
             " WHERE name = 'claim_batch' ON CONFLICT (name, key) DO NOTHING",
         ),
+    ),
+    # Before, one detector and one verdict a day for whichever model was in use.
+    3: (
+        (
+            "detector",
+            "INSERT INTO detectors (model, epoch, last_prediction, state, status)"
+            " SELECT model, epoch, last_prediction, state,"
+            " (SELECT value FROM facts WHERE name = 'drift') FROM detector"
+            " WHERE id = 1 ON CONFLICT (model) DO NOTHING",
+        ),
+        ("detector", "DROP TABLE detector"),
+        (
+            "verdicts",
+            "INSERT INTO drift_verdicts"
+            " (day, model, at, epoch, detected, kl, p_value, severity, scores)"
+            " SELECT day, model, at, epoch, detected, kl, p_value, severity, scores FROM verdicts"
+            " WHERE day IS NOT NULL ON CONFLICT (day, model) DO NOTHING",
+        ),
+        ("verdicts", "DROP TABLE verdicts"),
     ),
 }
 """What turns a store of a version into one of the next, and the table that has to have been there
@@ -124,14 +143,12 @@ class Records:
         if not missing and version == SCHEMA_VERSION:
             return
         with self.transaction():  # of several that open it at once one brings it forward
-            known = self.fact("schema") if "facts" not in missing else None
-            predictions = self.database.columns("predictions") or ["novelty"]
-            since = known or (SCHEMA_VERSION if "novelty" in predictions else 1)
+            since = (self.fact("schema") if "facts" not in missing else None) or self._guessed()
+            steps = [step for old in range(since, SCHEMA_VERSION) for step in MIGRATIONS[old]]
+            steps = [(table, sql) for table, sql in steps if self.database.columns(table)]
             self._create()
-            for old in range(since, SCHEMA_VERSION):
-                for table, statement in MIGRATIONS[old]:
-                    if table not in missing:
-                        self.database.run(statement)
+            for _, statement in steps:
+                self.database.run(statement)
             self.set_fact("schema", SCHEMA_VERSION)
 
     def _version(self) -> int | None:
@@ -146,6 +163,12 @@ class Records:
                 f"knows {SCHEMA_VERSION}: update Routing ML or use another store"
             )
         return version
+
+    def _guessed(self) -> int:
+        """The version of tables that lost the fact which says it."""
+        if "novelty" not in (self.database.columns("predictions") or ["novelty"]):
+            return 1
+        return 3 if self.database.columns("detector") else SCHEMA_VERSION
 
     def _create(self) -> None:
         number = (

@@ -44,7 +44,7 @@ EMPTY_DRIFT: Mapping[str, Any] = {
 
 @dataclass(frozen=True)
 class Detector:
-    """The drift detector as it was last saved; `state` is None right after a reset."""
+    """A model's drift detector as it was last saved; `state` is None right after a reset."""
 
     model: str
     epoch: int
@@ -164,9 +164,10 @@ class Store(Records):
         """
         value = {"name": name, "created_at": created_at, "metrics": dict(metrics)}
         with self.transaction():
-            saved = self.detector()
-            if saved is not None and saved.model != name:
-                self.set_fact("drift", EMPTY_DRIFT)  # what is known is of the other model
+            if self._watched() not in (None, name):  # what is known is of the other model
+                # The watch itself was never silent meanwhile.
+                looked = {"evaluated_at": self.drift_status().get("evaluated_at")}
+                self.set_fact("drift", self._last_status(name) | looked)
             self.set_fact("model", value)
 
     def record_audit(
@@ -197,14 +198,14 @@ class Store(Records):
         with self.transaction():
             self.set_fact("audit", value)
 
-    def detector(self) -> Detector | None:
-        """The saved detector, None before the first evaluation."""
+    def detector(self, model: str) -> Detector | None:
+        """The saved detector of a model, None before its first evaluation."""
         found = self.database.rows(
-            "SELECT model, epoch, last_prediction, state FROM detector WHERE id = 1"
+            "SELECT epoch, last_prediction, state FROM detectors WHERE model = ?", (model,)
         )
         if not found:
             return None
-        model, epoch, last, state = found[0]
+        epoch, last, state = found[0]
         return Detector(model, epoch, last, json.loads(state))
 
     def predictions_after(
@@ -224,17 +225,18 @@ class Store(Records):
         return int(self.database.rows("SELECT coalesce(max(id), 0) FROM predictions")[0][0])
 
     def save_detector(self, detector: Detector, status: Mapping[str, Any], *, day: date) -> None:
-        """Save the detector after an evaluation, and the verdict of its day so far.
+        """Save the detector of the model in use after an evaluation, and the verdict of its day
+        so far.
 
         `status` is `DriftDetector.status()`. The day's last evaluation is the day's verdict.
         """
         at = time.time()
         with self.transaction():
-            self._put_detector(detector)
+            before = self._last_status(detector.model).get("advised_since")
             verdict = (
                 day.isoformat(),
-                at,
                 detector.model,
+                at,
                 detector.epoch,
                 int(status["drift_detected"]),
                 float(status["kl_divergence"]),
@@ -243,39 +245,44 @@ class Store(Records):
                 int(status["buffer_size"]),
             )
             self.database.run(
-                "INSERT INTO verdicts (day, at, model, epoch, detected, kl, p_value, severity,"
-                " scores) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (day) DO UPDATE SET"
-                " at = excluded.at, model = excluded.model, epoch = excluded.epoch,"
+                "INSERT INTO drift_verdicts (day, model, at, epoch, detected, kl, p_value,"
+                " severity, scores) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT (day, model) DO UPDATE SET"
+                " at = excluded.at, epoch = excluded.epoch,"
                 " detected = excluded.detected, kl = excluded.kl, p_value = excluded.p_value,"
                 " severity = excluded.severity, scores = excluded.scores",
                 verdict,
             )
-            days = self._drift_days(detector.epoch, day)
+            days = self._drift_days(detector, day)
             kl = float(status["kl_divergence"])
             advised = days >= DRIFT_DAYS_LIMIT or kl > KL_LIMIT
-            before = self.drift_status().get("advised_since")
             seen = {
                 **status,
+                "model": detector.model,
                 "drift_days": days,
                 "should_retrain": advised,
                 "advised_since": (before or day.isoformat()) if advised else None,
                 "evaluated_at": at,
             }
+            self._put_detector(detector, seen)
             self.set_fact("drift", seen, at)
             self.add({("drift_evaluations", ""): 1})
 
     def reset_drift(self, *, why: str = "request") -> None:
-        """Begin anew: an empty window, no drift days, nothing from before counted.
+        """Begin anew with the model that is watched: an empty window, no drift days, nothing from
+        before counted.
 
         The verdicts of past days stay in the summary.
         """
         with self.transaction():
-            old = self.detector()
-            if old is not None:
-                last = self.last_prediction()
-                self._put_detector(Detector(old.model, old.epoch + 1, last, None))
-            now = time.time()
-            self.set_fact("drift", {**EMPTY_DRIFT, "reset_at": now, "reset_because": why}, now)
+            model, now = self._watched(), time.time()
+            empty = {**EMPTY_DRIFT, "reset_at": now, "reset_because": why}
+            if model is not None:
+                empty["model"] = model
+                old = self.detector(model)
+                epoch = old.epoch + 1 if old else 1
+                self._put_detector(Detector(model, epoch, self.last_prediction(), None), empty)
+            self.set_fact("drift", empty, now)
             self.add({("drift_resets", ""): 1})
 
     def drift_status(self) -> dict[str, Any]:
@@ -291,10 +298,12 @@ class Store(Records):
         last = today or date.today()
         first = last - timedelta(days=days - 1)
         found = self.database.rows(
-            "SELECT day, at, detected, kl, p_value, severity, scores, model FROM verdicts"
-            " WHERE day >= ? AND day <= ? ORDER BY day DESC",
+            "SELECT day, at, detected, kl, p_value, severity, scores, model FROM drift_verdicts"
+            " WHERE day >= ? AND day <= ? ORDER BY day, at",
             (first.isoformat(), last.isoformat()),
         )
+        # On the day of a switch each model has a verdict: the later one is the day's.
+        found = list(reversed({row[0]: row for row in found}.values()))
         events = [
             {
                 "day": day,
@@ -353,25 +362,49 @@ class Store(Records):
             if some < PRUNE_ROWS:
                 break
         with self.transaction():
-            gone += self.database.run("DELETE FROM verdicts WHERE at < ?", (before,))
+            gone += self.database.run("DELETE FROM drift_verdicts WHERE at < ?", (before,))
+            gone += self.database.run(
+                "DELETE FROM detectors WHERE model <> ?"
+                " AND model NOT IN (SELECT model FROM drift_verdicts)",
+                (self._watched() or "",),
+            )
             gone += self.database.run("DELETE FROM runs WHERE ended_at < ?", (before,))
         return gone
 
-    def _put_detector(self, detector: Detector) -> None:
+    def _watched(self) -> str | None:
+        """The model whose drift is watched, None before the first evaluation."""
+        if (model := self.drift_status().get("model")) is not None:
+            return str(model)
+        found = self.database.rows("SELECT model FROM detectors ORDER BY model DESC LIMIT 1")
+        return found[0][0] if found else None
+
+    def _last_status(self, model: str) -> dict[str, Any]:
+        """What was last known of a model's drift: one that comes back into use brings it along."""
+        found = self.database.rows("SELECT status FROM detectors WHERE model = ?", (model,))
+        known = json.loads(found[0][0]) if found and found[0][0] else EMPTY_DRIFT
+        return {**known, "model": model}
+
+    def _put_detector(self, detector: Detector, status: Mapping[str, Any]) -> None:
         self.database.run(
-            "INSERT INTO detector (id, model, epoch, last_prediction, state)"
-            " VALUES (1, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET model = excluded.model,"
+            "INSERT INTO detectors (model, epoch, last_prediction, state, status)"
+            " VALUES (?, ?, ?, ?, ?) ON CONFLICT (model) DO UPDATE SET"
             " epoch = excluded.epoch, last_prediction = excluded.last_prediction,"
-            " state = excluded.state",
-            (detector.model, detector.epoch, detector.last_prediction, as_json(detector.state)),
+            " state = excluded.state, status = excluded.status",
+            (
+                detector.model,
+                detector.epoch,
+                detector.last_prediction,
+                as_json(detector.state),
+                as_json(status),
+            ),
         )
 
-    def _drift_days(self, epoch: int, day: date) -> int:
+    def _drift_days(self, detector: Detector, day: date) -> int:
         first = day - timedelta(days=DRIFT_DAYS_OF - 1)
         found = self.database.rows(
-            "SELECT count(*) FROM verdicts WHERE day >= ? AND day <= ? AND epoch = ?"
-            " AND detected = 1",
-            (first.isoformat(), day.isoformat(), epoch),
+            "SELECT count(*) FROM drift_verdicts WHERE day >= ? AND day <= ? AND model = ?"
+            " AND epoch = ? AND detected = 1",
+            (first.isoformat(), day.isoformat(), detector.model, detector.epoch),
         )
         return int(found[0][0])
 

@@ -264,7 +264,7 @@ def test_the_batch_that_a_store_of_the_second_schema_knew_is_not_counted_again(
 
 
 @pytest.mark.parametrize("table", TABLES)
-@pytest.mark.parametrize("schema", [1, 2, SCHEMA_VERSION])
+@pytest.mark.parametrize("schema", [1, 2, 3, SCHEMA_VERSION])
 def test_a_store_that_lost_a_table_works_again_and_keeps_the_others(
     store: Store, table: str, schema: int
 ) -> None:
@@ -362,6 +362,98 @@ def test_a_new_model_begins_without_drift_days(store: Store, baseline: Baseline)
     predict(store, 20, 0.8, model="m2", seed=3)
     status = evaluate(store, "m2", baseline, day=TODAY + timedelta(days=1))
     assert (status["drift_days"], status["buffer_size"]) == (0, 20)
+
+
+def use(store: Store, model: str) -> None:
+    store.record_model(model, created_at=0.0, metrics={})
+
+
+def test_a_model_that_comes_back_brings_its_window_and_its_drift_days(
+    store: Store, baseline: Baseline
+) -> None:
+    use(store, "m1")
+    predict(store, 300, 0.7)
+    for number in range(3):
+        known = evaluate(store, "m1", baseline, day=TODAY + timedelta(days=number))
+    use(store, "m2")
+    assert (store.drift_status()["drift_days"], store.drift_status()["buffer_size"]) == (0, 0)
+    predict(store, 20, 0.8, model="m2", seed=3)
+    evaluate(store, "m2", baseline, day=TODAY + timedelta(days=2))
+    looked = store.drift_status()["evaluated_at"]
+    use(store, "m1")
+    assert store.drift_status() == known | {"evaluated_at": looked}
+    assert looked > known["evaluated_at"]
+    assert store.snapshot().facts["drift"]["drift_days"] == 3
+    predict(store, 10, 0.7, seed=4)
+    status = evaluate(store, "m1", baseline, day=TODAY + timedelta(days=3))
+    assert (status["drift_days"], status["scores_seen"]) == (4, 310)
+    use(store, "m2")
+    assert store.drift_status()["scores_seen"] == 20
+
+
+def test_on_the_day_of_a_switch_the_later_verdict_is_the_days(
+    store: Store, baseline: Baseline
+) -> None:
+    predict(store, 300, 0.7)
+    evaluate(store, "m1", baseline, day=TODAY)
+    assert store.drift_summary(7, today=TODAY)["drift_count"] == 1
+    use(store, "m2")
+    predict(store, 300, 0.8, model="m2", seed=3)
+    evaluate(store, "m2", baseline, day=TODAY)
+    assert store.drift_summary(7, today=TODAY)["drift_count"] == 0
+    use(store, "m1")
+    evaluate(store, "m1", baseline, day=TODAY)
+    (event,) = store.drift_summary(7, today=TODAY)["events"]
+    assert event["model"] == "m1"
+
+
+def test_a_reset_is_of_the_model_in_use_alone(store: Store, baseline: Baseline) -> None:
+    for model in ("m2", "m1"):
+        use(store, model)
+        predict(store, 300, 0.7, model=model)
+        evaluate(store, model, baseline, day=TODAY)
+    for _ in range(2):
+        store.reset_drift()
+    assert evaluate(store, "m1", baseline, day=TODAY)["buffer_size"] == 0
+    use(store, "m2")
+    assert store.drift_status()["drift_days"] == 1
+
+
+def test_the_window_of_a_model_of_long_ago_is_forgotten(store: Store, baseline: Baseline) -> None:
+    for model in ("m1", "m2"):
+        use(store, model)
+        predict(store, 20, 0.8, model=model)
+        evaluate(store, model, baseline, day=TODAY)
+    store.prune(now=time.time() + 181 * 86400)
+    assert store.detector("m1") is None and store.detector("m2") is not None
+
+
+def test_a_detector_of_the_third_schema_goes_on(store: Store, baseline: Baseline) -> None:
+    """In it one row was the detector and a day had one verdict, of whichever model."""
+    predict(store, 300, 0.7)
+    for number in range(2):
+        known = evaluate(store, "m1", baseline, day=TODAY + timedelta(days=number))
+    run = store.database.run
+    run(
+        "CREATE TABLE detector (id INTEGER PRIMARY KEY, model TEXT NOT NULL, epoch INTEGER"
+        " NOT NULL, last_prediction BIGINT NOT NULL, state TEXT NOT NULL)"
+    )
+    run("INSERT INTO detector SELECT 1, model, epoch, last_prediction, state FROM detectors")
+    run("CREATE TABLE verdicts AS SELECT * FROM drift_verdicts")
+    run("DROP TABLE detectors")
+    run("DROP TABLE drift_verdicts")
+    store.set_fact("drift", {key: value for key, value in known.items() if key != "model"})
+    store.set_fact("schema", 3)
+    with closing(Store(store.url)) as newer:
+        assert not newer.database.columns("detector") and not newer.database.columns("verdicts")
+        use(newer, "m1")
+        assert newer.drift_status()["drift_days"] == 2
+        use(newer, "m2")
+        assert newer.drift_status()["drift_days"] == 0
+        use(newer, "m1")
+        assert newer.drift_status()["drift_days"] == 2
+        status = evaluate(newer, "m1", baseline, day=TODAY + timedelta(days=2))
+        assert (status["drift_days"], status["scores_seen"]) == (3, 300)
 
 
 def test_only_the_model_in_use_is_watched(store: Store, baseline: Baseline) -> None:
