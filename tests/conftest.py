@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import programs
 import pytest
 from postgresql import PostgreSQL, running
@@ -47,12 +48,25 @@ def pytest_configure(config: pytest.Config) -> None:
     # pytest-randomly is for the order alone (--randomly-seed has one again): random numbers are
     # fixed where they are drawn, and the same in every run.
     config.option.randomly_reset_seed = False
+    hypothesis.settings.register_profile("patient", deadline=None)
+    hypothesis.settings.load_profile("patient")
     # The checkout is not tested where the wheel is asked for.
     if config.getoption("--wheel"):
         for name in ("routing_ml", "exporter"):
             found = Path(importlib.import_module(name).__file__ or "").parent
             if found != ROOT / "var" / "wheel" / name:
                 raise pytest.UsageError(f"{name} is {found}, not the wheel's: use script/test")
+
+
+# A minute and more each: begun last, one of them would keep a process busy when all else is done.
+SLOW = ("test_script_run", "test_compose", "test_dags", "test_modes", "test_retraining")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Puts the slow files first where several processes share the tests, each in its order."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.path.stem not in SLOW)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -167,6 +167,24 @@ def test_only_the_file_whose_hash_is_in_the_lock_is_installed(
     assert installed(environment)
 
 
+def test_what_a_lock_names_no_more_does_not_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = []
+    monkeypatch.setattr(install, "VENV", tmp_path)
+    monkeypatch.setattr(install, "_install_system_packages", lambda *given: None)
+    monkeypatch.setattr(install, "_install_locked", lambda *given: None)
+    monkeypatch.setattr(
+        install, "_make_venv", lambda *given: kept.append(install._ready("requirements.txt"))
+    )
+    for lock in ("requirements.txt", "requirements-dev.txt"):
+        install._mark_ready(lock)
+    install.prepare(print, tests=True, log=tmp_path / "log")
+    install._stamp("requirements-dev.txt").write_text("of another lock")
+    install.prepare(print, tests=True, log=tmp_path / "log")
+    assert kept == [True, False]
+
+
 def test_the_images_install_nothing_else() -> None:
     for path in ROOT.glob("deploy/*/Dockerfile"):
         copied = re.findall(r"^COPY (.*) \./$", path.read_text(), re.MULTILINE)

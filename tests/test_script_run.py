@@ -25,7 +25,7 @@ import install
 import processes
 
 PR_SET_CHILD_SUBREAPER = 36
-START_SECONDS, PATIENCE_SECONDS = 240, 60
+START_SECONDS, PATIENCE_SECONDS = 480, 60
 
 
 @dataclass
@@ -250,6 +250,12 @@ def test_every_program_that_a_test_starts_is_installed():
         assert shutil.which(name), name
     with pytest.raises(AssertionError, match="starts ps, which"):
         subprocess.run(["ps"])
+
+
+def test_what_a_test_starts_imports_what_is_installed():
+    for option in ("-c", "-m"):
+        with pytest.raises(AssertionError, match=f"starts Python with {option} and without -P"):
+            subprocess.run(["bash", "-c", "true", sys.executable, option, "routing_ml"])
 
 
 @pytest.mark.parametrize(("options", "code"), [([], 0), (["--no-skips"], 1)])
