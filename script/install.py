@@ -23,7 +23,9 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 # Not the virtual environment's own, which may be the one that is running and is to be replaced.
 BASE_PYTHON: str = getattr(sys, "_base_executable", sys.executable)
-UV = "uv==0.13.9"
+UV = ROOT / "script" / "uv.txt"
+# A package that is built here would fetch what builds it, in any version and without a hash.
+LOCKED = ("--require-hashes", "--only-binary", ":all:")
 
 RUN_PACKAGES = ("unixodbc",)
 TEST_PACKAGES = (
@@ -76,9 +78,13 @@ def prepare(
         if not _ready("requirements.txt") and not _can_make_venv():
             packages.append(f"python{sys.version_info.major}.{sys.version_info.minor}-venv")
         _install_system_packages(packages, say, log)
+        renewed = _stamp("requirements-dev.txt").exists() and not _ready("requirements-dev.txt")
+        if (tests or developer) and renewed:
+            # Else what the lock names no more would stay, and be found.
+            _stamp("requirements.txt").unlink(missing_ok=True)
         _make_venv(say, log)
         if (tests or developer) and not _ready("requirements-dev.txt"):
-            _install_python_packages(["-r", str(ROOT / "requirements-dev.txt")], log)
+            _install_locked(ROOT / "requirements-dev.txt", log)
             _mark_ready("requirements-dev.txt")
 
 
@@ -156,7 +162,7 @@ def _make_venv(say: Say, log: Path) -> None:
         )
     say(f"making .venv with Python {platform.python_version()}")
     _call([BASE_PYTHON, "-m", "venv", "--clear", str(VENV)], log)
-    _install_python_packages(["-r", str(ROOT / "requirements.txt")], log)
+    _install_locked(ROOT / "requirements.txt", log)
     # Without isolation the build uses the setuptools that the requirements pin.
     _install_python_packages(["--no-deps", "--no-build-isolation", "-e", str(ROOT)], log)
     _mark_ready("requirements.txt")
@@ -168,13 +174,18 @@ def _can_make_venv() -> bool:
     return subprocess.run(probe, capture_output=True).returncode == 0
 
 
+def _install_locked(requirements: Path, log: Path) -> None:
+    """What a lock names: no other version, and no other file than those whose hash it has."""
+    _install_python_packages([*LOCKED, "-r", str(requirements)], log)
+
+
 def _install_python_packages(arguments: Sequence[str], log: Path) -> None:
     """With uv where pip can fetch it (a fifth of the time), otherwise with pip itself."""
     pip = [str(VENV / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
     uv = VENV / "bin" / "uv"
     try:
         if not uv.exists():
-            _call([*pip, "install", UV], log)
+            _call([*pip, "install", *LOCKED, "-r", str(UV)], log)
         listing = subprocess.run([*pip, "config", "list"], capture_output=True, text=True).stdout
         environment = uv_settings(listing) | os.environ
         _call([str(uv), "pip", "install", "--compile-bytecode", *arguments], log, environment)
@@ -219,12 +230,16 @@ def uv_settings(pip_configuration: str) -> dict[str, str]:
 
 
 def _ready(requirements: str) -> bool:
-    stamp = VENV / f".{requirements}.sha256"
+    stamp = _stamp(requirements)
     return stamp.exists() and stamp.read_text() == _fingerprint(requirements)
 
 
 def _mark_ready(requirements: str) -> None:
-    (VENV / f".{requirements}.sha256").write_text(_fingerprint(requirements))
+    _stamp(requirements).write_text(_fingerprint(requirements))
+
+
+def _stamp(requirements: str) -> Path:
+    return VENV / f".{requirements}.sha256"
 
 
 def _fingerprint(requirements: str) -> str:

@@ -166,7 +166,7 @@ class Odbc(SqlSource):
         names = [name for name, _ in self._described(relation)]
         terms = ", ".join(f"CAST(pg_typeof(o.{self.quoted(name)}) AS text)" for name in names)
         # A row of NULLs, whose types are those of the columns, also of a query.
-        sql = f"SELECT {terms} FROM (SELECT 1) AS one LEFT JOIN "
+        sql = f"SELECT {terms} FROM (SELECT 1) AS one LEFT JOIN "  # noqa: S608 - names are quoted
         sql += f"(SELECT * {relation.from_('1 = 0')}) AS o ON true"
         (row,) = self.fetch(self.execute(sql), relation.what)
         return list(zip(names, row, strict=True))

@@ -38,7 +38,7 @@ def open_source(origin: Origin, scratch: Path) -> Source:
         from routing_ml.source.tables import AccessSource
 
         return AccessSource(path, scratch)
-    if "://" in source:
+    if "://" in source and not is_connection_string(source):  # whose password may hold it
         raise SourceError(
             f"{named(source)} is a URL; write an ODBC connection string instead, such as "
             "DRIVER={PostgreSQL Unicode};SERVER=...;DATABASE=...;UID=...;PWD=..."

@@ -121,7 +121,10 @@ def test_check_needs_no_state_folder(tmp_path: Path, monkeypatch, capsys) -> Non
 
 
 @pytest.mark.parametrize("home", ["~nobody-of-this-name/var", "x" * 300])
-def test_a_state_folder_that_cannot_be_is_one_line(home: str, monkeypatch, capsys) -> None:
+def test_a_state_folder_that_cannot_be_is_one_line(
+    home: str, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    monkeypatch.setattr("routing_ml.settings.BASE", tmp_path)
     monkeypatch.setenv("ROUTING_ML_HOME", home)
     for command in ("models", "retrain"):
         assert main([command]) == 1

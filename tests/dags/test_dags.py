@@ -124,7 +124,9 @@ def test_reading_a_dag_imports_nothing_slow(name):
         f"import sys; sys.path.insert(0, {str(DAGS)!r}); import {name};"
         "print([m for m in ('pandas', 'sklearn', 'scipy', 'pyodbc') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
+    )
     assert done.stdout.splitlines()[-1] == "[]"
 
 

@@ -24,12 +24,15 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from benchmarks import alerts
 from routing_ml import cli
 from routing_ml.dataset.gates import MAX_NULL_RATIO, REQUIRED
 from routing_ml.store.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+import alerts  # noqa: E402
+
 DEPLOY = ROOT / "deploy"
 RULES = sorted((DEPLOY / "prometheus" / "rules").glob("*.yml"))
 UNIT_TESTS = sorted((DEPLOY / "prometheus" / "tests").glob("*.yml"))

@@ -172,7 +172,7 @@ def test_a_request_whose_sender_was_killed_ends_by_itself() -> None:
     with serving(lambda link, ended: ended.wait() and None) as port:
         order = {"url": f"http://127.0.0.1:{port}/services/x", "body": "{}", "seconds": 0.3}
         done = subprocess.run(
-            [sys.executable, "-m", post_module.__name__],
+            [sys.executable, "-P", "-m", post_module.__name__],
             input=json.dumps(order),
             text=True,
             check=False,

@@ -163,7 +163,7 @@ def test_a_retraining_that_is_killed_leaves_the_model_in_use(tmp_path):
         "retrain(Settings.from_env(), as_of=datetime(2026, 11, 1, 2), candidates=['forest'])"
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", code], env=os.environ | {"ROUTING_ML_HOME": str(tmp_path)}
+        [sys.executable, "-P", "-c", code], env=os.environ | {"ROUTING_ML_HOME": str(tmp_path)}
     )
     models_folder, before = tmp_path / "models", set((tmp_path / "models").iterdir())
     end = time.monotonic() + 60

@@ -184,7 +184,7 @@ while True:
 
 
 def test_what_was_committed_survives_a_kill(url: str) -> None:
-    process = subprocess.Popen([sys.executable, "-c", WRITER, url], stdout=subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, "-P", "-c", WRITER, url], stdout=subprocess.PIPE)
     assert process.stdout is not None
     told = 0
     while told < 20:
@@ -559,7 +559,7 @@ def test_a_read_only_folder_can_be_read(tmp_path: Path) -> None:
         "print(Store(sys.argv[1], write=False).snapshot().count('predictions'))\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, default_url(folder)],
+        [sys.executable, "-P", "-c", code, default_url(folder)],
         capture_output=True,
         text=True,
         check=False,
