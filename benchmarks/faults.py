@@ -39,32 +39,23 @@ def main() -> int:
     asked = parser.parse_args()
     logging.disable(logging.WARNING)
     began, found = time.monotonic(), []
-    titles = (
-        ("trials", 7),
-        ("went on", 9),
-        ("models", 8),
-        ("lost", 6),
-        ("notices", 9),
-        ("lines", 7),
-    )
-    print(f"{'trouble':42}" + "".join(f"{title:>{width}}" for title, width in titles))
+    print("| trouble | trials | went on | wrong models | lost | notices | lines |")
+    print("|---|---|---|---|---|---|---|")
     with beds() as make:
         for part in asked.part or PARTS:
             for row in PARTS[part](make, asked.trials, random.Random(f"{asked.seed} {part}")):
                 show(row)
                 found += row.faults
-    print(f"seed {asked.seed}, {time.monotonic() - began:.0f} s, {len(found)} faults")
+    print(f"\nseed {asked.seed}, {time.monotonic() - began:.0f} s, {len(found)} faults")
     return int(bool(found))
 
 
 def show(row: Row) -> None:
-    """One row, and below it what should not have been."""
-    counts = (len(row.models), len(row.lost), len(row.notices), len(row.lines))
-    figures = "".join(f"{n:{width}}" for n, width in zip(counts, (8, 6, 9, 7), strict=True))
-    print(f"{row.trouble:42}{row.trials:7}{row.went_on:9}{figures}")
+    """One row of the table; what should not have been goes to standard error."""
+    figures = (row.trials, row.went_on, *map(len, (row.models, row.lost, row.notices, row.lines)))
+    print(f"| {row.trouble} | {' | '.join(f'{figure:,}' for figure in figures)} |", flush=True)
     for fault, count in Counter(row.faults).most_common(5):
-        print(f"    {count} x {fault[:300]}")
-    sys.stdout.flush()
+        print(f"    {count} x {fault[:300]}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
