@@ -14,7 +14,7 @@ import pytest
 from access_builder import DATE, LONG, TEXT, Builder
 from access_builder import Column as AccessColumn
 from access_factories import marked, twins, write_columns
-from conftest import ROOT, SAMPLE
+from conftest import SAMPLE
 from data_fixtures import AS_OF, SMALL_COLUMNS, small_factory, sqlite_source
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
