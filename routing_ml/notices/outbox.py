@@ -87,6 +87,8 @@ class Outbox:
         mode = modes.file_mode(self.folder)
         lock = os.open(self.folder / ".sending.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
         try:
+            with suppress(PermissionError):  # another user's, who may let this one use it
+                os.fchmod(lock, mode)  # whatever the umask
             while not _locks(lock):
                 if time.monotonic() > until:
                     raise self._busy()

@@ -40,7 +40,7 @@ class Factory:
         self.source = Path(self.settings.sources["default"])
         program = folder / "bin" / "routing-ml"
         program.parent.mkdir()
-        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m routing_ml "$@"\n')
+        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -P -m routing_ml "$@"\n')
         program.chmod(0o755)
 
     def follow(self, section: str, which: slice = slice(None), **more: str) -> str:

@@ -709,9 +709,8 @@ def looking(dag_bag):
         task.retry_delay, task.retry_exponential_backoff = delay, backoff
 
 
-def test_a_night_leaves_a_verified_backup_and_tells_nobody(backing_up, first, monkeypatch):
-    home = first[0]
-    monkeypatch.setenv("ROUTING_ML_HOME", str(home))
+def test_a_night_leaves_a_verified_backup_and_tells_nobody(backing_up, in_use, monkeypatch):
+    home = in_use
     with FakeSlack() as slack:
         monkeypatch.setenv("SLACK_WEBHOOK_URL", slack.url)
         states, run = states_of(backing_up)
@@ -726,10 +725,10 @@ def test_a_night_leaves_a_verified_backup_and_tells_nobody(backing_up, first, mo
 
 
 def test_a_night_that_fails_is_counted_and_told_once_and_keeps_the_older_backups(
-    backing_up, first, tmp_path, monkeypatch
+    backing_up, in_use, tmp_path, monkeypatch
 ):
-    home = first[0]
-    monkeypatch.setenv("ROUTING_ML_HOME", str(home))
+    home = in_use
+    states_of(backing_up)
     monkeypatch.setenv("ROUTING_ML_SOURCE", str(tmp_path / "없음.accdb"))
     before = Vault(home / "backups").newest()
     with FakeSlack() as slack:

@@ -22,10 +22,10 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from benchmarks import alerts
-
+sys.path.insert(0, str(ROOT / "benchmarks"))
 sys.path.insert(0, str(ROOT / "script"))
 
+import alerts
 import install
 import places
 import watchers
@@ -87,7 +87,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Monitor]]:
         home, output = tmp_path / "상태 é: 😀", tmp_path / f"printed{len(started)}.txt"
         command = [str(ROOT / "script" / "monitor")]
         if deploy is not None:
-            command = [sys.executable, "-c", HASTENED, str(deploy)]
+            command = [sys.executable, "-P", "-c", HASTENED, str(deploy)]
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("ROUTING_ML_", "SLACK_"))}
         with output.open("w") as file:
             process = subprocess.Popen(

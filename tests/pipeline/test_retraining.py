@@ -21,6 +21,10 @@ from routing_ml.store.store import Store
 AS_OF = datetime(2026, 11, 1, 2)
 OUTCOME_KEYS = {
     "run",
+    "seconds",
+    "started_by",
+    "hands",
+    "found_better",
     "succeeded",
     "model",
     "promoted",

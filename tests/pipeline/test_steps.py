@@ -39,11 +39,12 @@ def run(given, run_id, *, as_of=NOVEMBER, limit=LIMIT, **options):
 
 
 def content(folder):
-    """Every file below and its bytes, but for locks."""
+    """Every file below and its bytes, but for locks and the store, which says when a source was
+    read."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != ".lock"
+        if path.is_file() and path.name not in (".lock", "store.db")
     }
 
 
