@@ -57,6 +57,9 @@ def settings(kept: Path, tmp_path: Path) -> Settings:
     return backed_up.of(tmp_path)
 
 
+PYTHON = (sys.executable, "-P", "-m")
+
+
 def source_of(settings: Settings) -> Path:
     return Path(settings.sources["default"])
 
@@ -348,7 +351,7 @@ def test_a_backup_that_runs_out_of_space_leaves_the_older_ones_and_no_new_one(
     good = verify(settings, copy(settings).name)
     (settings.home / "proposals" / "large.parquet").write_bytes(os.urandom(3_000_000))
     done = subprocess.run(
-        [*("prlimit", "--fsize=2000000", sys.executable, "-P"), "-m", "routing_ml", "backup", "--json"],
+        ["prlimit", "--fsize=2000000", *PYTHON, "routing_ml", "backup", "--json"],
         env=os.environ | backed_up.environment(tmp_path),
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip

@@ -313,9 +313,8 @@ def test_only_small_references_pass_between_tasks(first):
     assert (home / data["uri"]).is_file()
 
 
-def test_a_run_told_never_to_promote_keeps_what_is_in_use(dag, first, monkeypatch):
-    home, before = first
-    monkeypatch.setenv("ROUTING_ML_HOME", str(home))
+def test_a_run_told_never_to_promote_keeps_what_is_in_use(dag, first, in_use, monkeypatch):
+    home, before = in_use, first[1]
     monkeypatch.setattr("routing_ml.comparison.compare.decide", chosen)
     with FakeSlack() as slack:
         monkeypatch.setenv("SLACK_WEBHOOK_URL", slack.url)
