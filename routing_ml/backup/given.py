@@ -57,11 +57,15 @@ def in_clear(name: str, value: str) -> str | None:
     '/data/erp.accdb'
     >>> in_clear("ROUTING_ML_SOURCE", "DRIVER={X};SERVER=erp;UID=a;PWD=b")
     >>> in_clear("ROUTING_ML_API_TOKEN", "x")
+    >>> in_clear("AIRFLOW__API__BASE_URL", "http://[x")
     """
     if name in PLAIN or name.startswith(f"{COLUMNS}_"):
         return value
     if name.startswith(NAMED):
         return value if named(value) == value else None
     if name == "AIRFLOW__API__BASE_URL":
-        return None if "@" in urlsplit(value).netloc or "?" in value else value
+        try:
+            return None if "@" in urlsplit(value).netloc or "?" in value else value
+        except ValueError:  # no address, such as http://[host
+            return None
     return None

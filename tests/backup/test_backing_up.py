@@ -413,6 +413,12 @@ def test_no_secret_is_in_a_backup_and_each_is_named(settings, tmp_path):
     ]  # fmt: skip
 
 
+def test_an_address_that_is_none_keeps_nothing_from_being_copied(settings, tmp_path):
+    backup = copy(backed_up.of(tmp_path, AIRFLOW__API__BASE_URL="http://[factory:8080"))
+    assert not backup.missing
+    assert backup.facts["settings"]["supply_anew"] == ["AIRFLOW__API__BASE_URL"]
+
+
 def test_what_never_was_copied_is_missing_and_the_rest_can_be_restored(settings, tmp_path):
     """Of a first backup no earlier one has the part: not the source, nor the columns file."""
     source_of(settings).unlink()
