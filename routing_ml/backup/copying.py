@@ -59,7 +59,7 @@ def copy(settings: Settings, *, now: datetime | None = None) -> Backup:
 
 def _parts(settings: Settings, vault: Vault) -> tuple[list[Contents], dict[str, str]]:
     """What was copied of each part, and why what could not be was not."""
-    last, scratch = vault.newest(), vault.room()
+    last, scratch = vault.newest(settings.home), vault.room()
     done, missing = [], {}
     for what, prefix, step in _steps(settings, scratch, last):
         part = what.partition(" ")[0]

@@ -72,7 +72,7 @@ def restore(
     if (journal := moving.begun(settings.home)) is not None:
         return _finish(settings, journal, dry_run)
     with vault.reading():
-        backup = _chosen(vault, name)
+        backup = _chosen(vault, name, None if elsewhere else settings.home)
         aside = settings.home / "replaced" / datetime.now(UTC).strftime(STAMP)
         planned = plan(
             backup, settings, parts, elsewhere=elsewhere, replace_database=replace_database
@@ -259,7 +259,9 @@ def _lock(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def _chosen(vault: Vault, name: str | None) -> Backup:
+def _chosen(vault: Vault, name: str | None, home: Path | None) -> Backup:
+    """The backup that is meant; BackupError where the newest may be another factory's than that of
+    the state folder that it is to go to."""
     if name is not None:
         return vault.get(name)
     newest = vault.newest()
@@ -270,6 +272,15 @@ def _chosen(vault: Vault, name: str | None) -> Backup:
         raise BackupError(
             f"there is no verified backup in {vault.folder}: {damaged or said or NONE_YET}"
         )
+    if home is not None and newest.home != str(home):
+        homes = sorted({one.home for one in vault.verified()})
+        if len(homes) > 1:
+            each = ((vault.newest(Path(one)), one) for one in homes)
+            said = ", ".join(f"{one.name} of {of}" for one, of in each if one)
+            raise BackupError(
+                f"{vault.folder} has backups of several state folders, and the newest is not of "
+                f"{home}: name the one to restore ({said})"
+            )
     return newest
 
 

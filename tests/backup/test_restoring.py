@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import backed_up
@@ -385,6 +386,33 @@ def test_what_was_never_verified_is_restored_only_by_its_name(settings, run):
     code, _, err = run("restore")
     assert code == 1 and f"only {name}, never verified" in err
     assert run("restore", name)[0] == 0
+
+
+def test_of_two_factories_in_one_folder_the_others_is_restored_only_by_its_name(
+    settings, run, tmp_path, monkeypatch
+):
+    """Each has its own newest, whichever was backed up last."""
+    own = verify(settings, copy(settings).name).name
+    backups = str(settings.backup_folder)
+    other = backed_up.make(
+        tmp_path / "other", ROUTING_ML_HOME=str(tmp_path / "other"), ROUTING_ML_BACKUPS=backups
+    )
+    theirs = verify(other, copy(other).name).name
+    before = backed_up.tree(settings.home, but=("backups",))
+    code, _, err = run("restore")
+    assert code == 1 and "of several state folders" in err and err.count("\n") == 1
+    assert f"{own} of {settings.home}" in err and f"{theirs} of {other.home}" in err
+    assert backed_up.tree(settings.home, but=("backups",)) == before
+    assert run("restore", own)[0] == 0
+    assert restore(other).backup == theirs
+
+
+def test_the_newest_is_none_of_a_clock_that_was_ahead(settings):
+    ahead = copy(settings, now=datetime.now(UTC) + timedelta(days=400))
+    verify(settings, ahead.name)
+    newest = verify(settings, copy(settings).name)
+    assert ahead.name > newest.name
+    assert restore(settings, dry_run=True).backup == newest.name
 
 
 # The store on PostgreSQL
