@@ -48,7 +48,7 @@ def begun(home: Path) -> Journal | None:
         moves = (Move(**{**m, "beside": tuple(map(tuple, m["beside"]))}) for m in facts["moves"])
         known = {**facts, "moves": tuple(moves), "parts": tuple(facts["parts"])}
         return Journal(**known)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise BackupError(

@@ -246,13 +246,14 @@ def _nobody_else(settings: Settings, steps: Sequence[Step]) -> Iterator[None]:
 
 @contextmanager
 def _lock(path: Path) -> Iterator[None]:
-    lock = FileLock(path, mode=modes.file_mode(path.parent), fallback_to_soft=False)
-    try:
-        lock.acquire(timeout=LOCK_SECONDS)
-    except Timeout:
-        raise BackupError(
-            f"{path.parent} is being written by another process: run again when that has ended"
-        ) from None
+    with files.told_as(BackupError, f"{path.parent} cannot be written"):
+        lock = FileLock(path, mode=modes.file_mode(path.parent), fallback_to_soft=False)
+        try:
+            lock.acquire(timeout=LOCK_SECONDS)
+        except Timeout:
+            raise BackupError(
+                f"{path.parent} is being written by another process: run again when that has ended"
+            ) from None
     try:
         yield
     finally:

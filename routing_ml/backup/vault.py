@@ -149,9 +149,9 @@ class Vault:
         shutil.rmtree(self.scratch, ignore_errors=True)
 
     def _names(self) -> list[str]:
-        if not self.folder.is_dir():
-            return []
         with files.told_as(BackupError, f"{self.folder} cannot be read"):
+            if not self.folder.is_dir():
+                return []
             found = [path.name.removesuffix(".json") for path in self.folder.iterdir()]
         return sorted(name for name in found if is_name(name))
 

@@ -379,6 +379,33 @@ def test_what_cannot_be_restored_is_told_in_one_line(run, arguments, said):
     assert code == 1 and said in err and err.count("\n") == 1
 
 
+@pytest.mark.parametrize("shut", ["home", "home/backups"])
+@pytest.mark.parametrize("command", ["models", "backups", "backup", "restore"])
+def test_a_folder_that_this_user_may_not_enter_is_told_in_one_line(
+    settings, tmp_path, shut, command
+):
+    for name in ("models", "store.db"):  # what a restore has something to do for
+        (settings.home / name).rename(tmp_path / name)
+    without = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if not os.geteuid() else []
+    (tmp_path / shut).chmod(0o000)
+    done = subprocess.run(
+        [*without, sys.executable, "-P", "-m", "routing_ml", command],
+        env=os.environ | backed_up.environment(tmp_path), cwd=ROOT, check=False,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    (tmp_path / shut).chmod(0o700)
+    assert done.returncode == (0 if (shut, command) == ("home/backups", "models") else 1)
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 0 or "Permission denied" in done.stdout + done.stderr
+
+
+def test_a_file_is_no_state_folder_to_restore_into(run, tmp_path):
+    (tmp_path / "there").touch()
+    code, _, err = run("restore", "--into", str(tmp_path / "there"))
+    assert code == 1 and err.count("\n") == 1
+    assert err.startswith(f"routing-ml: {tmp_path / 'there'} cannot be written: File exists")
+
+
 def test_what_was_never_verified_is_restored_only_by_its_name(settings, run):
     vault = Vault(settings.backup_folder)
     vault.drop(vault.newest())
