@@ -37,7 +37,7 @@ def copy_settings(contents: Contents, settings: Settings, scratch: Path) -> None
             lines.append(f"# {name}: supply it anew, it holds a secret{place}")
     path = scratch / FILE
     write_private(path, "\n".join(["# The settings of this factory.", *lines]) + "\n")
-    contents.add(path, f"settings/{FILE}")
+    contents.add(path, f"settings/{FILE}", made=True)
     contents.facts |= {"set": sorted(settings.given), "supply_anew": anew, "columns": {}}
     for name, columns in sorted(settings.columns.items()):
         inside = f"settings/columns/{name}.toml"

@@ -23,12 +23,15 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class File:
-    """A file of a backup: the part that it is of, its path in the backup, and its content."""
+    """A file of a backup: the part that it is of, its path in the backup, its content, and when
+    that was last changed, in seconds since 1970, for what is old is to be old again; None where it
+    was made for the backup."""
 
     part: str
     path: str
     sha256: str
     bytes: int
+    changed_at: float | None = None
 
 
 @dataclass(frozen=True)

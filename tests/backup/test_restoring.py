@@ -144,6 +144,22 @@ def test_one_part_leaves_the_others_alone(settings, part):
     assert source_of(settings).exists() == (part == "database")
 
 
+def test_a_run_of_long_ago_is_none_that_ended_now(settings):
+    """By its age a run that the store does not know is counted, and any is removed one day."""
+    (path,) = (settings.home / "runs").glob("*/outcome.json")
+    outcome = json.loads(path.read_text())
+    path.write_text(json.dumps({"seconds": 1.0, "started_by": "hand", "hands": []} | outcome))
+    long_ago = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC).timestamp()
+    os.utime(path, (long_ago, long_ago))
+    name = verify(settings, copy(settings).name).name
+    change(settings)
+    restore(settings, name, parts=["records"])
+    assert path.stat().st_mtime == long_ago
+    with closing(Store(settings.store_url)) as store:
+        store.database.run("DELETE FROM runs")
+    assert monitor.record_missed(settings) == []
+
+
 def test_the_store_knows_which_model_a_restored_registry_has_in_use(settings):
     change(settings)
     monitor.record_model(settings)
