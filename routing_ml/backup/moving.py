@@ -59,7 +59,9 @@ def begun(home: Path) -> Journal | None:
 
 def require_whole(home: Path) -> None:
     """BackupError while a restore that was killed halfway waits to be finished."""
-    if (home / WORK / JOURNAL).exists():
+    with files.told_as(BackupError, f"state folder {home} cannot be looked at"):
+        is_begun = (home / WORK / JOURNAL).exists()
+    if is_begun:
         raise BackupError(f"a restore of {home} was interrupted: 'routing-ml restore' finishes it")
 
 

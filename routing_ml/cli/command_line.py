@@ -60,9 +60,8 @@ def _state_folder(settings: Settings, options: argparse.Namespace) -> None:
         return
     with files.told_as(SettingError, f"state folder {settings.home} cannot be looked at"):
         is_there = settings.home.is_dir()
-        if is_there:
-            require_whole(settings.home)
     if is_there:
+        require_whole(settings.home)
         settings.opened()
         return
     if options.run not in BEGINNING:
