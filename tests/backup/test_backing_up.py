@@ -104,7 +104,7 @@ def test_what_did_not_change_is_not_stored_again(settings):
 
 def test_a_backup_is_its_owners_alone_whatever_the_umask_and_the_group_say(settings, tmp_path):
     env = backed_up.environment(tmp_path) | {"ROUTING_ML_GROUP_READABLE": "true"}
-    command = [sys.executable, "-m", "routing_ml", "backup"]
+    command = [sys.executable, "-P", "-m", "routing_ml", "backup"]
     subprocess.run(command, env=os.environ | env, umask=0, cwd=ROOT, check=True)
     found = [settings.backup_folder, *settings.backup_folder.rglob("*")]
     modes = {(path.is_dir(), stat.S_IMODE(path.stat().st_mode)) for path in found}
@@ -347,8 +347,9 @@ def test_a_backup_that_runs_out_of_space_leaves_the_older_ones_and_no_new_one(
         (tmp_path / "small.sqlite").replace(source_of(settings))
     good = verify(settings, copy(settings).name)
     (settings.home / "proposals" / "large.parquet").write_bytes(os.urandom(3_000_000))
+    command = [sys.executable, "-P", "-m", "routing_ml", "backup", "--json"]
     done = subprocess.run(
-        ["prlimit", "--fsize=2000000", sys.executable, "-m", "routing_ml", "backup", "--json"],
+        ["prlimit", "--fsize=2000000", *command],
         env=os.environ | backed_up.environment(tmp_path),
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
@@ -373,7 +374,7 @@ def test_what_a_killed_copy_left_goes_with_the_next_night(settings, tmp_path):
         "Settings; vault.Vault.put = lambda *_: os._exit(9); copy(Settings.from_env())"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-P", "-c", code],
         env=os.environ | backed_up.environment(tmp_path), cwd=ROOT, check=False,
     )  # fmt: skip
     assert done.returncode == 9 and Vault(settings.backup_folder).newest() == good

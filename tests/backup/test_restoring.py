@@ -271,7 +271,7 @@ def test_a_full_disk_stops_it_before_anything_is_touched(settings, tmp_path):
     source_of(settings).unlink()
     before = tree(settings.home)
     done = subprocess.run(
-        ["prlimit", "--fsize=200000", sys.executable, "-m", "routing_ml", "restore"],
+        ["prlimit", "--fsize=200000", sys.executable, "-P", "-m", "routing_ml", "restore"],
         env=os.environ | backed_up.environment(tmp_path),
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
@@ -303,7 +303,7 @@ def test_one_that_was_killed_is_finished_by_the_next(settings, run, tmp_path, re
     kept = source_of(settings).read_bytes()
     source_of(settings).unlink()
     done = subprocess.run(
-        [sys.executable, "-c", KILLED, str(renames)],
+        [sys.executable, "-P", "-c", KILLED, str(renames)],
         env=os.environ | backed_up.environment(tmp_path), cwd=ROOT, check=False,
     )  # fmt: skip
     assert done.returncode == -signal.SIGKILL
@@ -530,7 +530,7 @@ def test_a_postgresql_store_is_copied_as_it_is_at_one_moment(postgresql, tmp_pat
         "        print(n, flush=True)\n"
     )
     writer = subprocess.Popen(
-        [sys.executable, "-c", code, url], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-P", "-c", code, url], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
     try:
         assert writer.stdout is not None

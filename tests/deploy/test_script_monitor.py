@@ -87,7 +87,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Monitor]]:
         home, output = tmp_path / "상태 é: 😀", tmp_path / f"printed{len(started)}.txt"
         command = [str(ROOT / "script" / "monitor")]
         if deploy is not None:
-            command = [sys.executable, "-c", HASTENED, str(deploy)]
+            command = [sys.executable, "-P", "-c", HASTENED, str(deploy)]
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("ROUTING_ML_", "SLACK_"))}
         with output.open("w") as file:
             process = subprocess.Popen(

@@ -185,7 +185,7 @@ def test_a_process_killed_while_it_counts_leaves_all_of_a_run_or_nothing(tmp_pat
     )
     url = default_url(tmp_path)
     for life in range(3):
-        command = [sys.executable, "-c", script, url, str(life)]
+        command = [sys.executable, "-P", "-c", script, url, str(life)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             for _ in range(5 + life):
