@@ -28,7 +28,7 @@ from routing_ml.backup import (
     verify,
     verifying,
 )
-from routing_ml.backup.manifest import written
+from routing_ml.backup.manifest import Link, written
 from routing_ml.cli import main
 from routing_ml.errors import BackupError, InputError
 from routing_ml.registry import Registry
@@ -495,6 +495,24 @@ def test_a_manifest_cannot_lead_out_of_the_folder(settings, path):
     vault.put(type(backup)(**{**vars(backup), "files": (*others, *files)}))
     with pytest.raises(BackupError, match="is no manifest of a backup"):
         vault.get(backup.name)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"facts": []}, {"facts": {"database": [1]}}, {"facts": {"database": {"default": 1}}},
+        {"facts": {"store": {"tables": None}}}, {"facts": {"settings": {"columns": []}}},
+        {"facts": {"models": "none"}}, {"missing": ["store"]}, {"verified": "yes"},
+        {"links": (Link("models", "models/active", "a\0"),)},
+        {"links": (Link("models", "models/active", 3),)},  # type: ignore[arg-type]
+    ],
+)  # fmt: skip
+def test_a_manifest_of_another_form_is_none(settings, bad):
+    vault, backup = Vault(settings.backup_folder), copy(settings)
+    vault.put(type(backup)(**{**vars(backup), **bad}))
+    with pytest.raises(BackupError, match="is no manifest of a backup"):
+        vault.get(backup.name)
+    assert vault.backups() == [] and list(vault.damaged()) == [backup.name]
 
 
 def test_a_file_that_grows_while_it_is_taken_is_taken_again_or_refused(tmp_path, monkeypatch):
