@@ -2,6 +2,7 @@
 before what is optional, and one part that cannot be copied keeps no other from it.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -43,7 +44,7 @@ def copy(settings: Settings, *, now: datetime | None = None) -> Backup:
         backup = Backup(
             name=name,
             made_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            home=str(settings.home),
+            home=os.path.realpath(settings.home),
             code_version=routing_ml.__version__,
             files=tuple(file for one in done for file in one.files),
             links=tuple(link for one in done for link in one.links),

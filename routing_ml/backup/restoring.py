@@ -1,5 +1,6 @@
 """Restores a backup, or parts of it: checked and laid ready first, then put in place at once."""
 
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -95,6 +96,7 @@ def restore(
             return found
         settings.opened()
         with _lock(settings.home / ALONE), _nobody_else(settings, acting):
+            moving.require_whole(settings.home)  # one that was killed since it was looked for
             _put(settings, vault, backup, acting)
     _recorded(settings, [step.part for step in acting])
     return found
@@ -273,7 +275,7 @@ def _chosen(vault: Vault, name: str | None, home: Path | None) -> Backup:
         raise BackupError(
             f"there is no verified backup in {vault.folder}: {damaged or said or NONE_YET}"
         )
-    if home is not None and newest.home != str(home):
+    if home is not None and newest.home != os.path.realpath(home):
         homes = sorted({one.home for one in vault.verified()})
         if len(homes) > 1:
             each = ((vault.newest(Path(one)), one) for one in homes)

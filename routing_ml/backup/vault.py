@@ -111,7 +111,8 @@ class Vault:
         is any of it. One of a clock that was ahead is it only where there is no other.
         """
         found = self.verified()
-        found = [one for one in found if one.home == str(of)] or found
+        if of is not None:
+            found = [one for one in found if one.home == os.path.realpath(of)] or found
         until = datetime.now(UTC) + timedelta(days=1)
         found = [one for one in found if one.moment <= until] or found
         return found[-1] if found else None

@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from hypothesis import given as for_all
 from hypothesis import settings as limits
 from hypothesis import strategies as st
 
-from routing_ml.backup import Vault, copy, moving, restore, verify
+from routing_ml.backup import Vault, copy, moving, restore, restoring, verify
 from routing_ml.cli import main
 from routing_ml.errors import BackupError, ModelError, RoutingError
 from routing_ml.pipeline import monitor
@@ -339,6 +339,26 @@ def test_two_do_not_restore_at_once(settings, monkeypatch):
     assert restore(settings).finished
 
 
+def test_one_that_waited_for_another_that_was_killed_leaves_that_to_be_finished(
+    settings, monkeypatch
+):
+    change(settings)
+    planned, put = restoring.plan, restoring._carry_out
+    monkeypatch.setattr(restoring, "_carry_out", lambda *given: None)  # is killed
+
+    def slow(*given, **more):
+        monkeypatch.setattr(restoring, "plan", planned)
+        restore(settings, parts=["models"])
+        monkeypatch.setattr(restoring, "_carry_out", put)
+        return planned(*given, **more)
+
+    monkeypatch.setattr(restoring, "plan", slow)
+    monkeypatch.setattr(Vault, "reading", lambda vault: nullcontext())  # as of two folders
+    with pytest.raises(BackupError, match="was interrupted: 'routing-ml restore' finishes it"):
+        restore(settings, parts=["records"])
+    assert restore(settings).finished
+
+
 @pytest.mark.parametrize("fails_at", range(8))
 def test_one_that_cannot_go_on_is_undone(settings, monkeypatch, fails_at):
     change(settings)
@@ -447,6 +467,11 @@ def test_of_two_factories_in_one_folder_the_others_is_restored_only_by_its_name(
     assert f"{own} of {settings.home}" in err and f"{theirs} of {other.home}" in err
     assert backed_up.tree(settings.home, but=("backups",)) == before
     assert run("restore", own)[0] == 0
+    (tmp_path / "link").symlink_to(other.home)
+    linked = backed_up.of(
+        tmp_path, ROUTING_ML_HOME=str(tmp_path / "link"), ROUTING_ML_BACKUPS=backups
+    )
+    assert restore(linked).backup == theirs
     assert restore(other).backup == theirs
 
 
