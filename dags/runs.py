@@ -9,6 +9,7 @@ from typing import Any
 from airflow.sdk import Asset, Context, Param, get_current_context
 from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException
 
+from routing_ml.backup import require_whole
 from routing_ml.errors import (
     AuditError,
     SettingError,
@@ -61,13 +62,15 @@ def moment(context: Context) -> str | datetime:
 
 @contextmanager
 def told(*, waits: bool = False, lost: Callable[[Settings], None] | None = None) -> Iterator[None]:
-    """Keep the reason of an error for the report; what no retry can mend fails at once.
+    """Keep the reason of an error for the report; what no retry can mend fails at once, and nothing
+    is begun on a state folder that is half restored.
 
     With `waits`, where the settings say `wait`, a task whose source is away is set aside, without a
     worker, and tried again until they have waited long enough since the run began; then `lost` is
     called, and it fails.
     """
     try:
+        require_whole(Settings.from_env().home)
         yield
     except Exception as error:
         waited = ""

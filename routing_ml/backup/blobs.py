@@ -23,11 +23,13 @@ TEMPORARY = ".tmp"
 
 @dataclass(frozen=True)
 class Taken:
-    """A content that is kept now; `new` says whether it had to be written."""
+    """A content that is kept now; `new` says whether it had to be written, `changed_at` when the
+    file was last changed that had it, in seconds since 1970."""
 
     sha256: str
     bytes: int
     new: bool
+    changed_at: float
 
 
 class Blobs:
@@ -57,7 +59,7 @@ class Blobs:
                 if self._write(path, digest) != digest:
                     continue
             if _state(path) == before:
-                return Taken(digest, size, new)
+                return Taken(digest, size, new, before[3] / 1e9)
         raise InputError(
             f"{path} is being written: it changed {TRIES} times while it was copied; run again "
             "when that has ended"

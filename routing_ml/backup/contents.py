@@ -24,12 +24,13 @@ class Contents:
     notes: list[str] = field(default_factory=list)
     new_bytes: int = 0
 
-    def add(self, path: Path, name: str) -> File:
-        """Copy a file as `name`. FileNotFoundError where it is not there (any more), InputError
-        where it cannot be read."""
+    def add(self, path: Path, name: str, *, made: bool = False) -> File:
+        """Copy a file as `name`; `made` where it was made for the backup. FileNotFoundError where
+        it is not there (any more), InputError where it cannot be read."""
         taken = self.blobs.take(path)
         self.new_bytes += taken.bytes if taken.new else 0
-        self.files.append(File(self.part, name, taken.sha256, taken.bytes))
+        changed_at = None if made else taken.changed_at
+        self.files.append(File(self.part, name, taken.sha256, taken.bytes, changed_at))
         return self.files[-1]
 
     def add_link(self, path: Path, name: str) -> None:

@@ -2,6 +2,7 @@
 before what is optional, and one part that cannot be copied keeps no other from it.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -43,7 +44,7 @@ def copy(settings: Settings, *, now: datetime | None = None) -> Backup:
         backup = Backup(
             name=name,
             made_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            home=str(settings.home),
+            home=os.path.realpath(settings.home),
             code_version=routing_ml.__version__,
             files=tuple(file for one in done for file in one.files),
             links=tuple(link for one in done for link in one.links),
@@ -59,7 +60,7 @@ def copy(settings: Settings, *, now: datetime | None = None) -> Backup:
 
 def _parts(settings: Settings, vault: Vault) -> tuple[list[Contents], dict[str, str]]:
     """What was copied of each part, and why what could not be was not."""
-    last, scratch = vault.newest(), vault.room()
+    last, scratch = vault.newest(settings.home), vault.room()
     done, missing = [], {}
     for what, prefix, step in _steps(settings, scratch, last):
         part = what.partition(" ")[0]

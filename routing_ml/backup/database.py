@@ -29,7 +29,7 @@ def copy_database(
     copied = scratch / "database"
     copied.unlink(missing_ok=True)
     copy_file(path, copied)
-    file = contents.add(copied, f"database/{name}/{path.name}")
+    file = contents.add(copied, f"database/{name}/{path.name}", made=True)
     # What was counted in the same bytes before need not be counted again: a verification will.
     before = (last.facts.get("database", {}) if last else {}).get(name, {})
     rows = before.get("rows") if before.get("sha256") == file.sha256 else None

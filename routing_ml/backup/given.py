@@ -37,7 +37,7 @@ def copy_settings(contents: Contents, settings: Settings, scratch: Path) -> None
             lines.append(f"# {name}: supply it anew, it holds a secret{place}")
     path = scratch / FILE
     write_private(path, "\n".join(["# The settings of this factory.", *lines]) + "\n")
-    contents.add(path, f"settings/{FILE}")
+    contents.add(path, f"settings/{FILE}", made=True)
     contents.facts |= {"set": sorted(settings.given), "supply_anew": anew, "columns": {}}
     for name, columns in sorted(settings.columns.items()):
         inside = f"settings/columns/{name}.toml"
@@ -57,11 +57,15 @@ def in_clear(name: str, value: str) -> str | None:
     '/data/erp.accdb'
     >>> in_clear("ROUTING_ML_SOURCE", "DRIVER={X};SERVER=erp;UID=a;PWD=b")
     >>> in_clear("ROUTING_ML_API_TOKEN", "x")
+    >>> in_clear("AIRFLOW__API__BASE_URL", "http://[x")
     """
     if name in PLAIN or name.startswith(f"{COLUMNS}_"):
         return value
     if name.startswith(NAMED):
         return value if named(value) == value else None
     if name == "AIRFLOW__API__BASE_URL":
-        return None if "@" in urlsplit(value).netloc or "?" in value else value
+        try:
+            return None if "@" in urlsplit(value).netloc or "?" in value else value
+        except ValueError:  # no address, such as http://[host
+            return None
     return None

@@ -1,7 +1,7 @@
 """Forgets old backups: those of 7 days stay, and of each month of a year the newest good one."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from routing_ml import files
@@ -47,9 +47,16 @@ def keep(backups: Sequence[Backup], now: datetime, zone: ZoneInfo) -> set[str]:
     """The names of those that stay at that moment (aware), of backups oldest first.
 
     The days and months are the factory's. Whatever its age, the newest that was verified stays, and
-    the newest that lacks nothing.
+    the newest that lacks nothing. Those of another state folder take the place of none.
     """
     today = now.astimezone(zone).date()
+    homes = {backup.home for backup in backups}
+    of_homes = ([one for one in backups if one.home == home] for home in homes)
+    return {name for of_home in of_homes for name in _keep(of_home, today, zone)}
+
+
+def _keep(backups: Sequence[Backup], today: date, zone: ZoneInfo) -> set[str]:
+    """`keep`, of the backups of one state folder."""
     kept: set[str] = set()
     of_month: dict[tuple[int, int], Backup] = {}
     for backup in backups:

@@ -23,6 +23,8 @@ def lay_out(
             target = within / file.path
             make_folder(target.parent)
             blobs.give(file.sha256, target)
+            if file.changed_at is not None:
+                os.utime(target, (file.changed_at, file.changed_at))
         for link in links:
             target = within / link.path
             make_folder(target.parent)

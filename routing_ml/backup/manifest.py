@@ -23,12 +23,15 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class File:
-    """A file of a backup: the part that it is of, its path in the backup, and its content."""
+    """A file of a backup: the part that it is of, its path in the backup, its content, and when
+    that was last changed, in seconds since 1970, for what is old is to be old again; None where it
+    was made for the backup."""
 
     part: str
     path: str
     sha256: str
     bytes: int
+    changed_at: float | None = None
 
 
 @dataclass(frozen=True)
@@ -151,6 +154,21 @@ def _check(backup: Backup) -> None:
             raise ValueError(f"{file.path!r} has no hash")
     if len(set(backup.paths)) != len(backup.paths):
         raise ValueError("it names a file twice")
+    for text in (*backup.paths, *(link.target for link in backup.links)):
+        if not isinstance(text, str) or "\0" in text:
+            raise ValueError(f"{text!r} is no path")
+    if not _is_told(backup):
+        raise ValueError("it tells of its parts in another form")
+
+
+def _is_told(backup: Backup) -> bool:
+    """Whether what it says of its parts has the form that a list and a restore go by."""
+    facts, verified = backup.facts, backup.verified
+    tables = [facts, backup.missing, *(facts.get(part, {}) for part in PARTS)]
+    tables += [*facts.get("database", {}).values(), facts.get("settings", {}).get("columns", {})]
+    tables += [facts["store"]["tables"] for _ in backup.of("store")]
+    tables += [] if verified is None else [verified]
+    return all(isinstance(table, dict) for table in tables) and len(backup.of("store")) <= 1
 
 
 def _digest(facts: Mapping[str, Any]) -> str:

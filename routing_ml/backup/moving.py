@@ -48,7 +48,7 @@ def begun(home: Path) -> Journal | None:
         moves = (Move(**{**m, "beside": tuple(map(tuple, m["beside"]))}) for m in facts["moves"])
         known = {**facts, "moves": tuple(moves), "parts": tuple(facts["parts"])}
         return Journal(**known)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise BackupError(
@@ -59,7 +59,9 @@ def begun(home: Path) -> Journal | None:
 
 def require_whole(home: Path) -> None:
     """BackupError while a restore that was killed halfway waits to be finished."""
-    if (home / WORK / JOURNAL).exists():
+    with files.told_as(BackupError, f"state folder {home} cannot be looked at"):
+        is_begun = (home / WORK / JOURNAL).exists()
+    if is_begun:
         raise BackupError(f"a restore of {home} was interrupted: 'routing-ml restore' finishes it")
 
 

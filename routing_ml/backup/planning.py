@@ -136,6 +136,9 @@ def _folder(backup: Backup, name: str, target: Path) -> Step:
     part, size = ("models" if name == "models" else "records"), sum(f.bytes for f in kept.values())
     if not os.path.lexists(target):
         return Step(part, name, target, "new", len(kept) + len(links), size)
+    if name == "outbox":  # else people would hear again of old things, and never of new ones
+        note = "the one there is stays: what was told since, and what waits, is in it alone"
+        return Step(part, name, target, "left", len(kept), size, note)
     there = {f"{name}/{path}": target / path for path in _names(target)}
     same = {
         inside

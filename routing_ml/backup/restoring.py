@@ -1,5 +1,6 @@
 """Restores a backup, or parts of it: checked and laid ready first, then put in place at once."""
 
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -72,7 +73,7 @@ def restore(
     if (journal := moving.begun(settings.home)) is not None:
         return _finish(settings, journal, dry_run)
     with vault.reading():
-        backup = _chosen(vault, name)
+        backup = _chosen(vault, name, None if elsewhere else settings.home)
         aside = settings.home / "replaced" / datetime.now(UTC).strftime(STAMP)
         planned = plan(
             backup, settings, parts, elsewhere=elsewhere, replace_database=replace_database
@@ -95,6 +96,7 @@ def restore(
             return found
         settings.opened()
         with _lock(settings.home / ALONE), _nobody_else(settings, acting):
+            moving.require_whole(settings.home)  # one that was killed since it was looked for
             _put(settings, vault, backup, acting)
     _recorded(settings, [step.part for step in acting])
     return found
@@ -246,20 +248,23 @@ def _nobody_else(settings: Settings, steps: Sequence[Step]) -> Iterator[None]:
 
 @contextmanager
 def _lock(path: Path) -> Iterator[None]:
-    lock = FileLock(path, mode=modes.file_mode(path.parent), fallback_to_soft=False)
-    try:
-        lock.acquire(timeout=LOCK_SECONDS)
-    except Timeout:
-        raise BackupError(
-            f"{path.parent} is being written by another process: run again when that has ended"
-        ) from None
+    with files.told_as(BackupError, f"{path.parent} cannot be written"):
+        lock = FileLock(path, mode=modes.file_mode(path.parent), fallback_to_soft=False)
+        try:
+            lock.acquire(timeout=LOCK_SECONDS)
+        except Timeout:
+            raise BackupError(
+                f"{path.parent} is being written by another process: run again when that has ended"
+            ) from None
     try:
         yield
     finally:
         lock.release()
 
 
-def _chosen(vault: Vault, name: str | None) -> Backup:
+def _chosen(vault: Vault, name: str | None, home: Path | None) -> Backup:
+    """The backup that is meant; BackupError where the newest may be another factory's than that of
+    the state folder that it is to go to."""
     if name is not None:
         return vault.get(name)
     newest = vault.newest()
@@ -270,6 +275,15 @@ def _chosen(vault: Vault, name: str | None) -> Backup:
         raise BackupError(
             f"there is no verified backup in {vault.folder}: {damaged or said or NONE_YET}"
         )
+    if home is not None and newest.home != os.path.realpath(home):
+        homes = sorted({one.home for one in vault.verified()})
+        if len(homes) > 1:
+            each = ((vault.newest(Path(one)), one) for one in homes)
+            said = ", ".join(f"{one.name} of {of}" for one, of in each if one)
+            raise BackupError(
+                f"{vault.folder} has backups of several state folders, and the newest is not of "
+                f"{home}: name the one to restore ({said})"
+            )
     return newest
 
 

@@ -29,7 +29,7 @@ def copy_store(contents: Contents, settings: Settings, scratch: Path) -> None:
     except StoreMissingError:
         contents.facts["tables"] = None
         return
-    contents.add(copied, STORE)
+    contents.add(copied, STORE, made=True)
     copied.unlink()
 
 

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from routing_ml import files
@@ -105,9 +106,20 @@ class Vault:
             raise BackupError(f"{path} is the manifest of {backup.name}: a copy; move it away")
         return backup
 
-    def newest(self) -> Backup | None:
-        """The newest backup that was verified, None without one."""
-        return next((one for one in reversed(self.backups()) if one.verified), None)
+    def newest(self, of: Path | None = None) -> Backup | None:
+        """The newest backup that was verified, None without one; of that state folder, where there
+        is any of it. One of a clock that was ahead is it only where there is no other.
+        """
+        found = self.verified()
+        if of is not None:
+            found = [one for one in found if one.home == os.path.realpath(of)] or found
+        until = datetime.now(UTC) + timedelta(days=1)
+        found = [one for one in found if one.moment <= until] or found
+        return found[-1] if found else None
+
+    def verified(self) -> list[Backup]:
+        """Every backup that was verified, oldest first."""
+        return [one for one in self.backups() if one.verified]
 
     def put(self, backup: Backup) -> None:
         """Write a backup's manifest: from now on it is there."""
@@ -138,9 +150,9 @@ class Vault:
         shutil.rmtree(self.scratch, ignore_errors=True)
 
     def _names(self) -> list[str]:
-        if not self.folder.is_dir():
-            return []
         with files.told_as(BackupError, f"{self.folder} cannot be read"):
+            if not self.folder.is_dir():
+                return []
             found = [path.name.removesuffix(".json") for path in self.folder.iterdir()]
         return sorted(name for name in found if is_name(name))
 

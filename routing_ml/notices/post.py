@@ -146,6 +146,7 @@ def main() -> None:
         answer = Answer(failure=type(reason if isinstance(reason, Exception) else error).__name__)
     if answer.is_ok and order["receipt"]:
         with suppress(OSError):  # its sender notes it too
+            os.umask(0o077)
             Path(order["receipt"]["path"]).write_text(order["receipt"]["text"])
     print(json.dumps(answer.__dict__))
 

@@ -4,14 +4,17 @@ waits, or uses the last good dataset of it. Whichever it is, it is written down 
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from routing_ml import dataset, notices
-from routing_ml.errors import RoutingError, SourceAwayError
+from filelock import FileLock
+
+from routing_ml import dataset, files, modes, notices
+from routing_ml.errors import InputError, RoutingError, SourceAwayError
 from routing_ml.pipeline import monitor
 from routing_ml.settings import Settings
 from routing_ml.source import Columns, labels_of
@@ -70,7 +73,8 @@ def read(
     say: Callable[[str], None] | None = None,
 ) -> tuple[Found, Away | None]:
     """What `fetch` reads of a configured source; or, where that is away and the settings say
-    `last`, what `instead` makes of the manifest of its last good dataset, and how that came.
+    `last`, what `instead` makes of the manifest of its last good dataset, and how that came; so
+    long nobody writes another in its place.
 
     With `say`, which hears of each try, a source that is away is waited for here, where the
     settings say `wait`; without, that is left to the caller. `whole` and `limit` are as of
@@ -156,15 +160,17 @@ def _instead(
     error: SourceAwayError,
     since: datetime,
 ) -> tuple[Found, Away]:
-    found = last_good(settings, source, columns, as_of, whole=whole, limit=limit)
-    if found is None:
-        kind = "whole and good dataset" if whole else "good dataset"
-        where = settings.home / "datasets"
-        raise type(error)(
-            f"{error}; and {where} holds no {kind} of it as of {as_of:%Y-%m-%d %H:%M} or before "
-            "(ROUTING_ML_SOURCE_AWAY is last)"
-        ) from error
-    path, manifest = found
+    where = settings.home / "datasets"
+    with _unchanged(where):
+        found = last_good(settings, source, columns, as_of, whole=whole, limit=limit)
+        if found is None:
+            kind = "whole and good dataset" if whole else "good dataset"
+            raise type(error)(
+                f"{error}; and {where} holds no {kind} of it as of {as_of:%Y-%m-%d %H:%M} or "
+                "before (ROUTING_ML_SOURCE_AWAY is last)"
+            ) from error
+        path, manifest = found
+        made = instead(path)
     away = Away(since.isoformat(), str(error), path.name, manifest["as_of"])
     log.warning("%s", away.line)
     if settings.configured:
@@ -174,7 +180,22 @@ def _instead(
             f"Runs use the last good dataset of it, as of {shown(away.as_of)}, until it is back."
         )
         _tell(settings, source, error, since, words)
-    return instead(path), away
+    return made, away
+
+
+@contextmanager
+def _unchanged(folder: Path) -> Iterator[None]:
+    """Keep others from writing datasets: another source's has the same name in the same month."""
+    if not folder.is_dir():
+        yield
+        return
+    with files.told_as(InputError, f"{folder} cannot be used"):
+        lock = FileLock(folder / ".lock", mode=modes.file_mode(folder), fallback_to_soft=False)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _away(settings: Settings, source: str, error: SourceAwayError) -> datetime:

@@ -54,17 +54,17 @@ def look(
     named.require_dates(asked)
     with tempfile.TemporaryDirectory(prefix="routing-ml-") as scratch:
 
-        def fetch() -> Path:
-            return extract(
+        def fetch() -> quality.Look:
+            extracted = extract(
                 settings.origin(source), Path(scratch), columns=named, as_of=as_of,
                 limit=EVERY_ROW, progress=progress,
-            ).path  # fmt: skip
+            )  # fmt: skip
+            return quality.look(extracted.path)
 
-        path, gone = away.read(
-            settings, source, columns=named, as_of=as_of, fetch=fetch, instead=lambda last: last,
+        seen, gone = away.read(
+            settings, source, columns=named, as_of=as_of, fetch=fetch, instead=quality.look,
             say=say,
         )  # fmt: skip
-        seen = quality.look(path)
     old = gone.line if gone else None
     folder, name = settings.home / FOLDER, run_folder(settings, run_id).name
     change = quality.compare(seen, quality.before(folder, name, seen))

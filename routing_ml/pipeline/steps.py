@@ -91,13 +91,9 @@ def extract(
             progress=progress,
         ).path
 
-    def instead(last: Path) -> Path:
-        with FileLock(shown / ".lock", mode=modes.file_mode(shown), fallback_to_soft=False):
-            return _copied(last, folder)
-
     found, gone = away.read(
-        settings, source, columns=named, as_of=as_of, fetch=fetch, instead=instead, limit=limit,
-        say=say,
+        settings, source, columns=named, as_of=as_of, fetch=fetch,
+        instead=lambda last: _copied(last, folder), limit=limit, say=say,
     )  # fmt: skip
     path, manifest = dataset.read_manifest(found)
     if gone is None:

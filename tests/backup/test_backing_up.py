@@ -28,7 +28,7 @@ from routing_ml.backup import (
     verify,
     verifying,
 )
-from routing_ml.backup.manifest import written
+from routing_ml.backup.manifest import Link, written
 from routing_ml.cli import main
 from routing_ml.errors import BackupError, InputError
 from routing_ml.registry import Registry
@@ -55,9 +55,6 @@ def settings(kept: Path, tmp_path: Path) -> Settings:
     """A factory of this test's own."""
     shutil.copytree(kept, tmp_path, symlinks=True, dirs_exist_ok=True)
     return backed_up.of(tmp_path)
-
-
-PYTHON = (sys.executable, "-P", "-m")
 
 
 def source_of(settings: Settings) -> Path:
@@ -350,8 +347,9 @@ def test_a_backup_that_runs_out_of_space_leaves_the_older_ones_and_no_new_one(
         (tmp_path / "small.sqlite").replace(source_of(settings))
     good = verify(settings, copy(settings).name)
     (settings.home / "proposals" / "large.parquet").write_bytes(os.urandom(3_000_000))
+    command = [sys.executable, "-P", "-m", "routing_ml", "backup", "--json"]
     done = subprocess.run(
-        ["prlimit", "--fsize=2000000", *PYTHON, "routing_ml", "backup", "--json"],
+        ["prlimit", "--fsize=2000000", *command],
         env=os.environ | backed_up.environment(tmp_path),
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
@@ -414,6 +412,12 @@ def test_no_secret_is_in_a_backup_and_each_is_named(settings, tmp_path):
     assert [f.path for f in backup.of("settings")] == [
         "settings/settings.env", "settings/columns/default.toml"
     ]  # fmt: skip
+
+
+def test_an_address_that_is_none_keeps_nothing_from_being_copied(settings, tmp_path):
+    backup = copy(backed_up.of(tmp_path, AIRFLOW__API__BASE_URL="http://[factory:8080"))
+    assert not backup.missing
+    assert backup.facts["settings"]["supply_anew"] == ["AIRFLOW__API__BASE_URL"]
 
 
 def test_what_never_was_copied_is_missing_and_the_rest_can_be_restored(settings, tmp_path):
@@ -491,6 +495,24 @@ def test_a_manifest_cannot_lead_out_of_the_folder(settings, path):
     vault.put(type(backup)(**{**vars(backup), "files": (*others, *files)}))
     with pytest.raises(BackupError, match="is no manifest of a backup"):
         vault.get(backup.name)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"facts": []}, {"facts": {"database": [1]}}, {"facts": {"database": {"default": 1}}},
+        {"facts": {"store": {"tables": None}}}, {"facts": {"settings": {"columns": []}}},
+        {"facts": {"models": "none"}}, {"missing": ["store"]}, {"verified": "yes"},
+        {"links": (Link("models", "models/active", "a\0"),)},
+        {"links": (Link("models", "models/active", 3),)},  # type: ignore[arg-type]
+    ],
+)  # fmt: skip
+def test_a_manifest_of_another_form_is_none(settings, bad):
+    vault, backup = Vault(settings.backup_folder), copy(settings)
+    vault.put(type(backup)(**{**vars(backup), **bad}))
+    with pytest.raises(BackupError, match="is no manifest of a backup"):
+        vault.get(backup.name)
+    assert vault.backups() == [] and list(vault.damaged()) == [backup.name]
 
 
 def test_a_file_that_grows_while_it_is_taken_is_taken_again_or_refused(tmp_path, monkeypatch):

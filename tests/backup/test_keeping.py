@@ -1,6 +1,7 @@
 """Which backups stay: seven days, one of each month of a year, and never less than a good one."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -59,6 +60,15 @@ def test_of_a_month_a_whole_one_is_kept_rather_than_a_later_that_lacks_something
     later = at(NIGHT - timedelta(days=35), missing=True)
     assert whole.name in keep([whole, later, at(NIGHT)], NIGHT, SEOUL)
     assert later.name not in keep([whole, later, at(NIGHT)], NIGHT, SEOUL)
+
+
+def test_of_two_factories_in_one_folder_each_has_its_own_kept():
+    ours, theirs = at(NIGHT - timedelta(days=800)), at(NIGHT - timedelta(days=40))
+    later = replace(at(NIGHT - timedelta(days=35)), home="/other")
+    assert keep([ours, theirs, later], NIGHT, SEOUL) == {theirs.name, later.name}
+    assert keep([ours, replace(theirs, home="/other"), later], NIGHT, SEOUL) == {
+        ours.name, later.name
+    }  # fmt: skip
 
 
 BACKUPS = st.lists(

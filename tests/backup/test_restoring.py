@@ -9,7 +9,8 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, nullcontext
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import backed_up
@@ -20,7 +21,7 @@ from hypothesis import given as for_all
 from hypothesis import settings as limits
 from hypothesis import strategies as st
 
-from routing_ml.backup import Vault, copy, moving, restore, verify
+from routing_ml.backup import Vault, copy, moving, restore, restoring, verify
 from routing_ml.cli import main
 from routing_ml.errors import BackupError, ModelError, RoutingError
 from routing_ml.pipeline import monitor
@@ -141,6 +142,22 @@ def test_one_part_leaves_the_others_alone(settings, part):
         expected |= {"store.db", "store.db-wal", "store.db-shm"}
     assert {name.split("/")[0] for name in touched} <= expected
     assert source_of(settings).exists() == (part == "database")
+
+
+def test_a_run_of_long_ago_is_none_that_ended_now(settings):
+    """By its age a run that the store does not know is counted, and any is removed one day."""
+    (path,) = (settings.home / "runs").glob("*/outcome.json")
+    outcome = json.loads(path.read_text())
+    path.write_text(json.dumps({"seconds": 1.0, "started_by": "hand", "hands": []} | outcome))
+    long_ago = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC).timestamp()
+    os.utime(path, (long_ago, long_ago))
+    name = verify(settings, copy(settings).name).name
+    change(settings)
+    restore(settings, name, parts=["records"])
+    assert path.stat().st_mtime == long_ago
+    with closing(Store(settings.store_url)) as store:
+        store.database.run("DELETE FROM runs")
+    assert monitor.record_missed(settings) == []
 
 
 def test_the_store_knows_which_model_a_restored_registry_has_in_use(settings):
@@ -322,6 +339,26 @@ def test_two_do_not_restore_at_once(settings, monkeypatch):
     assert restore(settings).finished
 
 
+def test_one_that_waited_for_another_that_was_killed_leaves_that_to_be_finished(
+    settings, monkeypatch
+):
+    change(settings)
+    planned, put = restoring.plan, restoring._carry_out
+    monkeypatch.setattr(restoring, "_carry_out", lambda *given: None)  # is killed
+
+    def slow(*given, **more):
+        monkeypatch.setattr(restoring, "plan", planned)
+        restore(settings, parts=["models"])
+        monkeypatch.setattr(restoring, "_carry_out", put)
+        return planned(*given, **more)
+
+    monkeypatch.setattr(restoring, "plan", slow)
+    monkeypatch.setattr(Vault, "reading", lambda vault: nullcontext())  # as of two folders
+    with pytest.raises(BackupError, match="was interrupted: 'routing-ml restore' finishes it"):
+        restore(settings, parts=["records"])
+    assert restore(settings).finished
+
+
 @pytest.mark.parametrize("fails_at", range(8))
 def test_one_that_cannot_go_on_is_undone(settings, monkeypatch, fails_at):
     change(settings)
@@ -378,6 +415,33 @@ def test_what_cannot_be_restored_is_told_in_one_line(run, arguments, said):
     assert code == 1 and said in err and err.count("\n") == 1
 
 
+@pytest.mark.parametrize("shut", ["home", "home/backups"])
+@pytest.mark.parametrize("command", ["models", "backups", "backup", "restore"])
+def test_a_folder_that_this_user_may_not_enter_is_told_in_one_line(
+    settings, tmp_path, shut, command
+):
+    for name in ("models", "store.db"):  # what a restore has something to do for
+        (settings.home / name).rename(tmp_path / name)
+    without = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if not os.geteuid() else []
+    (tmp_path / shut).chmod(0o000)
+    done = subprocess.run(
+        [*without, sys.executable, "-P", "-m", "routing_ml", command],
+        env=os.environ | backed_up.environment(tmp_path), cwd=ROOT, check=False,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    (tmp_path / shut).chmod(0o700)
+    assert done.returncode == (0 if (shut, command) == ("home/backups", "models") else 1)
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 0 or "Permission denied" in done.stdout + done.stderr
+
+
+def test_a_file_is_no_state_folder_to_restore_into(run, tmp_path):
+    (tmp_path / "there").touch()
+    code, _, err = run("restore", "--into", str(tmp_path / "there"))
+    assert code == 1 and err.count("\n") == 1
+    assert err.startswith(f"routing-ml: {tmp_path / 'there'} cannot be written: File exists")
+
+
 def test_what_was_never_verified_is_restored_only_by_its_name(settings, run):
     vault = Vault(settings.backup_folder)
     vault.drop(vault.newest())
@@ -385,6 +449,38 @@ def test_what_was_never_verified_is_restored_only_by_its_name(settings, run):
     code, _, err = run("restore")
     assert code == 1 and f"only {name}, never verified" in err
     assert run("restore", name)[0] == 0
+
+
+def test_of_two_factories_in_one_folder_the_others_is_restored_only_by_its_name(
+    settings, run, tmp_path, monkeypatch
+):
+    """Each has its own newest, whichever was backed up last."""
+    own = verify(settings, copy(settings).name).name
+    backups = str(settings.backup_folder)
+    other = backed_up.make(
+        tmp_path / "other", ROUTING_ML_HOME=str(tmp_path / "other"), ROUTING_ML_BACKUPS=backups
+    )
+    theirs = verify(other, copy(other).name).name
+    before = backed_up.tree(settings.home, but=("backups",))
+    code, _, err = run("restore")
+    assert code == 1 and "of several state folders" in err and err.count("\n") == 1
+    assert f"{own} of {settings.home}" in err and f"{theirs} of {other.home}" in err
+    assert backed_up.tree(settings.home, but=("backups",)) == before
+    assert run("restore", own)[0] == 0
+    (tmp_path / "link").symlink_to(other.home)
+    linked = backed_up.of(
+        tmp_path, ROUTING_ML_HOME=str(tmp_path / "link"), ROUTING_ML_BACKUPS=backups
+    )
+    assert restore(linked).backup == theirs
+    assert restore(other).backup == theirs
+
+
+def test_the_newest_is_none_of_a_clock_that_was_ahead(settings):
+    ahead = copy(settings, now=datetime.now(UTC) + timedelta(days=400))
+    verify(settings, ahead.name)
+    newest = verify(settings, copy(settings).name)
+    assert ahead.name > newest.name
+    assert restore(settings, dry_run=True).backup == newest.name
 
 
 # The store on PostgreSQL

@@ -748,6 +748,18 @@ def test_a_night_that_fails_is_counted_and_told_once_and_keeps_the_older_backups
     assert seen.facts["backup"]["backup"] == before.name
 
 
+def test_a_night_copies_nothing_of_a_state_folder_that_is_half_restored(
+    backing_up, home, monkeypatch
+):
+    (home / ".restore").mkdir()
+    (home / ".restore" / "journal.json").write_text("{}")
+    states, run = states_of(backing_up)
+    assert str(run.state) == "failed" and states["copy"] == "failed"
+    assert not list((home / "backups").glob("backup_*"))
+    outcome = json.loads((home / "backups" / "last_outcome.json").read_text())
+    assert "was interrupted: 'routing-ml restore' finishes it" in outcome["failed"]["copy"]
+
+
 def test_a_night_without_room_is_red_and_tries_to_forget_all_the_same(
     backing_up, home, monkeypatch
 ):

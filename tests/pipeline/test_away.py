@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from data_fixtures import SMALL_COLUMNS, small_factory, sqlite_source
+from filelock import FileLock, Timeout
 from slack_fixtures import FakeSlack
 
 from routing_ml.errors import InputError, SettingError, SourceAwayError, SourceMissingError
@@ -17,6 +18,7 @@ from routing_ml.pipeline import away, proposing
 from routing_ml.pipeline import steps as pipeline
 from routing_ml.pipeline.retraining import StepError, retrain
 from routing_ml.settings import Settings
+from routing_ml.source import Columns
 from routing_ml.store.store import Store
 
 OCTOBER, NOVEMBER = datetime(2026, 10, 1, 2), datetime(2026, 11, 1, 2)
@@ -110,6 +112,38 @@ def test_the_last_good_dataset_comes_into_the_folder_of_the_run_and_says_so(fact
     assert [path.name for path in (settings.home / "datasets").glob("*.json")] == [
         "training_dataset_202610.json"
     ]
+
+
+def test_nobody_writes_another_in_its_place_while_the_last_good_dataset_is_taken(
+    factory, monkeypatch
+):
+    """The dataset of another source has the same name in the same month."""
+    settings = factory(ROUTING_ML_SOURCE_AWAY="last")
+    extract(settings, "r1", as_of=OCTOBER)
+    gone(factory)
+    chosen, held = away.last_good, []
+
+    def is_held(*given, **more):
+        lock = FileLock(settings.home / "datasets" / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            held.append(True)
+        else:
+            lock.release()
+            held.append(False)
+
+    def choosing(*given, **more):
+        is_held()
+        return chosen(*given, **more)
+
+    monkeypatch.setattr(away, "last_good", choosing)
+    away.read(
+        settings, "default", columns=Columns.load(settings.columns["default"]), as_of=NOVEMBER,
+        fetch=lambda: extract(factory(), "r2"), instead=is_held,
+    )  # fmt: skip
+    assert held == [True, True]
+    assert FileLock(settings.home / "datasets" / ".lock").acquire(timeout=0)
 
 
 def refused(factory, as_of=NOVEMBER, **more):
