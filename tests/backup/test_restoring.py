@@ -160,6 +160,20 @@ def test_a_run_of_long_ago_is_none_that_ended_now(settings):
     assert monitor.record_missed(settings) == []
 
 
+def test_notices_that_are_there_stay_and_those_of_the_backup_are_not_told_again(settings):
+    outbox = settings.home / "outbox"
+    outbox.mkdir(exist_ok=True)
+    (outbox / "old.json").write_text("waits")
+    verify(settings, copy(settings).name)
+    (outbox / "old.json").unlink()
+    (outbox / "new.json").write_text("waits")
+    restore(settings, parts=("records",))
+    assert [path.name for path in outbox.glob("*.json")] == ["new.json"]
+    shutil.rmtree(outbox)
+    restore(settings, parts=("records",))
+    assert "old.json" in {path.name for path in outbox.iterdir()}
+
+
 def test_the_store_knows_which_model_a_restored_registry_has_in_use(settings):
     change(settings)
     monitor.record_model(settings)
