@@ -135,9 +135,14 @@ def configure(stack: Stack, slack_url: str, speed: float) -> None:
             missing -= {old for old in missing if old in text}
             for old, new in replaced.items():
                 text = text.replace(old, new)
-            path.write_text(DURATION.sub(lambda found: _divided(found, speed), text))
+            path.write_text(hastened(text, speed))
     if missing:
         raise SystemExit(f"deploy/ no longer speaks of {', '.join(sorted(missing))}")
+
+
+def hastened(text: str, speed: float) -> str:
+    """A configuration with each of its durations divided."""
+    return DURATION.sub(lambda found: _divided(found, speed), text)
 
 
 def _divided(found: re.Match[str], speed: float) -> str:
@@ -239,14 +244,24 @@ def fill(url: str) -> None:
     now = time.time()
     with closing(Store(url)) as store:
         propose(store, "known", rng.beta(8, 2, 400))
-        store.record_run("monthly", succeeded=True, seconds=42.0, ended_at=now)
+        with store.transaction():  # an alarm that was answered within three hours
+            store.note_alarm(watch="m0", on=True, advised=True, day=date.today(), at=now - 10_000)
+            store.record_run(
+                "monthly", succeeded=True, seconds=42.0, ended_at=now, started_by="schedule"
+            )
+            store.judge_alarm("monthly", better=True, promoted=True, as_of=now, at=now)
         store.record_model(MODEL, created_at=now, metrics={"exact_match": 0.935, "items": 356})
         required = {"ITEM_CD": 0.0, "ROUT_NO": 0.0, "RUN_TIME": 0.01}
+        store.record_quality({"duplicates": 3, "units": 1}, worse=1)
+        store.record_source_read("default", as_of=time.time())
         store.record_audit(
             {"items": {"ITEM_CD": 0.0, "GROUP2": 0.145, "GROUP3": 0.993}, "routings": required},
             outliers={"routings.RUN_TIME": 403},
             rows={"items": 2400, "routings": 19786},
         )
+        store.add({("backups", "success"): 1})
+        kept = {"backup": "backup_20260101_150000", "bytes": 9e7, "new_bytes": 1e6, "seconds": 9.0}
+        store.set_fact("backup", {"at": now, **kept})
 
 
 def propose(store: Store, kind: str, scores: NDArray[np.float64]) -> dict[str, Any]:

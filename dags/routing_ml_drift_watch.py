@@ -8,11 +8,10 @@ Ten minutes past each hour: do new items still resemble the past ones? The day's
 its verdict. Drift on 5 of 7 days, or a KL divergence over 1.0, announces the asset
 `routing_ml_drift`, which starts `routing_ml_retrain`: at most once a day, and only when 50 items
 got a routing since the last retraining. With fewer, people are told instead. `announce` is skipped
-when there is nothing to announce, which is as it should be. `catch_up` sends what Slack did not
-take when it was written.
+when there is nothing to announce, which is as it should be. `catch_up` counts the
+runs that ended while the store could not be written, and sends what Slack did not take.
 """
 
-import logging
 from datetime import timedelta
 from typing import Any
 
@@ -20,11 +19,9 @@ import runs
 from airflow.sdk import CronTriggerTimetable, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from routing_ml.errors import RoutingError
 from routing_ml.settings import Settings
 
 SETTINGS = Settings.from_env()
-log = logging.getLogger(__name__)
 
 
 @dag(
@@ -67,13 +64,10 @@ def routing_ml_drift_watch() -> None:
 
     @task
     def catch_up() -> None:
-        """Send the notices that nobody took when they were written."""
-        from routing_ml import notices
+        """Count and tell what could not be counted or told when it was."""
+        from routing_ml import pipeline
 
-        try:
-            notices.catch_up(Settings.from_env())
-        except RoutingError as error:  # the next hour tries again
-            log.warning("notices wait on: %s", error)
+        pipeline.catch_up(Settings.from_env())
 
     announce(evaluate())
     catch_up()

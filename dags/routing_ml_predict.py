@@ -14,11 +14,12 @@ drift.
 | source | the name of a configured source |
 | as_of | ignore what was entered later (ISO 8601); empty: the moment the run is for |
 
+Where the source cannot be reached it fails, waits, or takes the items of the last good dataset, as
+`ROUTING_ML_SOURCE_AWAY` says.
+
 Skipped while no model is in use. A task that is tried again writes the same file and is recorded
 once.
 """
-
-from datetime import timedelta
 
 import runs
 from airflow.sdk import CronTriggerTimetable, dag, get_current_context, task
@@ -33,7 +34,7 @@ SETTINGS = Settings.from_env()
     schedule=CronTriggerTimetable("0 3 * * *", timezone=SETTINGS.timezone.key),
     catchup=False,
     max_active_runs=1,
-    dagrun_timeout=timedelta(hours=3),
+    dagrun_timeout=runs.time_limit(SETTINGS, hours=3),
     doc_md=__doc__,
     tags={"routing-ml"},
     params={"source": runs.source_param(SETTINGS), "as_of": runs.as_of_param()},
@@ -50,7 +51,7 @@ def routing_ml_predict() -> None:
         context, settings = get_current_context(), Settings.from_env()
         if pipeline.registry(settings).active() is None:
             raise AirflowSkipException("no model is in use yet: trigger routing_ml_retrain")
-        with runs.told():
+        with runs.told(waits=True, lost=pipeline.monitor.record_failure):
             return pipeline.predict(
                 settings,
                 runs.run_id(),

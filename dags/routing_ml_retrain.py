@@ -21,12 +21,14 @@ world has moved. To run it by hand: **Trigger**, and change what you need:
 | candidates | the methods to fit and compare |
 | promotion | `automatic`, or `never`: compare and report, and change nothing |
 
+Where the source cannot be reached, `extract` fails, waits, or takes the last good dataset, as
+`ROUTING_ML_SOURCE_AWAY` says; where that was learned from before, all but `report` is skipped.
+
 A red run changed nothing in use unless its `promote` is green. Each task may be cleared and run
 again: it gives the same result. The report is in the run's folder under `ROUTING_ML_HOME/runs`.
 """
 
 import logging
-from datetime import timedelta
 
 import runs
 from airflow.sdk import (
@@ -38,7 +40,7 @@ from airflow.sdk import (
     get_current_context,
     task,
 )
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from routing_ml.errors import RoutingError
 from routing_ml.models import CANDIDATES
@@ -71,7 +73,7 @@ PARAMS = {
     ),
     catchup=False,
     max_active_runs=1,
-    dagrun_timeout=timedelta(hours=6),
+    dagrun_timeout=runs.time_limit(SETTINGS, hours=6),
     doc_md=__doc__,
     tags={"routing-ml"},
     params=PARAMS,
@@ -82,13 +84,14 @@ def routing_ml_retrain() -> None:
 
     @task
     def extract() -> dict:
-        """Copy the newest rows of the source into the run's folder."""
+        """Copy the newest rows of the source into the run's folder; skipped where the source is
+        away and its last good dataset has been learned from."""
         from routing_ml import pipeline
 
         context, settings = get_current_context(), Settings.from_env()
         params = context["params"]
-        with runs.told():
-            return pipeline.extract(
+        with runs.told(waits=True):
+            data = pipeline.extract(
                 settings,
                 runs.run_id(),
                 source=params["source"],
@@ -96,6 +99,11 @@ def routing_ml_retrain() -> None:
                 as_of=settings.past_moment(runs.moment(context)),
                 asked=params["as_of"],
             )
+            kept = pipeline.nothing_new(settings, runs.run_id(), data, params["candidates"])
+        if kept is None:
+            return data
+        context["ti"].xcom_push(key=runs.NOTHING_NEW, value={"reason": kept, "data": data})
+        raise AirflowSkipException(kept)
 
     @task
     def check(data: dict) -> dict:
@@ -180,6 +188,8 @@ def routing_ml_retrain() -> None:
             **runs.results(context),
             failed=runs.failed(context, mapped={"train": context["params"]["candidates"]}),
             cause=runs.cause(context),
+            started_by=pipeline.started_by(runs.kind(context)),
+            hands=runs.hands(context),
             seconds=runs.seconds(context),
             link=runs.link(context),
         )

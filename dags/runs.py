@@ -1,18 +1,30 @@
 """What the DAGs share: the asset, how often a task is tried, and what it knows of its own run."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import Asset, Context, Param, get_current_context
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException
 
-from routing_ml.errors import AuditError, SettingError, SourceError, reason_of
+from routing_ml.backup import require_whole
+from routing_ml.errors import (
+    AuditError,
+    SettingError,
+    SourceAwayError,
+    SourceError,
+    reason_of,
+)
 from routing_ml.redaction import redact
 from routing_ml.settings import DEFAULT_SOURCE, Settings
 
 DRIFT = Asset(name="routing_ml_drift", uri="x-routing-ml://drift", group="routing_ml")
+NOTHING_NEW = "nothing_new"
+AGAIN = timedelta(minutes=5)
+"""How long a task waits before it tries a source again that is away."""
+log = logging.getLogger(__name__)
 TRIES = {
     "retries": 2,
     "retry_delay": timedelta(seconds=10),
@@ -49,30 +61,73 @@ def moment(context: Context) -> str | datetime:
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """Keep the reason of an error for the report; what no retry can mend fails at once."""
+def told(*, waits: bool = False, lost: Callable[[Settings], None] | None = None) -> Iterator[None]:
+    """Keep the reason of an error for the report; what no retry can mend fails at once, and nothing
+    is begun on a state folder that is half restored.
+
+    With `waits`, where the settings say `wait`, a task whose source is away is set aside, without a
+    worker, and tried again until they have waited long enough since the run began; then `lost` is
+    called, and it fails.
+    """
     try:
+        require_whole(Settings.from_env().home)
         yield
     except Exception as error:
-        get_current_context()["ti"].xcom_push(key="error", value=redact(reason_of(error)))
-        if isinstance(error, (AuditError, SettingError, SourceError)):
-            raise AirflowFailException(redact(str(error))) from error
+        waited = ""
+        if waits and isinstance(error, SourceAwayError):
+            waited = _set_aside(error, lost)
+        said = redact(f"{reason_of(error)}{waited}")
+        get_current_context()["ti"].xcom_push(key="error", value=said)
+        if waited or isinstance(error, (AuditError, SettingError, SourceError)):
+            raise AirflowFailException(said) from error
         raise
+
+
+def _set_aside(error: SourceAwayError, lost: Callable[[Settings], None] | None) -> str:
+    """Have the task tried again later; where it has waited long enough, what to say of that, and
+    nothing where it was not to wait."""
+    settings = Settings.from_env()
+    if settings.source_away != "wait":
+        return ""
+    run, now = get_current_context()["dag_run"], datetime.now(UTC)
+    began = run.start_date or run.run_after
+    end = began + settings.source_wait
+    if now < end:
+        at = settings.moment(end)
+        log.warning("%s; it is tried again until %s", redact(str(error)), f"{at:%Y-%m-%d %H:%M}")
+        raise AirflowRescheduleException(min(now + AGAIN, end)) from error
+    if lost is not None:
+        lost(settings)
+    return f"; it was waited for since {settings.moment(began):%Y-%m-%d %H:%M}"
+
+
+def time_limit(settings: Settings, hours: int) -> timedelta:
+    """How long a run may take that works for so many hours, and may have to wait for its source."""
+    waiting = settings.source_wait if settings.source_away == "wait" else timedelta(0)
+    return timedelta(hours=hours) + waiting
 
 
 def results(context: Context) -> dict[str, Any]:
     """What the steps of this run came to, None or empty for those that did not end well."""
     ti = context["ti"]
+    kept = first(ti, "extract", key=NOTHING_NEW) or {}
     return {
-        "data": _first(ti, "extract"),
+        "data": first(ti, "extract") or kept.get("data"),
         "trained": [one for one in ti.xcom_pull(task_ids=["train"]) if one],
-        "decision": _first(ti, "compare", key="decision"),
+        "decision": first(ti, "compare", key="decision"),
+        "nothing_new": kept.get("reason"),
     }
+
+
+def result(context: Context, task: str) -> dict[str, Any] | None:
+    """What a step of this run came to, None where it did not end well."""
+    found: dict[str, Any] | None = first(context["ti"], task)
+    return found
 
 
 def withheld(context: Context) -> list[str]:
     """What the check of this run found that a person must look at before a model goes into use."""
-    checked = _first(context["ti"], "check")
+    checked = first(context["ti"], "check")
     return list(checked["withheld"]) if checked else []
 
 
@@ -90,22 +145,32 @@ def failed(context: Context, mapped: Mapping[str, Sequence[str]]) -> dict[str, s
             reason = ti.xcom_pull(task_ids=task, key="error", map_indexes=int(index))
             name = f"{task} {mapped[task][int(index)]}"
         else:
-            reason = _first(ti, name, key="error")
+            reason = first(ti, name, key="error")
         reasons[name] = reason or "it ended without giving a reason; see its log"
     return reasons
 
 
 def cause(context: Context) -> str:
     """What started this run, in words."""
-    run = context["dag_run"]
-    kind = str(getattr(run.run_type, "value", run.run_type))
-    if kind == "manual":
-        return f"triggered by {run.triggering_user_name or 'hand'}"
-    if kind != "asset_triggered":
-        return "on schedule" if kind == "scheduled" else kind
+    found = kind(context)
+    if found == "manual":
+        return f"triggered by {context['dag_run'].triggering_user_name or 'hand'}"
+    if found != "asset_triggered":
+        return "on schedule" if found == "scheduled" else found
     events = [event for of in context["triggering_asset_events"].values() for event in of]
     reasons = [str((event.extra or {}).get("reason", "")) for event in events]
     return "by drift: " + "; ".join(reason or "no reason given" for reason in reasons)
+
+
+def kind(context: Context) -> str:
+    """Airflow's word for what started this run."""
+    run_type = context["dag_run"].run_type
+    return str(getattr(run_type, "value", run_type))
+
+
+def hands(context: Context) -> list[str]:
+    """What a person did for this run after its start: a task of it was cleared, or nothing."""
+    return ["clear"] if context["dag_run"].clear_number else []
 
 
 def seconds(context: Context) -> float:
@@ -120,7 +185,7 @@ def link(context: Context) -> str | None:
     return Settings.from_env().run_address(run.dag_id, run.run_id)
 
 
-def _first(ti: Any, task: str, key: str = "return_value") -> Any:
+def first(ti: Any, task: str, key: str = "return_value") -> Any:
     """The value that `task` left, None without one (asked for by name alone it would be [])."""
     found = ti.xcom_pull(task_ids=[task], key=key)
     return found[0] if found else None

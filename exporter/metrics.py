@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,11 +18,29 @@ from prometheus_client.core import (
 from prometheus_client.process_collector import ProcessCollector
 
 from routing_ml import __version__
-from routing_ml.store import BANDS, LATENCY_BUCKETS_SECONDS, SERIES_MOST, Snapshot
+from routing_ml.store import (
+    ALARM_OUTCOMES,
+    BANDS,
+    CAUSES,
+    HANDS,
+    LATENCY_BUCKETS_SECONDS,
+    RESPONSE_BUCKETS_SECONDS,
+    SERIES_MOST,
+    SINCE,
+    Snapshot,
+)
 
 OWN_PROCESS = ProcessCollector(registry=None)
 # Metrics whose series are as many as the factory has columns, tables or figures.
-LABELLED = ("extract_rows", "model_metric", "null_ratio", "outliers")
+LABELLED = (
+    "extract_rows",
+    "model_metric",
+    "null_ratio",
+    "outliers",
+    "quality_column_findings",
+    "source_away",
+    "source_data_timestamp_seconds",
+)
 SEVERITIES = ("normal", "minor", "significant", "severe")
 
 
@@ -49,8 +67,10 @@ class Collector:
     def collect(self) -> Iterator[Metric]:
         """Metric families, the process's own first, each of `SERIES_MOST` series at most; the last
         one says how many of which were left out, by the writer of the store or here."""
-        audit = (self.snapshot.facts.get("audit") if self.snapshot else None) or {}
-        left_out = dict(audit.get("left_out", {}))
+        left_out: dict[str, int] = {}
+        for fact in ("audit", "quality"):
+            known = (self.snapshot.facts.get(fact) if self.snapshot else None) or {}
+            left_out |= known.get("left_out", {})
         for family in self._families():
             if len(family.samples) > SERIES_MOST:
                 name = family.name.removeprefix("routing_ml_")
@@ -76,6 +96,10 @@ class Collector:
             yield from self._drift(self.snapshot)
             yield from self._retraining(self.snapshot)
             yield from self._quality(self.snapshot)
+            yield from self._backups(self.snapshot)
+            yield from self._key_figures(self.snapshot)
+            yield from self._looks(self.snapshot)
+            yield from self._sources(self.snapshot)
 
     def _own(self) -> Iterator[Metric]:
         readable = self.snapshot is not None
@@ -113,10 +137,7 @@ class Collector:
             seconds / total if total else 0.0,
         )
         counts = store.labelled("prediction_bucket")
-        buckets, below = [], 0.0
-        for index, bound in enumerate((*LATENCY_BUCKETS_SECONDS, "+Inf")):
-            below += counts.get(str(index), 0.0)
-            buckets.append((str(bound), below))
+        buckets = _buckets(LATENCY_BUCKETS_SECONDS, counts)
         latency = HistogramMetricFamily(
             "routing_ml_prediction_latency_seconds", "Seconds an item took, its batch's mean."
         )
@@ -217,6 +238,128 @@ class Collector:
         for table, count in audit["rows"].items():
             rows.add_metric([table], count)
         yield rows
+
+    def _looks(self, store: Snapshot) -> Iterator[Metric]:
+        """What the weekly look at the data found; how the last one ended."""
+        if last := store.facts.get("quality_run"):
+            text = "1 when the last look at the data did."
+            yield _gauge("quality_last_success", text, last["succeeded"])
+            text = "The last look's end."
+            yield _gauge("quality_last_run_timestamp_seconds", text, last["at"])
+        if at := store.facts.get("quality_success"):
+            text = "The last good look's end."
+            yield _gauge("quality_last_success_timestamp_seconds", text, at)
+        if (found := store.facts.get("quality")) is None:
+            return
+        text = "Measures and columns that got worse since the look before."
+        yield _gauge("quality_worse", text, found["worse"])
+        checks = GaugeMetricFamily(
+            "routing_ml_quality_findings", "Of the last good look, by check.", labels=["check"]
+        )
+        for check, count in found["findings"].items():
+            checks.add_metric([check], count)
+        yield checks
+        columns = GaugeMetricFamily(
+            "routing_ml_quality_column_findings",
+            "The same by kind and column.",
+            labels=["check", "kind", "table", "column"],
+        )
+        for *labels, count in found["columns"]:
+            columns.add_metric(labels, count)
+        yield columns
+
+    def _sources(self, store: Snapshot) -> Iterator[Metric]:
+        """Which source cannot be reached, and of when the data is that runs use."""
+        sources = store.facts.get("sources") or {}
+        away = GaugeMetricFamily(
+            "routing_ml_source_away",
+            "1 when the last run that wanted a source could not reach it.",
+            labels=["source"],
+        )
+        data = GaugeMetricFamily(
+            "routing_ml_source_data_timestamp_seconds",
+            "The as-of of the data that the last run used.",
+            labels=["source"],
+        )
+        # Those that are away first, should there be too many.
+        for name, known in sorted(sources.items(), key=lambda one: not one[1].get("away_since")):
+            away.add_metric([name], float(known.get("away_since") is not None))
+            if (as_of := known.get("as_of")) is not None:
+                data.add_metric([name], as_of)
+        yield away
+        yield data
+
+    def _backups(self, store: Snapshot) -> Iterator[Metric]:
+        counts = store.labelled("backups")
+        family = CounterMetricFamily(
+            "routing_ml_backups", "Backups by how they ended.", labels=["result"]
+        )
+        for result in ("success", "failure"):
+            family.add_metric([result], counts.get(result, 0.0))
+        yield family
+        if last := store.facts.get("backup"):
+            text = "When the last good backup had been restored and read again."
+            yield _gauge("backup_last_verified_timestamp_seconds", text, last["at"])
+            yield _gauge("backup_bytes", "What it holds.", last["bytes"])
+            yield _gauge("backup_new_bytes", "Of them, no earlier one held.", last["new_bytes"])
+            yield _gauge("backup_seconds", "What it took, verified.", last["seconds"])
+
+    def _key_figures(self, store: Snapshot) -> Iterator[Metric]:
+        ended = CounterMetricFamily(
+            "routing_ml_retrain_ended",
+            "Retrainings by what started them and how they ended.",
+            labels=["cause", "outcome"],
+        )
+        counts = store.labelled("retrain_ended")
+        for cause in CAUSES:
+            for outcome in ("success", "failure"):
+                ended.add_metric([cause, outcome], counts.get(f"{cause}/{outcome}", 0.0))
+        yield ended
+        text = "Retrainings that ended well and for which nobody had to do anything."
+        yield _counter("retrain_unattended", text, store.count("retrain_unattended"))
+        hands = CounterMetricFamily(
+            "routing_ml_hands", "What a person did for retrainings and models.", labels=["action"]
+        )
+        counts = store.labelled("hands")
+        for action in HANDS:
+            hands.add_metric([action], counts.get(action, 0.0))
+        yield hands
+        alarms = CounterMetricFamily(
+            "routing_ml_drift_alarms", "Drift alarms by what came of them.", labels=["outcome"]
+        )
+        counts = store.labelled("drift_alarms")
+        for outcome in ALARM_OUTCOMES:
+            alarms.add_metric([outcome], counts.get(outcome, 0.0))
+        yield alarms
+        answered = HistogramMetricFamily(
+            "routing_ml_drift_response_seconds",
+            "From an alarm, and from the advice to retrain, to a new model in use.",
+            labels=["since"],
+        )
+        sums = store.labelled("drift_response_seconds")
+        counts = store.labelled("drift_response_bucket")
+        for since in SINCE:
+            own = {
+                key.removeprefix(f"{since}/"): n
+                for key, n in counts.items()
+                if key.startswith(f"{since}/")
+            }
+            buckets = _buckets(RESPONSE_BUCKETS_SECONDS, own)
+            answered.add_metric([since], buckets, sums.get(since, 0.0))
+        yield answered
+        alarm = store.facts.get("drift_alarm") or {}
+        if (advised_at := alarm.get("advised_at")) is not None:
+            text = "Since when an alarm that no retraining has judged yet calls for one."
+            yield _gauge("drift_advised_timestamp_seconds", text, advised_at)
+
+
+def _buckets(bounds: Sequence[float], counts: Mapping[str, float]) -> list[tuple[str, float]]:
+    """A histogram's buckets, each with those below it, from the counts by number."""
+    buckets, below = [], 0.0
+    for index, bound in enumerate((*bounds, "+Inf")):
+        below += counts.get(str(index), 0.0)
+        buckets.append((str(bound), below))
+    return buckets
 
 
 def as_json(process: Process, snapshot: Snapshot | None, now: float) -> dict[str, Any]:

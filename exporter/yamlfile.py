@@ -42,7 +42,7 @@ def load(path: Path) -> Any:
     if len(content) > BYTES_MOST:
         raise SettingError(f"{shown} is larger than 1 MiB: that cannot be one; correct it")
     try:
-        return yaml.load(content.decode("utf-8"), Loader)
+        return yaml.load(content.decode("utf-8"), Loader)  # noqa: S506 - a SafeLoader, above
     # Dates that cannot be are ValueErrors, brackets in brackets without end a RecursionError.
     except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
         text = " ".join(str(error).split())[:300]

@@ -1,5 +1,6 @@
-"""Counts and tells people of failed runs that no task reports: a retraining that timed out or was
-marked failed by hand, and any failed run of the other DAGs, of each of those once a day at most.
+"""Counts and tells people of failed runs that no task reports: a retraining or a look at the data
+that timed out or was marked failed by hand, and any failed run of the other DAGs, of each of those
+once a day at most.
 
 The report task of every other run has told them already, which the outbox knows. Airflow calls this
 in the scheduler (in the API server for a marked run) amid its own work: nothing slow is imported
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
 
 OURS = "routing_ml_"
-RETRAINING = OURS + "retrain"
+RETRAINING, LOOK = OURS + "retrain", OURS + "quality"
 PROMISE = "The model in use is the one it was, unless the run's promote task is green."
 
 log = logging.getLogger(__name__)
@@ -35,12 +36,14 @@ class RunListener:
     def on_dag_run_failed(self, dag_run: "DagRun", msg: str) -> None:
         """Tell of a failed run, unless its report task has."""
         if dag_run.dag_id.startswith(OURS):
-            about = (dag_run.dag_id, dag_run.run_id, msg)
+            kind = str(getattr(dag_run.run_type, "value", dag_run.run_type))
+            about = (dag_run.dag_id, dag_run.run_id, msg, kind)
             Thread(target=tell, args=about, name="routing_ml_listener").start()
 
 
-def tell(dag_id: str, run_id: str, why: str) -> None:
-    """Tell of a failed run what is known of it here; an error goes to the log, where it is seen."""
+def tell(dag_id: str, run_id: str, why: str, kind: str) -> None:
+    """Tell of a failed run what is known of it here, `kind` being Airflow's word for what started
+    it; an error goes to the log, where it is seen."""
     retraining = dag_id == RETRAINING
     text = [
         f"{dag_id} failed without a report of its own: {why or 'no reason given'}",
@@ -54,12 +57,18 @@ def tell(dag_id: str, run_id: str, why: str) -> None:
         return
     if retraining:
         try:
-            monitor.record_unreported(settings, run_id, why or "no reason given")
+            monitor.record_unreported(settings, run_id, why or "no reason given", kind=kind)
         except RoutingError as error:
             log.error("run %s could not be counted: %s", run_id, error)
+    if dag_id == LOOK:
+        try:
+            monitor.record_look_failed(settings)
+        except RoutingError as error:
+            log.error("run %s could not be recorded: %s", run_id, error)
     try:
         today = settings.moment(None).date()
-        subject = run_id if retraining else f"failed on {today}"
+        # Runs that have a report of their own were told of under their id.
+        subject = run_id if dag_id in (RETRAINING, LOOK) else f"failed on {today}"
         subject, title = f"{dag_id.removeprefix(OURS)}/{subject}", "Routing ML: a run failed"
         link = settings.run_address(dag_id, run_id)
         notices.tell(settings, subject, title, "\n".join(text), link=link, fallback=True)

@@ -19,8 +19,21 @@ class SourceError(InputError):
     """A source that no retry mends: not there, no database, or not what the columns file says."""
 
 
+class SourceAwayError(InputError):
+    """A source that cannot be reached now, and may be later: a server that does not answer, a lock,
+    a file that is being written."""
+
+
+class SourceMissingError(SourceAwayError, SourceError):
+    """A file that is not there: its share is not mounted, or its path is wrong."""
+
+
 class AuditError(RoutingError):
     """A dataset that fails a data-quality gate."""
+
+
+class BackupError(RoutingError):
+    """A backup that cannot be made, is damaged, or cannot be restored as things are."""
 
 
 class ModelError(RoutingError):

@@ -129,9 +129,11 @@ def regular_files(folder: Path) -> Iterator[Path]:
 
 
 def fsync_tree(folder: Path) -> None:
-    """Have the disk confirm every file and folder under `folder`, and `folder` itself."""
+    """Have the disk confirm every file and folder under `folder`, and `folder` itself; a symlink is
+    confirmed by the folder that it is in."""
     for path in folder.rglob("*"):
-        fsync(path)
+        if not path.is_symlink():
+            fsync(path)
     fsync(folder)
 
 

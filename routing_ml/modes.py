@@ -5,13 +5,14 @@ file in a folder of mode 0700 gets 0600, in one of 0750 it gets 0640. In any oth
 one that a person named for proposals, the umask decides.
 """
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-OURS = ("runs", "datasets", "models", "proposals", "outbox")
+OURS = ("runs", "datasets", "models", "proposals", "outbox", "quality")
 OUR_FILES = ("store.db", "store.db-wal", "store.db-shm", "store.db-journal")
 OTHERS = 0o077
 GROUP_READS = 0o050
@@ -67,6 +68,19 @@ def make_folder(path: Path, *, exist_ok: bool = True) -> None:
             raise
     else:
         _set(path, _group_reads(path.parent))
+
+
+def make_own_folder(path: Path) -> None:
+    """Make a folder for nobody else where everybody may write, such as among the temporary files.
+
+    FileExistsError where somebody else has put something there.
+    """
+    with suppress(FileExistsError):
+        path.mkdir(FOLDER)
+    found = path.lstat()
+    ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+    if not ours or found.st_mode & OTHERS:
+        raise FileExistsError(errno.EEXIST, "it is not for this user alone", str(path))
 
 
 def make_file(path: Path) -> Path:

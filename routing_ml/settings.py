@@ -22,6 +22,11 @@ SAMPLE = CHECKOUT / "sample" / "factory_sample.accdb"
 BASE = CHECKOUT if (CHECKOUT / "pyproject.toml").is_file() else Path.home() / "routing-ml"
 """What a relative path of the environment is relative to, whatever folder a command is run in."""
 CONNECTION_STRING = re.compile(r"\s*[A-Za-z][\w -]*=")
+OURS = re.compile(r"ROUTING_ML_|SLACK_|TEAMS_|AIRFLOW__API__BASE_URL$")
+OF_ALL_SOURCES = ("ROUTING_ML_SOURCE_AWAY", "ROUTING_ML_SOURCE_WAIT")
+"""What else begins like the name of a source."""
+SPAN = re.compile(r"([0-9]{1,5})\s*(m|h|d)")
+LEAST_WAIT, MOST_WAIT = timedelta(minutes=1), timedelta(days=7)
 FILES = (".accdb", ".mdb", ".sqlite", ".db")
 
 
@@ -51,6 +56,14 @@ class Settings:
     slack_webhook_url: str | None = None
     ui_url: str | None = None
     group_readable: bool = False
+    backups: Path | None = None
+    given: Mapping[str, str] = field(default_factory=dict)
+    """The variables that were set, as they were: there are secrets among them."""
+    source_away: Literal["fail", "wait", "last"] = "fail"
+    source_wait: timedelta = timedelta(hours=6)
+    configured: bool = True
+    """Whether the sources are the environment's: one that a command was given is no concern of the
+    monitoring store's."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> "Settings":
@@ -78,6 +91,13 @@ class Settings:
         shared = given.get("ROUTING_ML_GROUP_READABLE", "false").lower()
         if shared not in ("true", "false"):
             raise SettingError(f"ROUTING_ML_GROUP_READABLE is {shared!r}; set it to true or false")
+        away = given.get("ROUTING_ML_SOURCE_AWAY", "fail").lower()
+        if away not in ("fail", "wait", "last"):
+            raise SettingError(
+                f"ROUTING_ML_SOURCE_AWAY is {away!r}; set it to fail, wait or last (the last good "
+                "dataset)"
+            )
+        wait = _span("ROUTING_ML_SOURCE_WAIT", given.get("ROUTING_ML_SOURCE_WAIT", "6h"))
         columns = _named(given, "ROUTING_ML_COLUMNS")
         home = _path(given.get("ROUTING_ML_HOME", "var"))
         sources = _named(given, "ROUTING_ML_SOURCE")
@@ -92,6 +112,10 @@ class Settings:
             slack_webhook_url=given.get("SLACK_WEBHOOK_URL"),
             ui_url=given.get("AIRFLOW__API__BASE_URL"),
             group_readable=shared == "true",
+            backups=_path(given["ROUTING_ML_BACKUPS"]) if "ROUTING_ML_BACKUPS" in given else None,
+            given={name: value for name, value in given.items() if OURS.match(name)},
+            source_away="wait" if away == "wait" else "last" if away == "last" else "fail",
+            source_wait=wait,
         )
 
     def __repr__(self) -> str:
@@ -103,9 +127,15 @@ class Settings:
             "columns": {name: str(path) for name, path in self.columns.items()},
             "timezone": self.timezone.key,
             "null_gate": self.null_gate,
+            "source_away": self.source_away,
             "slack": "told" if self.slack_webhook_url else "not told",
         }
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
+    @property
+    def backup_folder(self) -> Path:
+        """Where backups are: in the state folder, or where ROUTING_ML_BACKUPS says."""
+        return self.backups or self.home / "backups"
 
     def source(self, name: str = DEFAULT_SOURCE) -> str:
         """The path or connection string of a configured source."""
@@ -221,6 +251,18 @@ def _path(text: str) -> Path:
     return BASE / expanded(text)
 
 
+def _span(name: str, text: str) -> timedelta:
+    """`30m`, `6h` or `2d` as a time."""
+    found = SPAN.fullmatch(text.strip().lower())
+    unit = {"m": "minutes", "h": "hours", "d": "days"}
+    span = timedelta(**{unit[found[2]]: int(found[1])}) if found else timedelta(0)
+    if not LEAST_WAIT <= span <= MOST_WAIT:
+        raise SettingError(
+            f"{name} is {text!r}; set it to a time from 1m to 7d, such as 30m, 6h or 2d"
+        )
+    return span
+
+
 def _source(text: str) -> str:
     return text if "://" in text or is_connection_string(text) else str(_path(text))
 
@@ -237,7 +279,7 @@ def _named(given: Mapping[str, str], prefix: str) -> dict[str, str]:
     named = {
         key[len(prefix) + 1 :].lower(): value
         for key, value in given.items()
-        if key.startswith(prefix + "_")
+        if key.startswith(prefix + "_") and key not in OF_ALL_SOURCES
     }
     return named | ({DEFAULT_SOURCE: given[prefix]} if prefix in given else {})
 

@@ -23,7 +23,9 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 # Not the virtual environment's own, which may be the one that is running and is to be replaced.
 BASE_PYTHON: str = getattr(sys, "_base_executable", sys.executable)
-UV = "uv==0.13.9"
+UV = ROOT / "script" / "uv.txt"
+# A package that is built here would fetch what builds it, in any version and without a hash.
+LOCKED = ("--require-hashes", "--only-binary", ":all:")
 
 RUN_PACKAGES = ("unixodbc",)
 TEST_PACKAGES = (
@@ -38,6 +40,10 @@ TEST_PACKAGES = (
     "wget",
 )
 
+# Debian starts what these bring, at the ports that script/monitor is to use.
+SERVICES = ("prometheus", "prometheus-alertmanager")
+SYSTEMD = Path("/run/systemd/system")  # there where systemd runs
+
 Say = Callable[[str], None]
 
 
@@ -45,8 +51,18 @@ class SetupError(Exception):
     """What stops the set-up, in one line with the next step."""
 
 
-def prepare(say: Say, *, tests: bool = False, log: Path | None = None) -> None:
-    """Leave a machine on which .venv and the system packages are there; quick when they are.
+def prepare(
+    say: Say,
+    *,
+    tests: bool = False,
+    developer: bool = False,
+    packages: Sequence[str] = (),
+    log: Path | None = None,
+) -> None:
+    """Leave a machine on which .venv and the system packages are there, `packages` besides those
+    that every start needs; quick when they are.
+
+    A `developer` has the Python packages of checks and tests too, `tests` those of the system.
 
     The output of pip and apt goes to `log`; its end is shown when they fail.
     """
@@ -58,13 +74,17 @@ def prepare(say: Say, *, tests: bool = False, log: Path | None = None) -> None:
         raise SetupError(f"{log} cannot be written ({error.strerror}); make it writable") from error
     # Two starts at once would otherwise build the same folder; the second waits.
     with _alone():
-        packages = [*RUN_PACKAGES, *(TEST_PACKAGES if tests else ())]
+        packages = [*RUN_PACKAGES, *packages, *(TEST_PACKAGES if tests else ())]
         if not _ready("requirements.txt") and not _can_make_venv():
             packages.append(f"python{sys.version_info.major}.{sys.version_info.minor}-venv")
         _install_system_packages(packages, say, log)
+        renewed = _stamp("requirements-dev.txt").exists() and not _ready("requirements-dev.txt")
+        if (tests or developer) and renewed:
+            # Else what the lock names no more would stay, and be found.
+            _stamp("requirements.txt").unlink(missing_ok=True)
         _make_venv(say, log)
-        if tests and not _ready("requirements-dev.txt"):
-            _install_python_packages(["-r", str(ROOT / "requirements-dev.txt")], log)
+        if (tests or developer) and not _ready("requirements-dev.txt"):
+            _install_locked(ROOT / "requirements-dev.txt", log)
             _mark_ready("requirements-dev.txt")
 
 
@@ -91,6 +111,9 @@ def _install_system_packages(packages: Sequence[str], say: Say, log: Path) -> No
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     _call([*command, "update"], log, environment)
     _call([*command, "install", "-y", "--no-install-recommends", *missing], log, environment)
+    if SYSTEMD.is_dir():
+        for service in set(missing) & set(SERVICES):
+            _call([*command[:-1], "systemctl", "disable", "--now", service], log)
 
 
 def _apt(missing: Sequence[str]) -> list[str]:
@@ -120,6 +143,8 @@ def _is_installed(package: str) -> bool:
         )
         return asked.stdout == "installed"
     # Another distribution, other names: see whether what they bring is there.
+    if package in SERVICES:
+        return shutil.which(package) is not None
     if package == "unixodbc":
         return ctypes.util.find_library("odbc") is not None
     return False
@@ -137,7 +162,7 @@ def _make_venv(say: Say, log: Path) -> None:
         )
     say(f"making .venv with Python {platform.python_version()}")
     _call([BASE_PYTHON, "-m", "venv", "--clear", str(VENV)], log)
-    _install_python_packages(["-r", str(ROOT / "requirements.txt")], log)
+    _install_locked(ROOT / "requirements.txt", log)
     # Without isolation the build uses the setuptools that the requirements pin.
     _install_python_packages(["--no-deps", "--no-build-isolation", "-e", str(ROOT)], log)
     _mark_ready("requirements.txt")
@@ -149,13 +174,18 @@ def _can_make_venv() -> bool:
     return subprocess.run(probe, capture_output=True).returncode == 0
 
 
+def _install_locked(requirements: Path, log: Path) -> None:
+    """What a lock names: no other version, and no other file than those whose hash it has."""
+    _install_python_packages([*LOCKED, "-r", str(requirements)], log)
+
+
 def _install_python_packages(arguments: Sequence[str], log: Path) -> None:
     """With uv where pip can fetch it (a fifth of the time), otherwise with pip itself."""
     pip = [str(VENV / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
     uv = VENV / "bin" / "uv"
     try:
         if not uv.exists():
-            _call([*pip, "install", UV], log)
+            _call([*pip, "install", *LOCKED, "-r", str(UV)], log)
         listing = subprocess.run([*pip, "config", "list"], capture_output=True, text=True).stdout
         environment = uv_settings(listing) | os.environ
         _call([str(uv), "pip", "install", "--compile-bytecode", *arguments], log, environment)
@@ -200,12 +230,16 @@ def uv_settings(pip_configuration: str) -> dict[str, str]:
 
 
 def _ready(requirements: str) -> bool:
-    stamp = VENV / f".{requirements}.sha256"
+    stamp = _stamp(requirements)
     return stamp.exists() and stamp.read_text() == _fingerprint(requirements)
 
 
 def _mark_ready(requirements: str) -> None:
-    (VENV / f".{requirements}.sha256").write_text(_fingerprint(requirements))
+    _stamp(requirements).write_text(_fingerprint(requirements))
+
+
+def _stamp(requirements: str) -> Path:
+    return VENV / f".{requirements}.sha256"
 
 
 def _fingerprint(requirements: str) -> str:
@@ -234,10 +268,15 @@ def main() -> int:
     """Set up, and say how long it took when it took anything."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tests", action="store_true", help="what the tests need, too")
+    parser.add_argument("--developer", action="store_true", help="its Python packages alone")
     arguments = parser.parse_args()
     begun = time.monotonic()
     try:
-        prepare(lambda line: print(line, flush=True), tests=arguments.tests)
+        prepare(
+            lambda line: print(line, flush=True),
+            tests=arguments.tests,
+            developer=arguments.developer,
+        )
     except SetupError as error:
         print(error, file=sys.stderr)
         return 1

@@ -10,16 +10,14 @@ from pathlib import Path
 
 from airflow_api import Airflow, answers
 from install import ROOT, VENV
+from places import HOST, StartError, holder
 from processes import Processes
 
 DAG = "routing_ml_retrain"
-HOST = "127.0.0.1"
 USER = "admin"
 START_SECONDS = 240
-
-
-class StartError(Exception):
-    """What keeps it from starting, in one line with the next step."""
+MONITOR_LOCK = Path("monitoring") / "monitor.lock"
+"""In the state folder; script/monitor holds it and says in it which exporter is its own."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +48,12 @@ class Instance:
     def exporter_url(self) -> str:
         """Where the exporter is."""
         return f"http://{HOST}:{self.exporter_port}"
+
+    def exporter_is_there(self) -> bool:
+        """Whether script/monitor has started the exporter of this state folder already."""
+        said = holder(self.home / MONITOR_LOCK) or ""
+        mine = said.endswith(f", exporter {self.exporter_port}")
+        return mine and answers(f"{self.exporter_url}/api/health")
 
     @property
     def _passwords(self) -> Path:
@@ -111,16 +115,17 @@ class Instance:
         """Start every program; returns when the DAG is read and the scheduler takes runs."""
         environment = self.environment(env)
         airflow = Airflow(self.airflow_url, USER, self.password(), DAG)
-        command, python = str(VENV / "bin" / "airflow"), str(VENV / "bin" / "python")
+        command = str(VENV / "bin" / "airflow")
         processes.start("migrate", [command, "db", "migrate"], environment)
         processes.finish("migrate")
         processes.start("api-server", [command, "api-server"], environment)
-        exporter = ["-m", "exporter", "--host", HOST, "--port", str(self.exporter_port)]
-        processes.start("exporter", [python, "-P", *exporter], environment)
+        if not self.exporter_is_there():
+            exporter = exporter_command(self.exporter_port)
+            processes.start("exporter", exporter, environment)
         processes.start("dag-processor", [command, "dag-processor"], environment)
 
         api = f"{self.airflow_url}/api/v2/version"
-        _wait(processes, lambda: answers(api), "Airflow's API server does not answer")
+        wait(processes, lambda: answers(api), "Airflow's API server does not answer")
         airflow.sign_in()
         # Before the scheduler starts: a run cut off would hold the next one back for minutes.
         airflow.fail_unfinished_runs("cut off when script/run was stopped")
@@ -128,16 +133,22 @@ class Instance:
         for name in ("scheduler", "triggerer"):
             processes.start(name, [command, name, "--skip-serve-logs"], environment)
         try:
-            _wait(processes, airflow.has_dag, f"Airflow has not read the DAG {DAG}")
+            wait(processes, airflow.has_dag, f"Airflow has not read the DAG {DAG}")
         except StartError as error:
             raise StartError("\n  ".join([str(error), *airflow.import_errors()])) from error
         health = f"{self.exporter_url}/api/health"
-        _wait(processes, lambda: answers(health), "the exporter does not answer")
-        _wait(processes, airflow.schedules, "Airflow's scheduler does not run")
+        wait(processes, lambda: answers(health), "the exporter does not answer")
+        wait(processes, airflow.schedules, "Airflow's scheduler does not run")
         return airflow
 
 
-def _wait(processes: Processes, until: Callable[[], bool], problem: str) -> None:
+def exporter_command(port: int) -> list[str]:
+    """Starts the exporter on loopback."""
+    python = str(VENV / "bin" / "python")
+    return [python, "-P", "-m", "exporter", "--host", HOST, "--port", str(port)]
+
+
+def wait(processes: Processes, until: Callable[[], bool], problem: str) -> None:
     end = time.monotonic() + START_SECONDS
     while not until():
         processes.check()

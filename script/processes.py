@@ -76,10 +76,14 @@ class Processes:
             del self._running[name]
         self.check()
 
-    def check(self) -> None:
-        """Raise when a program has ended: what it said last is in the message."""
+    def ended(self, name: str) -> int | None:
+        """The code that a program of this start ended with, None while it runs."""
+        return self._running[name].poll()
+
+    def check(self, *, but: str = "") -> None:
+        """Raise when a program has ended, `but` for one: what it said last is in the message."""
         for name, process in self._running.items():
-            if process.poll() is not None:
+            if name != but and process.poll() is not None:
                 lines = self.log(name).read_text(errors="replace").splitlines()
                 tail = [line for line in lines if line.strip()][-5:]
                 raise ProcessError(

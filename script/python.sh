@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by run, test and check: sets `python` to a Python 3.11 to 3.13, or says what to do.
 # PYTHON overrides; otherwise the one that made .venv is kept, so that nothing is made twice.
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

@@ -3,9 +3,7 @@ use, serves.
 """
 
 import argparse
-import fcntl
 import os
-import socket
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -13,13 +11,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
+import places
 from airflow_api import Airflow, ApiError
 from install import ROOT, SetupError, prepare
-from instance import DAG, HOST, USER, Instance, StartError
+from instance import DAG, USER, Instance
 from outcome import Screen, follow, show_outcome
+from places import StartError
 from processes import ProcessError, Processes, Stopped, stop_on_signals
 
-AIRFLOW_PORT, EXPORTER_PORT = 8080, 9877
+AIRFLOW_PORT = 8080
 SAMPLE = ROOT / "sample" / "factory_sample.accdb"
 
 
@@ -71,7 +71,8 @@ def _run(
         return not succeeded
 
     screen.say(f"Airflow   {instance.airflow_url}  user {USER}, password {instance.password()}")
-    screen.say(f"exporter  {instance.exporter_url}/metrics")
+    whose = "  of script/monitor" if instance.exporter_is_there() else ""
+    screen.say(f"exporter  {instance.exporter_url}/metrics{whose}")
     screen.say("Ctrl-C ends both.")
     try:
         while True:
@@ -117,36 +118,27 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="an .accdb or .mdb file or an ODBC connection string (default: the sample factory)",
     )
     parser.add_argument(
-        "--airflow-port", type=_port, metavar="N", default=AIRFLOW_PORT, help="default: %(default)s"
+        "--airflow-port",
+        type=places.port,
+        metavar="N",
+        default=AIRFLOW_PORT,
+        help="default: %(default)s",
     )
     parser.add_argument(
-        "--exporter-port", type=_port, metavar="N", help=f"default: {EXPORTER_PORT}"
+        "--exporter-port", type=places.port, metavar="N", help=f"default: {places.EXPORTER_PORT}"
     )
     return parser.parse_args(arguments)
 
 
-def _port(text: str) -> int:
-    if text.isdecimal() and 1 <= int(text) <= 65535:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is no port; give a number from 1 to 65535")
-
-
 def _instance(asked: argparse.Namespace, env: Mapping[str, str]) -> Instance:
-    exporter_port = asked.exporter_port
-    if exporter_port is None:
-        try:
-            exporter_port = _port(env.get("ROUTING_ML_EXPORTER_PORT") or str(EXPORTER_PORT))
-        except argparse.ArgumentTypeError as error:
-            raise StartError(f"ROUTING_ML_EXPORTER_PORT: {error}") from error
-    if exporter_port == asked.airflow_port:
-        raise StartError(
-            f"port {exporter_port} cannot serve both; choose another with --exporter-port"
-        )
+    exporter = places.exporter_port(asked.exporter_port, env)
+    if exporter == asked.airflow_port:
+        raise StartError(f"port {exporter} cannot serve both; choose another with --exporter-port")
     return Instance(
-        home=Path(env.get("ROUTING_ML_HOME") or ROOT / "var").absolute(),
+        home=places.home_of(env, ROOT),
         source=_source(asked.source or env.get("ROUTING_ML_SOURCE") or str(SAMPLE)),
         airflow_port=asked.airflow_port,
-        exporter_port=exporter_port,
+        exporter_port=exporter,
     )
 
 
@@ -172,43 +164,16 @@ def _is_connection_string(source: str) -> bool:
 
 def _lock(instance: Instance) -> IO[str]:
     """Held while this start lives: two would write one Airflow database."""
-    try:
-        for folder in (instance.home, instance.airflow_home, instance.home / "log"):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for folder in (instance.airflow_home, instance.home / "log"):  # of an earlier release
-            folder.chmod(0o700)
-        lock = (instance.airflow_home / "run.lock").open("a+")
-    except OSError as error:
-        raise StartError(
-            f"state folder {instance.home} cannot be written ({error.strerror}); "
-            "make it writable or set ROUTING_ML_HOME to another"
-        ) from error
-    lock.seek(0)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        raise StartError(
-            f"script/run already runs on {instance.home} ({lock.read().strip()}); "
-            "end it with Ctrl-C, or set ROUTING_ML_HOME to another folder"
-        ) from error
-    lock.truncate(0)
-    lock.write(f"process {os.getpid()}, {instance.airflow_url}\n")
-    lock.flush()
-    return lock
+    folders = [instance.airflow_home, instance.home / "log"]
+    lock = instance.airflow_home / "run.lock"
+    return places.hold(lock, instance.home, folders, "script/run", instance.airflow_url)
 
 
 def _check_ports(instance: Instance) -> None:
-    ports = {"--airflow-port": instance.airflow_port, "--exporter-port": instance.exporter_port}
-    for option, port in ports.items():
-        with socket.socket() as probe:
-            # Without it, the connections of a start that just ended would look like a server.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((HOST, port))
-            except OSError as error:
-                raise StartError(
-                    f"port {port} cannot be used ({error.strerror}); choose another with {option}"
-                ) from error
+    ports = {"--airflow-port": instance.airflow_port}
+    if not instance.exporter_is_there():
+        ports["--exporter-port"] = instance.exporter_port
+    places.check_ports(ports)
 
 
 if __name__ == "__main__":

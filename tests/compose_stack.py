@@ -186,7 +186,8 @@ def built_image(dockerfile: str) -> Image:
         elif name == "COPY":
             *sources, target = rest.split()
             for source in sources:
-                at = Path(workdir, target, source if target in (".", "./") else "")
+                name = Path(source).name if (ROOT / source).is_file() else ""
+                at = Path(workdir, target, name if target.endswith(("/", ".")) else "")
                 files[str(at)] = ROOT / source
         elif name == "RUN":
             folders += re.findall(r"(?<=\s)/\S+", (re.findall("install -d (.*)", rest) or [""])[0])

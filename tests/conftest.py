@@ -1,6 +1,7 @@
 """What the tests share: the sample, a state folder, a PostgreSQL."""
 
 import atexit
+import importlib
 import os
 import shutil
 import socket
@@ -9,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import programs
 import pytest
 from postgresql import PostgreSQL, running
@@ -29,13 +31,42 @@ os.environ |= {
     "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "OMP_NUM_THREADS": "1",
+    # It comes with the tests' packages alone, and openpyxl would read otherwise with it.
+    "OPENPYXL_DEFUSEDXML": "False",
 }
 sys.addaudithook(programs.refuse_others)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """CI asks for this: what a person's machine may lack, CI's may not."""
+    """CI asks for these: what a person's machine may lack, CI's may not."""
     parser.addoption("--no-skips", action="store_true", help="a skipped test is a failed one")
+    parser.addoption("--wheel", action="store_true", help="the tests are of var/wheel's packages")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Sets what every run of the tests keeps to."""
+    # pytest-randomly is for the order alone (--randomly-seed has one again): random numbers are
+    # fixed where they are drawn, and the same in every run.
+    config.option.randomly_reset_seed = False
+    hypothesis.settings.register_profile("patient", deadline=None)
+    hypothesis.settings.load_profile("patient")
+    # The checkout is not tested where the wheel is asked for.
+    if config.getoption("--wheel"):
+        for name in ("routing_ml", "exporter"):
+            found = Path(importlib.import_module(name).__file__ or "").parent
+            if found != ROOT / "var" / "wheel" / name:
+                raise pytest.UsageError(f"{name} is {found}, not the wheel's: use script/test")
+
+
+# A minute and more each: begun last, one of them would keep a process busy when all else is done.
+SLOW = ("test_script_run", "test_compose", "test_dags", "test_modes", "test_retraining")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Puts the slow files first where several processes share the tests, each in its order."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.path.stem not in SLOW)
 
 
 @pytest.hookimpl(wrapper=True)

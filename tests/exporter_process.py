@@ -97,7 +97,7 @@ def memory_mib(status: str) -> float:
 
 def command(*arguments: str) -> list[str]:
     """The command line that starts an exporter."""
-    return [sys.executable, "-m", "exporter", *arguments]
+    return [sys.executable, "-P", "-m", "exporter", *arguments]
 
 
 def environment(home: Path | str, **more: str) -> dict[str, str]:

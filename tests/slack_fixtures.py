@@ -11,8 +11,8 @@ SECRET = "T024BE7LD/B0SOMEHOOK/s3cretOfThisWebhook"
 
 class FakeSlack:
     """Keeps the messages it took. `script` says how the next requests are answered, then all well:
-    a status, (429, seconds to wait), "silent" (accepts and says nothing), "garbage", or status,
-    headers and body of a server that is not Slack.
+    a status, (429, seconds to wait), "silent" (accepts and says nothing), "late" (well, but once
+    `holds` is set), "garbage", or status, headers and body of a server that is not Slack.
     """
 
     def __init__(self, *script: int | tuple[int, str] | tuple[int, dict, bytes] | str) -> None:
@@ -31,6 +31,9 @@ class FakeSlack:
                 if answer == "silent":
                     slack.holds.wait(60)
                     return
+                if answer == "late":
+                    slack.holds.wait(60)
+                    answer = 200
                 if answer == "garbage":
                     self.wfile.write(b"this is no HTTP\r\n\r\n")
                     return

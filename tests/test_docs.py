@@ -90,6 +90,69 @@ def test_the_exporter_starts_from_the_checkout_as_the_documents_say(
             process.terminate()
 
 
+PROGRAMS = ("docker", "python3")  # of the system; others are in the checkout
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/*.md")
+COMMAND = re.compile(
+    r"^(?:\$ )?(?:[A-Z_]+=\S+ )*((?:script/|\.venv/|python|routing-ml|promtool|docker ).*)$", re.M
+)
+
+ON_PATH = 'export PATH="$PWD/.venv/bin:$PATH"'
+"""Typed first, where a document says so."""
+
+
+def typed() -> list[str]:
+    """Every command that a block of the documents shows, without what is set before it."""
+    found: set[str] = set()
+    for path in [path for kind in DOCUMENTS for path in ROOT.glob(kind)]:
+        text = path.read_text(encoding="utf-8")
+        fenced = re.split(r"^```", text, flags=re.MULTILINE)[1::2]
+        lines = [line for block in fenced for line in COMMAND.findall(block)]
+        if ON_PATH in text:
+            lines = [re.sub("^routing-ml", ".venv/bin/routing-ml", line) for line in lines]
+        found |= set(lines)
+    return sorted(line.partition("  #")[0].strip() for line in found)
+
+
+def test_the_documents_show_commands() -> None:
+    assert {"script/run", "script/monitor"} <= set(typed())
+    assert any(command.startswith(".venv/bin/routing-ml check") for command in typed())
+
+
+@pytest.mark.parametrize("command", typed())
+def test_a_command_of_the_documents_starts_as_it_is_written(command: str) -> None:
+    """In the checkout, with no environment in use."""
+    program, *arguments = shlex.split(command)
+    if program in PROGRAMS:
+        assert all((ROOT / each).exists() for each in arguments if each.endswith(".py"))
+        return
+    module = [word for word in arguments if word in ("-m", "exporter")]
+    given = module or [word for word in arguments[:1] if not word.startswith("-")]
+    done = subprocess.run(
+        [program, *given, "--help"],
+        cwd=ROOT,
+        env={"PATH": "/usr/bin:/bin", "HOME": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "usage:" in done.stdout
+
+
+def test_no_document_runs_the_checkouts_python_by_a_name_that_is_not_there() -> None:
+    """Inline too; `python` is short for that of the checkout in the benchmarks alone."""
+    texts = [path.read_text(encoding="utf-8") for kind in DOCUMENTS for path in ROOT.glob(kind)]
+    spans = {span for text in texts for span in re.findall(r"`(python3? [^`]+)`", text)}
+    scripts = {span: next(w for w in span.split() if w.endswith(".py")) for span in spans}
+    assert {script for script in scripts.values() if not (ROOT / script).exists()} == set()
+    short = {s for span, s in scripts.items() if span.startswith("python ")}
+    assert {script for script in short if not script.startswith("benchmarks/")} == set()
+
+
+def test_the_readme_says_what_routing_ml_stands_for_before_its_commands() -> None:
+    said = README.find("`routing-ml` stands for\n`.venv/bin/routing-ml`")
+    assert 0 < said < README.find("| `routing-ml check")
+
+
 def test_where_python_is_short_for_that_of_the_checkout_the_readme_says_so() -> None:
     first = README.find("`python benchmarks/")
     assert 0 < README.find("`python` is `.venv/bin/python`") < first

@@ -41,7 +41,7 @@ def test_a_write_that_the_system_refuses_leaves_the_old_content(tmp_path):
         "try: files.atomic_write(Path(sys.argv[1]), 'x' * 100)\n"
         "except OSError as error: print(error.strerror)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-P", "-c", code, path], capture_output=True, text=True)
     assert done.stdout == "File too large\n", done.stderr
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
     assert path.read_text() == "old"

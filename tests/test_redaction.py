@@ -370,8 +370,9 @@ def test_a_report_and_a_notice_hold_no_secret_that_an_error_let_through(tmp_path
         env = {"ROUTING_ML_HOME": str(tmp_path), "SLACK_WEBHOOK_URL": slack.url}
         given = Settings.from_env(env)
         outcome = report.outcome_of(
-            given, "a", data=None, trained=[], decision=None, failed={"x": REASON}, cause="t"
-        )
+            given, "a", data=None, trained=[], decision=None, failed={"x": REASON}, cause="t",
+            seconds=5.0,
+        )  # fmt: skip
         report.write(given, outcome)
         assert clean(json.dumps(outcome, ensure_ascii=False))
         assert notices.tell(given, "direct", "t", REASON)

@@ -25,7 +25,7 @@ import install
 import processes
 
 PR_SET_CHILD_SUBREAPER = 36
-START_SECONDS, PATIENCE_SECONDS = 240, 60
+START_SECONDS, PATIENCE_SECONDS = 480, 60
 
 
 @dataclass
@@ -252,12 +252,18 @@ def test_every_program_that_a_test_starts_is_installed():
         subprocess.run(["ps"])
 
 
+def test_what_a_test_starts_imports_what_is_installed():
+    for option in ("-c", "-m"):
+        with pytest.raises(AssertionError, match=f"starts Python with {option} and without -P"):
+            subprocess.run(["bash", "-c", "true", sys.executable, option, "routing_ml"])
+
+
 @pytest.mark.parametrize(("options", "code"), [([], 0), (["--no-skips"], 1)])
 def test_a_skip_is_a_failure_where_ci_asks_for_it(options, code, tmp_path):
     assert "--no-skips" in (ROOT / ".ci" / "run").read_text()
     (tmp_path / "test_it.py").write_text("import pytest\ndef test_it(): pytest.skip('a reason')")
     ran = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "conftest", "-rsf", *options, str(tmp_path)],
+        [sys.executable, "-P", "-m", "pytest", "-p", "conftest", "-rsf", *options, str(tmp_path)],
         env=os.environ | {"PYTHONPATH": str(ROOT / "tests")},
         cwd=tmp_path,
         capture_output=True,
@@ -288,7 +294,7 @@ def test_stop_kills_what_ignores_the_request(tmp_path):
         "all.stop(); print(processes._descendants())"
     )
     ended = subprocess.run(
-        [sys.executable, "-c", script, str(ROOT / "script"), str(tmp_path)],
+        [sys.executable, "-P", "-c", script, str(ROOT / "script"), str(tmp_path)],
         capture_output=True,
         text=True,
     )

@@ -64,6 +64,14 @@ def test_every_name_that_a_room_hands_on_is_there(room: str) -> None:
 
 
 @pytest.mark.parametrize("room", ROOMS)
+def test_no_name_that_a_room_hands_on_is_hidden_by_a_file_of_its_own(room: str) -> None:
+    """Once that file is imported, the name is the module."""
+    files = {path.stem for path in (LIBRARY / room).glob("*.py")}
+    handed = imports(LIBRARY / room / "__init__.py")
+    assert [name for module, name in handed if name in files and module.count(".") > 1] == []
+
+
+@pytest.mark.parametrize("room", ROOMS)
 def test_every_room_says_what_goes_in_and_out(room: str) -> None:
     assert (
         len(ast.get_docstring(ast.parse((LIBRARY / room / "__init__.py").read_text())) or "") > 40

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Airflow's API server. SimpleAuthManager takes passwords from a file alone, which it must be able
 # to write; the file is made anew at each start and lives in memory.
 set -eu

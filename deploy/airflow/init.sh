@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Makes or updates the tables of Airflow and of the monitoring store.
 set -eu
 airflow db migrate

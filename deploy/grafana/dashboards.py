@@ -1,6 +1,6 @@
 """Writes the Grafana dashboards, a JSON file each, into the folder that Grafana reads.
 
-python deploy/grafana/dashboards.py [--out DIR]
+script/dashboards [--out DIR]
 """
 
 from __future__ import annotations
@@ -33,6 +33,13 @@ NULLS: Steps = [(None, "green"), (0.05, "yellow"), (0.5, "orange")]
 ACCURACY: Steps = [(None, "red"), (0.85, "green")]
 ERRORS: Steps = [(None, "green"), (0.01, "red")]
 RETRAIN_AGE: Steps = [(None, "green"), (31 * DAY_SECONDS, "yellow"), (35 * DAY_SECONDS, "red")]
+BACKUP_AGE: Steps = [(None, "green"), (26 * 3600, "red")]
+MOST_SUCCEED: Steps = [(None, "red"), (0.8, "yellow"), (0.95, "green")]
+MOST_ALONE: Steps = [(None, "red"), (0.5, "yellow"), (0.9, "green")]
+SCRAPES: Steps = [(None, "red"), (0.99, "green")]
+# One false alarm in twenty weeks is what the test promises.
+FALSE_ALARMS: Steps = [(None, "green"), (3, "yellow"), (4, "red")]
+WITHIN_A_DAY: Steps = [(None, "green"), (DAY_SECONDS, "red")]
 WATCH_AGE: Steps = [(None, "green"), (2 * 3600, "yellow"), (3 * 3600, "red")]
 
 YES_NO = {0: "no", 1: "yes"}
@@ -226,6 +233,13 @@ def overview() -> models.Dashboard:
             ('process_resident_memory_bytes{job="exporter"}', "{{instance}}"),
             unit="bytes",
         ),
+        course(
+            "Age of the last verified backup",
+            "Since it had been restored and read again; one is due every night.",
+            ("time() - routing_ml_backup_last_verified_timestamp_seconds", "{{instance}}"),
+            unit="s",
+            steps=BACKUP_AGE,
+        ),
         listing(
             "Alerts that fire",
             "What Prometheus has sent to Alertmanager; lesser ones are muted there.",
@@ -371,6 +385,11 @@ def quality() -> models.Dashboard:
             "By table; a sudden fall tells of a filter or a lost right in the ERP.",
             ("routing_ml_extract_rows", "{{table}}"),
         ),
+        course(
+            "Findings of the weekly look",
+            "By what is wrong; the page in ROUTING_ML_HOME/quality names the items.",
+            ("routing_ml_quality_findings", "{{check}}"),
+        ),
         listing(
             "Outliers by column",
             "How many values, most first.",
@@ -413,7 +432,7 @@ def retraining() -> models.Dashboard:
             "The fraction of all retrainings that the store knows of.",
             "routing_ml_retrain_success_ratio",
             unit="percentunit",
-            steps=[(None, "red"), (0.8, "yellow"), (0.95, "green")],
+            steps=MOST_SUCCEED,
         ),
         figure(
             "Model in use",
@@ -457,7 +476,89 @@ def retraining() -> models.Dashboard:
     )
 
 
+def key_figures() -> models.Dashboard:
+    """What is promised, and how much of it was kept."""
+    return dashboard(
+        "routing-ml-key_figures",
+        "Routing ML: key figures",
+        "What is promised, and how much of it was kept: of the last 365 days, or of what is known "
+        "where that is less.",
+        "now-1y",
+        figure(
+            "Retrainings that succeed",
+            "Of all, whoever started them, one that was cleared by how it ended at last. At least "
+            "95 %.",
+            "routing_ml:retrain_success:ratio365d",
+            unit="percentunit",
+            steps=MOST_SUCCEED,
+        ),
+        figure(
+            "Retrainings without a hand",
+            "Of all, those that the schedule or drift started, that ended well, of which no task "
+            "was cleared, and after which nobody switched the model. At least 90 %.",
+            "routing_ml:retrain_unattended:ratio365d",
+            unit="percentunit",
+            steps=MOST_ALONE,
+        ),
+        figure(
+            "False drift alarms",
+            "Alarms after which a retraining found nothing better, or that passed by themselves. "
+            "At most 3 a year.",
+            'routing_ml:drift_alarms:delta365d{outcome="false"}',
+            steps=FALSE_ALARMS,
+        ),
+        figure(
+            "Scrapes that succeed",
+            "Of those of the exporter, over 30 days. Over 99 %.",
+            "routing_ml:scrape_success:ratio30d",
+            unit="percentunit",
+            steps=SCRAPES,
+        ),
+        figure(
+            "From advice to a new model",
+            "Mean time from the evaluation that first called for a retraining until a new model "
+            "was in use. Under 24 hours.",
+            'routing_ml:drift_response_seconds:avg365d{since="advice"}',
+            unit="s",
+            steps=WITHIN_A_DAY,
+        ),
+        figure(
+            "Waiting for one",
+            "How long drift has been calling for a retraining that has not judged it yet.",
+            "time() - routing_ml_drift_advised_timestamp_seconds",
+            unit="s",
+            steps=WITHIN_A_DAY,
+        ),
+        course(
+            "Retrainings",
+            "Of the last 365 days, by what started them and how they ended.",
+            ("routing_ml:retrain_ended:delta365d", "{{cause}}, {{outcome}}"),
+        ),
+        course(
+            "What people did",
+            "In the last 365 days: started a retraining, cleared a task of one, promoted a "
+            "version, rolled one back.",
+            ("routing_ml:hands:delta365d", "{{action}}"),
+        ),
+        course(
+            "Drift alarms",
+            "Of the last 365 days: confirmed by a better model, false, or dismissed by a reset or "
+            "a switch by hand before a retraining could judge.",
+            ("routing_ml:drift_alarms:delta365d", "{{outcome}}"),
+        ),
+        course(
+            "From drift to a new model",
+            "Mean time of the last 365 days, from the first alarm and from the advice; the line is "
+            "at 24 hours.",
+            ("routing_ml:drift_response_seconds:avg365d", "since the {{since}}"),
+            unit="s",
+            steps=WITHIN_A_DAY,
+        ),
+    )
+
+
 DASHBOARDS = {
+    "key_figures": key_figures,
     "overview": overview,
     "drift": drift,
     "quality": quality,

@@ -12,8 +12,10 @@ from typing import NoReturn
 
 import routing_ml
 from routing_ml import files
-from routing_ml.cli import data, models, proposals, runs
+from routing_ml.backup import PARTS, require_whole
+from routing_ml.cli import backup, data, models, proposals, runs
 from routing_ml.cli import drift as drift_commands
+from routing_ml.cli import quality as quality_commands
 from routing_ml.cli.shared import Result
 from routing_ml.errors import RoutingError, SettingError
 from routing_ml.redaction import redact
@@ -23,8 +25,9 @@ from routing_ml.settings import Settings
 # `extract`, `models` and `--help` need not wait for.
 
 
-WITHOUT_STATE = (data.check, data.extract, data.audit)
-BEGINNING = (runs.retrain, models.train)
+WITHOUT_STATE = (data.check, data.extract, data.audit, backup.backups)
+BEGINNING = (runs.retrain, models.train, quality_commands.quality)
+RESTORING = (backup.restore,)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,17 +56,18 @@ def _state_folder(settings: Settings, options: argparse.Namespace) -> None:
 
     Raises SettingError for a command that needs what an earlier one left there.
     """
-    if options.run in WITHOUT_STATE:
+    if options.run in WITHOUT_STATE + RESTORING:  # a restore makes it when it has something for it
         return
     with files.told_as(SettingError, f"state folder {settings.home} cannot be looked at"):
         is_there = settings.home.is_dir()
     if is_there:
+        require_whole(settings.home)
         settings.opened()
         return
     if options.run not in BEGINNING:
         raise SettingError(
-            f"there is no state folder {settings.home}; set ROUTING_ML_HOME to the one in use, or "
-            "begin one with 'routing-ml retrain'"
+            f"there is no state folder {settings.home}; set ROUTING_ML_HOME to the one in use, "
+            "begin one with 'routing-ml retrain', or have it back with 'routing-ml restore'"
         )
     print(f"state folder {settings.home} is made (ROUTING_ML_HOME)", file=sys.stderr)
 
@@ -194,6 +198,25 @@ def _parser() -> argparse.ArgumentParser:
     command(
         "prune", models.prune, "remove versions, runs, proposals and records older than 180 days"
     )
+    command("backup", backup.backup, "copy all that must not be lost, and verify the copy")
+    command("backups", backup.backups, "list the backups").add_argument(
+        "--from", dest="backups", type=Path, metavar="FOLDER", help="the folder of backups"
+    )
+    text = "put a backup in the place of what there is, which is moved aside"
+    added = command("restore", backup.restore, text)
+    added.add_argument("backup", nargs="?", metavar="BACKUP", help="default: the newest verified")
+    added.add_argument("--dry-run", action="store_true", help="only say what would be replaced")
+    added.add_argument("--from", dest="backups", type=Path, metavar="FOLDER", help="of backups")
+    text = "another state folder; nothing outside of it is touched"
+    added.add_argument("--into", type=Path, metavar="HOME", help=text)
+    text = "a part alone; may be given several times"
+    added.add_argument("--only", action="append", choices=PARTS, help=text)
+    text = "put the source's file in the place of one that is there"
+    added.add_argument("--replace-database", action="store_true", help=text)
+    text = "what is wrong in the data, what changed since last week, the worst items by name"
+    added = command("quality", quality_commands.quality, text)
+    added.add_argument("--out", type=Path, metavar="FILE", help="the page there too, as HTML")
+    added.add_argument("--source", metavar="S", help="an Access file, an ODBC connection string")
     text = "whether new items still resemble the past ones"
     drift = every.add_parser("drift", help=text, description=text)
     within = drift.add_subparsers(title="commands", required=True, metavar="COMMAND")

@@ -30,8 +30,10 @@ def predict(settings: Settings, options: argparse.Namespace) -> Result:
     if out and not options.items and not options.item_cd:
         facts = pipeline.propose_missing(
             settings, source=source, columns=columns, as_of=settings.moment(None), path=out,
-            alternatives=options.top, quantity=options.quantity,
+            alternatives=options.top, quantity=options.quantity, say=say,
         ) | _assumed(columns, options)  # fmt: skip
+        if facts["away"]:
+            say(facts["away"])
     else:
         items = _asked(settings, source, columns, options)
         proposals, model = pipeline.propose(
@@ -81,6 +83,7 @@ def _asked(
 ) -> "pd.DataFrame":
     """The items that are asked for: of a file, what is to be said of it going to standard error;
     of the source where there is none, or where it has codes alone."""
+    from routing_ml import pipeline
     from routing_ml.proposals import predict, read_items
     from routing_ml.registry import Registry
 
@@ -93,7 +96,11 @@ def _asked(
         if not items.only_codes:
             return items.frame
         codes = items.frame["ITEM_CD"].tolist()
-    data = predict.read_source(settings.origin(source), columns, settings.moment(None))
+    data, away = pipeline.source_data(
+        settings, source, columns=columns, as_of=settings.moment(None), say=say
+    )
+    if away:
+        say(away.line)
     return predict.listed(data, codes)
 
 

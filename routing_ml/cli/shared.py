@@ -23,7 +23,8 @@ def chosen_source(settings: Settings, given: str | None) -> tuple[Settings, str]
         return settings, given or DEFAULT_SOURCE
     if "://" not in given and not is_connection_string(given):
         given = str(expanded(given).absolute())  # as the shell completes it
-    return replace(settings, sources={**settings.sources, DEFAULT_SOURCE: given}), DEFAULT_SOURCE
+    sources = {**settings.sources, DEFAULT_SOURCE: given}
+    return replace(settings, sources=sources, configured=False), DEFAULT_SOURCE
 
 
 def chosen_columns(settings: Settings, source: str, options: argparse.Namespace) -> "Columns":

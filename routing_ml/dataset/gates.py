@@ -89,11 +89,7 @@ def audit(path: Path, *, null_level: Level = "warning") -> Audit:
 
     `null_level` is how bad a required column with more than 5 % NULL is.
     """
-    manifest_path, manifest = dataset.read_manifest(path)
-    tables = {
-        role: pd.read_parquet(manifest_path.parent / table["file"])
-        for role, table in manifest["tables"].items()
-    }
+    manifest, tables = tables_of(path)
     null_ratios = {
         role: {str(name): _null_ratio(values) for name, values in table.items()}
         for role, table in tables.items()
@@ -124,6 +120,15 @@ def audit(path: Path, *, null_level: Level = "warning") -> Audit:
     )
 
 
+def tables_of(path: Path) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
+    """The manifest of the dataset at `path`, and its tables as they were extracted."""
+    manifest_path, manifest = dataset.read_manifest(path)
+    return manifest, {
+        role: pd.read_parquet(manifest_path.parent / table["file"])
+        for role, table in manifest["tables"].items()
+    }
+
+
 def _warnings(found: Iterator[suspects.Suspects]) -> Iterator[tuple[Check, Rows]]:
     for name, words, rows in found:
         yield Check(name, "warning", words), rows
@@ -132,7 +137,9 @@ def _warnings(found: Iterator[suspects.Suspects]) -> Iterator[tuple[Check, Rows]
 def _enough(items: pd.DataFrame, routings: pd.DataFrame) -> Check:
     """Items with a routing, for these are learned from: twelve of them may have 4,800 rows."""
     usable = routings[["ITEM_CD", "PROC_SEQ", "JOB_CD"]].dropna()
-    count = len(set(_folded(usable["ITEM_CD"]).dropna()) & set(_folded(items["ITEM_CD"]).dropna()))
+    count = len(
+        set(compared(usable["ITEM_CD"]).dropna()) & set(compared(items["ITEM_CD"]).dropna())
+    )
     found = f"{count:,} {'item has' if count == 1 else 'items have'} a routing"
     if count < LEAST_ITEMS:
         return Check("items", "error", f"{found}, at least {LEAST_ITEMS} are needed")
@@ -153,7 +160,7 @@ def _nulls(
             empty = key and ratio == 1.0 and role != "results"
             found = f"{role}.{name} is {ratio:.1%} NULL, at most {MAX_NULL_RATIO:.0%} is expected"
             table = tables[role]
-            rows = table.index[_is_null(table[name])]
+            rows = table.index[is_null(table[name])]
             part = listed("required values", role, table, rows, name, "it is missing")
             yield Check("required values", "error" if empty else level, found), [part]
 
@@ -164,7 +171,7 @@ def _duplicates(tables: dict[str, pd.DataFrame]) -> Iterator[tuple[Check, Rows]]
         table = tables[role]
         more = [name for name in ("ALT_NO", "PROC_SUB") if name in table]
         cleaned = table[[*names, *more]].apply(
-            lambda column: _folded(column) if column.name != "PROC_SEQ" else column
+            lambda column: compared(column) if column.name != "PROC_SEQ" else column
         )
         rows = cleaned.index[cleaned[names].notna().all(axis=1)]
         rows = rows[cleaned.loc[rows].duplicated()]
@@ -176,8 +183,8 @@ def _duplicates(tables: dict[str, pd.DataFrame]) -> Iterator[tuple[Check, Rows]]
 
 
 def _pairs(items: pd.DataFrame, routings: pd.DataFrame) -> Iterator[tuple[Check, Rows]]:
-    known = set(_folded(items["ITEM_CD"]).dropna())
-    codes = _folded(routings["ITEM_CD"])
+    known = set(compared(items["ITEM_CD"]).dropna())
+    codes = compared(routings["ITEM_CD"])
     routed = set(codes.dropna())
     without, unknown = len(known - routed), len(routed - known)
     found = f"{without:,} of {len(known):,} items have none among these records"
@@ -224,13 +231,14 @@ def _units(items: pd.DataFrame, units: dict[str, str]) -> Iterator[tuple[Check, 
 
 def _null_ratio(values: pd.Series) -> float:
     """The fraction that is NULL or, of text, blank; 1 of an empty table."""
-    return float(_is_null(values).mean()) if len(values) else 1.0
+    return float(is_null(values).mean()) if len(values) else 1.0
 
 
-def _is_null(values: pd.Series) -> pd.Series:
-    return (_folded(values) if pd.api.types.is_string_dtype(values) else values).isna()
+def is_null(values: pd.Series) -> pd.Series:
+    """Which values are NULL or, of text, blank."""
+    return (compared(values) if pd.api.types.is_string_dtype(values) else values).isna()
 
 
-def _folded(codes: pd.Series) -> pd.Series:
+def compared(codes: pd.Series) -> pd.Series:
     """Codes as they compare: without padding and case; blank ones missing."""
     return codes.str.strip().str.casefold().replace("", None)

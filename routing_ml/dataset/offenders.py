@@ -72,10 +72,10 @@ def in_words(one: dict[str, Any]) -> str:
     >>> in_words({"item": "A 1", "revision": None, "sequence": None, "value": "steel "})
     "'A 1': 'steel '"
     """
-    at = "/".join(_written(one[name]) for name in ("revision", "sequence") if one[name])
+    at = "/".join(as_text(one[name]) for name in ("revision", "sequence") if one[name])
     item = repr(one["item"]) if one["item"] else "no item"
     value = one["value"]
-    shown = repr(value) if isinstance(value, str) else _written(value) or "nothing"
+    shown = repr(value) if isinstance(value, str) else as_text(value) or "nothing"
     return f"{item}{' ' if at else ''}{at}: {shown}"
 
 
@@ -85,7 +85,7 @@ def as_csv(offenders: pd.DataFrame) -> str:
     text.write("\ufeff")
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(COLUMNS)
-    for row in offenders.itertuples(index=False):
+    for row in offenders[list(COLUMNS)].itertuples(index=False):
         writer.writerow([_safe(value) for value in row])
     return text.getvalue()
 
@@ -95,16 +95,16 @@ def _jsonable(value: Any) -> Any:
         return value
     if isinstance(value, (float, np.floating)) and np.isfinite(value):
         return float(value)
-    return int(value) if isinstance(value, np.integer) else _written(value)
+    return int(value) if isinstance(value, np.integer) else as_text(value)
 
 
 def _safe(value: Any) -> str:
-    written = _written(value)
     number = isinstance(value, (int, float, np.number))
-    return written if number else to_csv(written)
+    return as_text(value) if number else to_csv(as_text(value))
 
 
-def _written(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """A value as text; nothing of a missing one."""
     if value is None:
         return ""
     if isinstance(value, (float, np.floating)):

@@ -43,10 +43,7 @@ class Seen:
     @property
     def is_whole(self) -> bool:
         """Whether every routing row is here, none left behind by the limit."""
-        table = self.table("routings")
-        # A source that sorts is asked for little more than the limit lets in.
-        near = table.get("rows", 0) > 0.9 * self.data.manifest.get("limit", float("inf"))
-        return beyond_limit(table) == 0 and not near
+        return is_whole(self.data.manifest)
 
     def table(self, role: str) -> Mapping[str, Any]:
         """What the manifest says about a table, empty for one that is not there."""
@@ -72,6 +69,14 @@ def look(data: frames.Dataset) -> Seen:
     )
     known = newest["ITEM_CD"].isin(data.items["ITEM_CD"])
     return Seen(data, newest[known].reset_index(drop=True), revisions)
+
+
+def is_whole(manifest: Mapping[str, Any]) -> bool:
+    """Whether a dataset has every routing row, none left behind by its limit."""
+    table = manifest["tables"].get("routings", {})
+    # A source that sorts is asked for little more than the limit lets in.
+    near = table.get("rows", 0) > 0.9 * manifest.get("limit", float("inf"))
+    return beyond_limit(table) == 0 and not near
 
 
 def dropped(table: Mapping[str, Any]) -> dict[str, int]:

@@ -44,30 +44,53 @@ def far_off(tables: Mapping[str, pd.DataFrame], units: Mapping[str, str]) -> Ite
         yield "outliers", found, parts
 
 
-def _far(role: str, table: pd.DataFrame, name: str, units: Mapping[str, str]) -> pd.DataFrame:
+def deviations(
+    role: str, table: pd.DataFrame, name: str, units: Mapping[str, str]
+) -> pd.DataFrame | None:
+    """How far each value of a column lies from the rest of it; None of one that holds flags alone.
+
+    `z` counts standard deviations off the mean, `modified` robust ones off the median: of times of
+    the same operation, of sizes in one unit. `usual` is that median, in the row's own `unit`.
+    """
     values = table[name]
     if set(values.dropna().unique()) <= {0.0, 1.0}:
-        return table.head(0)
+        return None
     unit = units.get(name) if role == "items" else None
     factors = outliers.factors(table[unit]) if unit in table else pd.Series(1.0, table.index)
     groups = table["JOB_CD"] if role == "routings" else None
     in_one_unit = values * factors
-    z, modified = outliers.plain(values), outliers.robust(in_one_unit, groups)
-    rows = table.index[(z.abs() > outliers.Z) | (modified.abs() > outliers.MODIFIED_Z)]
-    if rows.empty:
-        return table.head(0)
-    order = pd.DataFrame({"modified": -modified[rows].abs(), "z": -z[rows].abs()})
-    rows = order.sort_values(["modified", "z"], kind="stable").index
-    of: str | pd.Series = ""
-    usual = in_one_unit.median() / factors[rows]
+    usual = in_one_unit.median() / factors
     if groups is not None:
-        of = " of " + groups[rows].astype(object).fillna("no operation")
-        usual = in_one_unit.groupby(groups).median().reindex(groups[rows]).set_axis(rows)
-    why = "the median" + of + usual.map(" is {:,.4g}".format)
-    if unit in table:
-        why += " " + table[unit][rows].astype(object).fillna("")
-    why += z[rows].map("; z {:+.1f}".format) + modified[rows].map(", robust {:+.1f}".format)
-    return listed("outliers", role, table, rows, name, why)
+        usual = in_one_unit.groupby(groups).median().reindex(groups).set_axis(table.index)
+    written = table[unit].astype(object).fillna("") if unit in table else ""
+    return pd.DataFrame(
+        {
+            "z": outliers.plain(values),
+            "modified": outliers.robust(in_one_unit, groups),
+            "usual": usual,
+            "unit": written,
+        },
+        table.index,
+    )
+
+
+def _far(role: str, table: pd.DataFrame, name: str, units: Mapping[str, str]) -> pd.DataFrame:
+    off = deviations(role, table, name, units)
+    if off is None:
+        return table.head(0)
+    far = off[(off["z"].abs() > outliers.Z) | (off["modified"].abs() > outliers.MODIFIED_Z)]
+    if far.empty:
+        return table.head(0)
+    far = far.assign(by=-far["modified"].abs(), then=-far["z"].abs())
+    far = far.sort_values(["by", "then"], kind="stable")
+    of: str | pd.Series = ""
+    if role == "routings":
+        of = " of " + table["JOB_CD"][far.index].astype(object).fillna("no operation")
+    why = "the median" + of + far["usual"].map(" is {:,.4g}".format)
+    if units.get(name) in table and role == "items":
+        why += " " + far["unit"]
+    why += far["z"].map("; z {:+.1f}".format) + far["modified"].map(", robust {:+.1f}".format)
+    return listed("outliers", role, table, far.index, name, why)
 
 
 def spelled_otherwise(

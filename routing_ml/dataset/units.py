@@ -21,5 +21,6 @@ KG_PER: Mapping[str, float] = {
     **dict.fromkeys(("OZ",), 0.028349523125),
 }
 BAR_PER: Mapping[str, float] = {"BAR": 1.0, "MPA": 10.0, "KPA": 0.01, "PSI": 0.0689475729}
+KINDS = (MM_PER, KG_PER, BAR_PER)
 FACTORS: Mapping[str, float] = {**KG_PER, **MM_PER, **BAR_PER}
 """Unit -> how many millimetres, kilograms or bar one of it is."""

@@ -1,17 +1,20 @@
 """Keeps every notice in a file of its subject from before it is sent until after it was accepted.
 
-A sender that is killed at any moment leaves its notice `waiting`, to be sent by the next: better
-twice than never. One that was accepted is `sent`, and stays for a while, so that nobody hears of a
-subject twice. What nobody can be told any more is thrown away, which the log says.
+A sender that is killed at any moment leaves its notice `waiting`, to be sent by the next, unless
+the process that posts it for the sender leaves a receipt that Slack took it. Where both are killed,
+better twice than never. One that was accepted is `sent`, and stays for a while, so that nobody
+hears of a subject twice. What nobody can be told any more is thrown away, which the log says.
 """
 
+import fcntl
 import hashlib
 import json
 import logging
+import os
 import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,10 +23,13 @@ from filelock import FileLock, Timeout
 
 from routing_ml import files, modes
 from routing_ml.errors import RoutingError
+from routing_ml.notices.post import Receipt
 
 WAITING, SENT = "waiting", "sent"
 WAITING_DAYS = 30
 SENT_DAYS = 180
+LONGEST_PAUSE = timedelta(days=31)
+"""How far the clock is believed after the newest of the others."""
 MOST = 500
 """Notices in an outbox: beyond it the oldest go, those that were sent first."""
 MOST_REFUSALS = 5
@@ -31,6 +37,7 @@ MAX_BYTES = 1_000_000  # of a file that can be a notice
 MAX_NAME = 80
 LOCK_S = 10.0
 """How long a file's change is waited for; it takes milliseconds."""
+POLL_S = 0.02
 
 log = logging.getLogger(__name__)
 
@@ -73,25 +80,43 @@ class Outbox:
         return there if there.state == WAITING else None
 
     @contextmanager
-    def sending(self, until: float) -> Iterator[None]:
+    def sending(self, until: float) -> Iterator[int]:
         """Be the one that sends, from when the one before has ended; RoutingError where that takes
-        until `until`, of `time.monotonic`."""
-        with self._held(".sending.lock", max(0.0, until - time.monotonic())):
-            yield
+        until `until`, of `time.monotonic`. Yields the lock's file descriptor: a process that has it
+        too holds the lock as long."""
+        mode = modes.file_mode(self.folder)
+        lock = os.open(self.folder / ".sending.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
+        try:
+            with suppress(PermissionError):  # another user's, who may let this one use it
+                os.fchmod(lock, mode)  # whatever the umask
+            while not _locks(lock):
+                if time.monotonic() > until:
+                    raise self._busy()
+                time.sleep(POLL_S)
+            yield lock
+        finally:
+            os.close(lock)
 
     def waiting(self) -> list[Notice]:
         """What is to be sent, oldest first; one file that cannot be read does not hide the rest."""
         found = [notice for notice in self._all() if notice.state == WAITING]
         return sorted(found, key=lambda notice: _time(notice.at))
 
-    def current(self, subject: str) -> Notice | None:
-        """What is to be sent of a subject, None where it was sent meanwhile."""
+    def current(self, subject: str, *, sent: bool = False) -> Notice | None:
+        """What is to be sent of a subject, None where there is nothing; with `sent` also what was
+        sent already."""
         there = self._read(self.path(subject))
-        return there if there and there.state == WAITING else None
+        return there if there and (sent or there.state == WAITING) else None
+
+    def receipt(self, notice: Notice, lock: int) -> Receipt:
+        """Where it is to be noted that this notice was accepted, by who posts it."""
+        return Receipt(_receipt(self.path(notice.subject)), _digest(notice), lock)
 
     def accepted(self, notice: Notice) -> None:
         """Note that it was sent, unless there is other news of its subject by now."""
         self._replace(notice, replace(notice, state=SENT))
+        with suppress(OSError):
+            _receipt(self.path(notice.subject)).unlink(missing_ok=True)
 
     def refused(self, notice: Notice) -> None:
         """Note that Slack does not take it; after some times nobody tries any more."""
@@ -111,13 +136,16 @@ class Outbox:
 
     def _replace(self, old: Notice, new: Notice) -> None:
         with self._locked():
-            if self._read(self.path(old.subject)) == old:
+            there = self._read(self.path(old.subject))
+            if there is not None and replace(there, state=old.state) == old:
                 self._write(new)
 
     def _tidy(self, keep: str) -> None:
         """Throw away what is too old or too much."""
-        now = datetime.now(UTC)
         notices = sorted(self._all(), key=lambda one: (one.state == WAITING, _time(one.at)))
+        others = [_time(one.at) for one in notices if one.subject != keep]
+        # A clock that is ahead must not have them all thrown away.
+        now = min(datetime.now(UTC), max(others, default=datetime.now(UTC)) + LONGEST_PAUSE)
         beyond = len(notices) - MOST
         delivered = 0
         # The one that is kept may be anywhere among those of its second.
@@ -130,7 +158,7 @@ class Outbox:
                 why = f"nobody could be told for {days} days" if old else f"over {MOST} wait"
                 self._throw_away(notice, why)
             else:
-                self.path(notice.subject).unlink(missing_ok=True)
+                self._remove(self.path(notice.subject))
                 delivered += 1
         if delivered:
             log.info("%d notices that were delivered long ago left %s", delivered, self.folder)
@@ -158,6 +186,9 @@ class Outbox:
                 notice = _parsed(file.read(MAX_BYTES))
             if self.path(notice.subject) != path:
                 raise ValueError("its name is not its subject's")
+            if notice.state == WAITING and _receipt(path).is_file():
+                received = _receipt(path).read_text(errors="replace") == _digest(notice)
+                notice = replace(notice, state=SENT) if received else notice
         except FileNotFoundError:
             return None
         except OSError as error:  # it may be readable later
@@ -170,10 +201,11 @@ class Outbox:
         return notice
 
     def _remove(self, path: Path) -> None:
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            log.warning("%s cannot be thrown away: %s", path, error.strerror)
+        for each in (path, _receipt(path)):
+            try:
+                each.unlink(missing_ok=True)
+            except OSError as error:
+                log.warning("%s cannot be thrown away: %s", each, error.strerror)
 
     def _write(self, notice: Notice) -> None:
         text = json.dumps(asdict(notice), indent=1)
@@ -182,25 +214,42 @@ class Outbox:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Nobody else changes a file; never held while something is sent."""
-        with self._held(".lock", LOCK_S):
-            yield
-
-    @contextmanager
-    def _held(self, name: str, seconds: float) -> Iterator[None]:
         lock = FileLock(
-            self.folder / name, mode=modes.file_mode(self.folder), fallback_to_soft=False
+            self.folder / ".lock", mode=modes.file_mode(self.folder), fallback_to_soft=False
         )
         try:
-            lock.acquire(timeout=seconds, poll_interval=0.02)
+            lock.acquire(timeout=LOCK_S, poll_interval=POLL_S)
         except Timeout:
-            raise RoutingError(
-                f"another process uses {self.folder}, for {seconds:.0f} s by now; what it holds is "
-                "sent by the next run"
-            ) from None
+            raise self._busy() from None
         try:
             yield
         finally:
             lock.release()
+
+    def _busy(self) -> RoutingError:
+        return RoutingError(
+            f"another process uses {self.folder}; what waits there is sent by the next run"
+        )
+
+
+def _locks(lock: int) -> bool:
+    """Whether the file is locked by us now."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _receipt(path: Path) -> Path:
+    """The file that says that the notice in `path` was accepted."""
+    return path.with_name(f".{path.stem}.receipt")
+
+
+def _digest(notice: Notice) -> str:
+    """What tells a notice from other news of its subject."""
+    known = json.dumps([notice.subject, notice.at, notice.title, notice.text])
+    return hashlib.sha256(known.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _parsed(data: bytes) -> Notice:

@@ -8,6 +8,7 @@ import signal
 import ssl
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
@@ -35,14 +36,31 @@ class Answer:
     retry_after: str = ""
     failure: str = ""
 
+    @property
+    def is_ok(self) -> bool:
+        """Whether it is what Slack says when it has taken a notice; a proxy or a login page says
+        200 too."""
+        return self.status == 200 and self.body.strip() == "ok"
 
-def post(url: str, body: str, seconds: float) -> Answer:
+
+@dataclass(frozen=True)
+class Receipt:
+    """What the process that posts does by itself, should its sender be killed meanwhile: it writes
+    `text` to `path` once the answer is ok, and until then it holds the file descriptor `lock`."""
+
+    path: Path
+    text: str
+    lock: int
+
+
+def post(url: str, body: str, seconds: float, receipt: Receipt | None = None) -> Answer:
     """POST `body`, JSON, to `url` and wait for the answer, `seconds` for all of it.
 
     Redirects are answers, not followed. Proxies are those of the environment. Raises nothing that
     a server, a network or an address is to blame for.
     """
-    order = json.dumps({"url": url, "body": body, "seconds": seconds})
+    noted = {"path": str(receipt.path), "text": receipt.text} if receipt else None
+    order = json.dumps({"url": url, "body": body, "seconds": seconds, "receipt": noted})
     package = str(Path(routing_ml.__file__).parent.parent)
     path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
     try:
@@ -53,6 +71,8 @@ def post(url: str, body: str, seconds: float) -> Answer:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # a traceback there could show the address
             env=os.environ | {"PYTHONPATH": path},
+            pass_fds=(receipt.lock,) if receipt else (),
+            start_new_session=True,  # what is sent to its sender's group is not meant for it
             text=True,
             timeout=seconds + GRACE_S,
             check=False,
@@ -98,7 +118,7 @@ def _asked(url: str, body: str) -> Answer:
     if urlsplit(url).scheme not in ("http", "https"):
         return Answer(failure="its address does not begin with https://")
     headers = {"Content-Type": "application/json; charset=utf-8"}
-    message = request.Request(url, body.encode(), headers, method="POST")
+    message = request.Request(url, body.encode(), headers, method="POST")  # noqa: S310 - asked above
     try:
         with _opener().open(message) as reply:
             return _answer(reply.status, reply.headers, reply)
@@ -124,6 +144,10 @@ def main() -> None:
     except Exception as error:  # its name is told, and nothing of what it says
         reason = getattr(error, "reason", None)
         answer = Answer(failure=type(reason if isinstance(reason, Exception) else error).__name__)
+    if answer.is_ok and order["receipt"]:
+        with suppress(OSError):  # its sender notes it too
+            os.umask(0o077)
+            Path(order["receipt"]["path"]).write_text(order["receipt"]["text"])
     print(json.dumps(answer.__dict__))
 
 

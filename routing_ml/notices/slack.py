@@ -9,7 +9,7 @@ from typing import Any
 
 from routing_ml.errors import RoutingError
 from routing_ml.notices.mrkdwn import escaped, linked, plain
-from routing_ml.notices.post import Answer, post
+from routing_ml.notices.post import Answer, Receipt, post
 
 REQUEST_S = 10.0
 """How long one request may take, from the name server to the last byte of the answer."""
@@ -36,19 +36,27 @@ class RefusedError(RoutingError):
     """Slack does not take this notice; it may take others."""
 
 
-def send(url: str, title: str, text: str, link: str | None, *, until: float) -> None:
-    """Deliver a notice before `until`, of `time.monotonic`; returns when Slack has accepted it.
+def send(
+    url: str,
+    title: str,
+    text: str,
+    link: str | None,
+    *,
+    until: float,
+    receipt: Receipt | None = None,
+) -> None:
+    """Deliver a notice before `until`, of `time.monotonic`; returns when Slack has accepted it,
+    which the `receipt` says even where this process is killed before that.
 
-    An answer counts as that when its status is 200 and its body `ok`, as Slack's is: a proxy or a
-    login page says 200 too. Raises NotDeliveredError or RefusedError, neither with the address.
+    Raises NotDeliveredError or RefusedError, neither with the address.
     """
     body = json.dumps(message(title, text, link))
     for attempt in range(ATTEMPTS):
         left = until - time.monotonic()
         if left < LEAST_S:
             raise NotDeliveredError("there was no time left to tell Slack; it is tried again later")
-        answer = post(url, body, min(REQUEST_S, left))
-        if answer.status == 200 and answer.body.strip() == "ok":
+        answer = post(url, body, min(REQUEST_S, left), receipt)
+        if answer.is_ok:
             return
         wait = _wait(answer, attempt)
         if wait is None or attempt == ATTEMPTS - 1:

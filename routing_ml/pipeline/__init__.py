@@ -10,17 +10,23 @@ if TYPE_CHECKING:
     from routing_ml.pipeline import monitor as monitor
     from routing_ml.pipeline import report as report
     from routing_ml.pipeline.advice import advise as advise
+    from routing_ml.pipeline.ending import catch_up as catch_up
     from routing_ml.pipeline.ending import end as end
+    from routing_ml.pipeline.looking import end_look as end_look
+    from routing_ml.pipeline.looking import look as look
     from routing_ml.pipeline.material import Material as Material
     from routing_ml.pipeline.material import Rule as Rule
+    from routing_ml.pipeline.monitor import started_by as started_by
     from routing_ml.pipeline.proposing import propose as propose
     from routing_ml.pipeline.proposing import propose_missing as propose_missing
+    from routing_ml.pipeline.proposing import source_data as source_data
     from routing_ml.pipeline.retraining import StepError as StepError
     from routing_ml.pipeline.retraining import retrain as retrain
     from routing_ml.pipeline.steps import audit as audit
     from routing_ml.pipeline.steps import check as check
     from routing_ml.pipeline.steps import compare as compare
     from routing_ml.pipeline.steps import extract as extract
+    from routing_ml.pipeline.steps import nothing_new as nothing_new
     from routing_ml.pipeline.steps import predict as predict
     from routing_ml.pipeline.steps import promote as promote
     from routing_ml.pipeline.steps import prune as prune

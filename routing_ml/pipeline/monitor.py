@@ -3,32 +3,61 @@ proposed; reads and resets what it says of drift.
 """
 
 import json
+import logging
+import time
 from collections.abc import Mapping
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from routing_ml import files
+from routing_ml.errors import InputError, ModelError
 from routing_ml.registry import Registry
 from routing_ml.settings import Settings
 from routing_ml.store import Store
+
+log = logging.getLogger(__name__)
+
+MISSED_DAYS = 7
+RUN = "run "
+"""What `who` of a switch begins with where a run made it."""
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def record_run(settings: Settings, outcome: Mapping[str, Any], *, seconds: float) -> None:
+def record_run(
+    settings: Settings, outcome: Mapping[str, Any], *, ended_at: float | None = None
+) -> None:
     """Record a run by its outcome (`report.write`); a second time replaces the first.
 
-    `seconds` is how long the run took. Raises StoreError when the store cannot be written.
+    `ended_at` is in seconds since 1970, now by default. Raises StoreError when the store cannot be
+    written.
     """
+    as_of = outcome["data"]["as_of"] if outcome["data"] else None
+    ended_at = time.time() if ended_at is None else ended_at
+    told = ("cause", "started_by", "hands", "model", "promoted", "reason")
     with closing(_written(settings)) as store:
-        store.record_run(
-            outcome["run"],
-            succeeded=outcome["succeeded"],
-            seconds=seconds,
-            **{key: outcome[key] for key in ("cause", "model", "promoted", "reason")},
-            as_of=outcome["data"]["as_of"] if outcome["data"] else None,
-        )
+        with store.transaction():
+            store.record_run(
+                outcome["run"],
+                succeeded=outcome["succeeded"],
+                seconds=outcome["seconds"],
+                ended_at=ended_at,
+                learned=not outcome.get("nothing_new"),
+                **{key: outcome[key] for key in told},
+                as_of=as_of,
+            )
+            if as_of is not None and outcome["found_better"] is not None:
+                read = datetime.fromisoformat(as_of).replace(tzinfo=settings.timezone)
+                store.judge_alarm(
+                    outcome["run"],
+                    better=outcome["found_better"],
+                    promoted=outcome["promoted"],
+                    as_of=read.timestamp(),
+                    at=ended_at,
+                )
         audit = Path(outcome["report"]).with_name("audit.json")
         if audit.is_file():
             found = json.loads(audit.read_text(encoding="utf-8"))
@@ -45,13 +74,50 @@ def record_run(settings: Settings, outcome: Mapping[str, Any], *, seconds: float
     record_model(settings)
 
 
-def record_unreported(settings: Settings, run_id: str, why: str) -> None:
-    """Count a retraining that failed without a report of its own; nothing where it has one."""
+def record_missed(settings: Settings) -> list[str]:
+    """Record the runs that ended in these days while the store could not be written; their names.
+
+    A file that is no outcome, or one of an earlier release, is left alone.
+    """
+    since = time.time() - MISSED_DAYS * 86_400
+    missed = []
+    with files.told_as(InputError, f"{settings.home / 'runs'} cannot be read"):
+        found = [(path.stat().st_mtime, path) for path in settings.home.glob("runs/*/outcome.json")]
+    for ended_at, path in sorted(found):
+        if ended_at < since:
+            continue
+        try:
+            outcome = json.loads(path.read_text(encoding="utf-8"))
+            if not outcome.keys() >= {"candidates", "seconds"}:  # it is no retraining's
+                continue
+            with closing(_written(settings)) as store:
+                known = store.knows_run(outcome["run"])
+            if not known:
+                record_run(settings, outcome, ended_at=ended_at)
+                missed.append(str(outcome["run"]))
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            log.debug("%s is no outcome that can be counted", path, exc_info=True)
+    return missed
+
+
+def record_unreported(settings: Settings, run_id: str, why: str, *, kind: str) -> None:
+    """Count a retraining that failed without a report of its own; nothing where it has one. `kind`
+    is Airflow's word for what started it."""
     with closing(Store(settings.store_url)) as store:
         store.record_run(
-            run_id, succeeded=False, seconds=0.0, cause="unknown", unless_known=True, model=None,
-            promoted=False, reason=why, as_of=None,
+            run_id, succeeded=False, seconds=0.0, cause="unknown", started_by=started_by(kind),
+            unless_known=True, model=None, promoted=False, reason=why, as_of=None,
         )  # fmt: skip
+
+
+def started_by(kind: str) -> str:
+    """Who or what started a run, one of the store's CAUSES, by Airflow's word for it.
+
+    >>> started_by("scheduled"), started_by("asset_triggered"), started_by("manual")
+    ('schedule', 'drift', 'hand')
+    """
+    words = {"scheduled": "schedule", "asset_triggered": "drift"}
+    return words.get(kind, "hand" if kind in ("manual", "backfill") else "other")
 
 
 def record_predictions(
@@ -86,6 +152,44 @@ def record_failure(settings: Settings) -> None:
         store.record_prediction_failure()
 
 
+def record_quality(settings: Settings, outcome: Mapping[str, Any]) -> None:
+    """Record how a look at the data ended, and what it found."""
+    with closing(_written(settings)) as store:
+        if outcome["succeeded"]:
+            store.record_quality(
+                outcome["findings"],
+                columns=outcome["columns"],
+                worse=len(outcome["worse"]),
+            )
+        else:
+            store.record_quality_run(succeeded=False)
+
+
+def record_look_failed(settings: Settings) -> None:
+    """Record that a look at the data ended badly, without a report of its own."""
+    with closing(Store(settings.store_url)) as store:
+        store.record_quality_run(succeeded=False)
+
+
+def record_source_read(settings: Settings, source: str, as_of: datetime) -> None:
+    """Record that a configured source was read as of a moment of the factory's."""
+    with closing(_written(settings)) as store:
+        store.record_source_read(source, as_of=_seconds(settings, as_of))
+
+
+def record_source_away(settings: Settings, source: str) -> datetime:
+    """Record that a configured source cannot be reached; since when, in the factory's time."""
+    with closing(_written(settings)) as store:
+        since = store.record_source_away(source)
+    return settings.moment(datetime.fromtimestamp(since, UTC))
+
+
+def record_source_data(settings: Settings, source: str, as_of: datetime) -> None:
+    """Record of when the data is that is used while a source is away."""
+    with closing(_written(settings)) as store:
+        store.record_source_data(source, as_of=_seconds(settings, as_of))
+
+
 def drift_status(settings: Settings) -> dict[str, Any]:
     """The last evaluation, as the exporter shows it."""
     with closing(Store(settings.store_url, write=False)) as store:
@@ -104,14 +208,23 @@ def reset_drift(settings: Settings, *, why: str) -> None:
         store.reset_drift(why=why)
 
 
-def prune(settings: Settings) -> int:
-    """Forget details older than 180 days, never totals; returns how many rows went."""
+def last_ended(settings: Settings) -> float:
+    """When the last run ended that was recorded, in seconds since 1970; 0 before the first."""
     with closing(_written(settings)) as store:
-        return store.prune()
+        last = store.fact("last_run")
+    return float(last["ended_at"]) if last else 0.0
+
+
+def prune(settings: Settings, *, now: float) -> int:
+    """Forget details that are older than 180 days at `now`, in seconds since 1970, and never
+    totals; returns how many rows went."""
+    with closing(_written(settings)) as store:
+        return store.prune(now=now)
 
 
 def record_model(settings: Settings) -> None:
-    """Record which model is in use; to be called after every switch."""
+    """Record which model is in use, and the switches by hand that were not counted yet; to be
+    called after every switch."""
     registry = Registry(settings.home / "models")
     if registry.active() is None:
         return
@@ -124,6 +237,25 @@ def record_model(settings: Settings) -> None:
                 created_at=active.created_at.timestamp(),
                 metrics=active.manifest["metrics"],
             )
+        for switch in _switches_by_hand(registry):
+            at = datetime.fromisoformat(switch["at"]).timestamp()
+            store.count_switch(switch["id"], action=switch["action"], at=at)
+
+
+def _switches_by_hand(registry: Registry) -> list[dict[str, Any]]:
+    """Those that no run made. A damaged history is no reason not to say which model is in use."""
+    try:
+        history = registry.history()
+    except ModelError as error:
+        log.warning("switches by hand are not counted: %s", error)
+        return []
+    by_hand = [each for each in history if not each["who"].startswith(RUN)]
+    return [each for each in by_hand if each["action"] in ("promote", "rollback")]
+
+
+def _seconds(settings: Settings, moment: datetime) -> float:
+    """A naive moment of the factory's in seconds since 1970."""
+    return moment.replace(tzinfo=settings.timezone).timestamp()
 
 
 def _written(settings: Settings) -> Store:

@@ -3,7 +3,7 @@ tells them.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +35,17 @@ def outcome_of(
     decision: Mapping[str, Any] | None,
     failed: Mapping[str, str],
     cause: str,
+    seconds: float,
+    started_by: str = "other",
+    hands: Collection[str] = (),
+    nothing_new: str | None = None,
 ) -> dict[str, Any]:
     """The outcome of a run.
 
     What a run did not come to is None or empty. `failed` maps the steps that failed to their
-    reasons; `cause` says what started the run. A registry that cannot name the model in use counts
+    reasons; `cause` says what started the run, `started_by` in one word, `seconds` how long it
+    took, `hands` what a person did for it, and `nothing_new` why there was nothing to learn, where
+    the source was away. A registry that cannot name the model in use counts
     as a failure.
     """
     folder = pipeline.run_folder(settings, run_id)
@@ -55,12 +61,18 @@ def outcome_of(
         "succeeded": not failed,
         "model": active.name if active else None,
         "promoted": promoted,
-        "reason": _reason(decision, failed),
+        "reason": redact(nothing_new) if nothing_new and not failed else _reason(decision, failed),
+        "nothing_new": bool(nothing_new and not failed),
+        "source_away": redact(data["away"]["line"]) if data and data.get("away") else None,
         "metrics": active.manifest["metrics"] if active else None,
         "intervals": active.manifest.get("intervals") if active else None,
         "candidates": {one["candidate"]: dict(one) for one in trained},
         "data": dict(data) if data else None,
+        "found_better": _found_better(decision, failed),
         "cause": cause,
+        "seconds": seconds,
+        "started_by": started_by,
+        "hands": sorted(hands),
         "failed": dict(failed),
         "withheld": _withheld(decision),
         "report": str(folder / "report.md"),
@@ -89,6 +101,8 @@ def notice(outcome: Mapping[str, Any]) -> tuple[str, str]:
     """Title and text of the message on a run."""
     if not outcome["succeeded"]:
         title = "Routing ML: the retraining failed"
+    elif outcome.get("nothing_new"):
+        title = "Routing ML: nothing new to learn, the source is away"
     elif outcome["promoted"]:
         title = "Routing ML: a new model is in use"
     elif outcome["withheld"]:
@@ -98,6 +112,8 @@ def notice(outcome: Mapping[str, Any]) -> tuple[str, str]:
     else:
         title = "Routing ML: no model is in use yet"
     lines = [outcome["reason"], f"In use: {outcome['model'] or 'no model yet'}"]
+    if outcome.get("source_away") and not outcome.get("nothing_new"):
+        lines.append(f"Learned from old data: {outcome['source_away']}")
     exact = (outcome["metrics"] or {}).get("exact_match")
     if exact is not None:
         sure = (outcome.get("intervals") or {}).get("exact_match")
@@ -119,6 +135,14 @@ def _reason(decision: Mapping[str, Any] | None, failed: Mapping[str, str]) -> st
     return str(decision["reason"])
 
 
+def _found_better(decision: Mapping[str, Any] | None, failed: Mapping[str, str]) -> bool | None:
+    """Whether there was a better model than the one in use, put into use or not; None where that
+    was not judged, or not by all candidates."""
+    if decision is None:
+        return None
+    return True if decision["winner"] else (None if failed else False)
+
+
 def _withheld(decision: Mapping[str, Any] | None) -> list[str]:
     """What `check` found that keeps a winner waiting; nothing where there is no winner."""
     return list(decision.get("withheld", ())) if decision and decision["winner"] else []
@@ -134,6 +158,8 @@ def _as_markdown(outcome: Mapping[str, Any], folder: Path) -> str:
     if data := outcome["data"]:
         rows = ", ".join(f"{count:,} {role}" for role, count in data["rows"].items())
         lines += [f"- data: {rows}, as of {data['as_of']}", f"- its hash: {data['sha256']}"]
+    if outcome.get("source_away"):
+        lines.append(f"- **{_cell(outcome['source_away'])}**")
     compared = _read(folder / "decision.json").get("comparison", {})
     if outcome["candidates"]:
         lines += ["", *_candidates(outcome["candidates"], compared.get("baselines", {}))]

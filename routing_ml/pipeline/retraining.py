@@ -45,7 +45,7 @@ def retrain(
     unless a candidate alone failed.
     """
     run_id = f"command__{datetime.now(UTC):%Y-%m-%dT%H%M%S.%fZ}"
-    data = decision = None
+    data = decision = kept = None
     trained: list[dict[str, Any]] = []
     failed: dict[str, str] = {}
     unforeseen: Exception | None = None
@@ -62,37 +62,43 @@ def retrain(
             as_of=as_of,
             asked=asked,
             progress=progress,
+            say=say,
         )
-        step = "check"
-        checked = pipeline.check(settings, run_id, data)
-        say(f"check    {checked['found']}")
-        step = "audit"
-        warnings = pipeline.audit(settings, run_id, data)["warnings"]
-        say(f"audit    passed, warnings: {warnings}")
-        step = "train"
-        for candidate in candidates or list(CANDIDATES):
-            try:
-                trained.append(pipeline.train(settings, run_id, data, candidate))
-                say(f"train    {candidate}: {trained[-1]['model']}")
-            except Exception as error:
-                failed[f"train {candidate}"] = reason_of(error)
-                unforeseen = unforeseen or error
-        if trained:
-            step = "compare"
-            decision = pipeline.compare(
-                settings,
-                run_id,
-                data,
-                trained,
-                promotion=promotion,
-                withheld=checked["withheld"],
-            )
-            say(f"compare  {decision['reason']}")
-            step = "promote"
-            if decision["promote"]:
-                pipeline.promote(settings, run_id, decision)
-            step = "prune"
-            pipeline.prune(settings)
+        if data["away"]:
+            say(f"extract  {data['away']['line']}")
+        chosen = list(candidates or CANDIDATES)
+        kept = pipeline.nothing_new(settings, run_id, data, chosen)
+        if kept is None:
+            step = "check"
+            checked = pipeline.check(settings, run_id, data)
+            say(f"check    {checked['found']}")
+            step = "audit"
+            warnings = pipeline.audit(settings, run_id, data)["warnings"]
+            say(f"audit    passed, warnings: {warnings}")
+            step = "train"
+            for candidate in chosen:
+                try:
+                    trained.append(pipeline.train(settings, run_id, data, candidate))
+                    say(f"train    {candidate}: {trained[-1]['model']}")
+                except Exception as error:
+                    failed[f"train {candidate}"] = reason_of(error)
+                    unforeseen = unforeseen or error
+            if trained:
+                step = "compare"
+                decision = pipeline.compare(
+                    settings,
+                    run_id,
+                    data,
+                    trained,
+                    promotion=promotion,
+                    withheld=checked["withheld"],
+                )
+                say(f"compare  {decision['reason']}")
+                step = "promote"
+                if decision["promote"]:
+                    pipeline.promote(settings, run_id, decision)
+                step = "prune"
+                pipeline.prune(settings)
     except Exception as error:
         failed[step] = reason_of(error)
         unforeseen = error
@@ -104,7 +110,9 @@ def retrain(
         decision=decision,
         failed=failed,
         cause="by command",
+        started_by="hand",
         seconds=time.monotonic() - started,
+        nothing_new=kept,
     )
     if not outcome["succeeded"]:
         raise StepError(outcome["reason"], outcome) from unforeseen

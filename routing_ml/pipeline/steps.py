@@ -10,8 +10,8 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from routing_ml import dataset, files, modes
 from routing_ml.dataset import audit as audit_dataset
 from routing_ml.dataset import check as check_dataset
 from routing_ml.errors import InputError, ModelError
-from routing_ml.pipeline import monitor, training
+from routing_ml.pipeline import away, monitor, training
 from routing_ml.pipeline.material import Material
 from routing_ml.pipeline.proposing import propose_missing
 from routing_ml.registry import ANY, Registry
@@ -32,6 +32,7 @@ from routing_ml.source import extract as extract_dataset
 
 MAX_AGE_DAYS = 180
 SECONDS_PER_DAY = 86_400
+LONGEST_PAUSE_DAYS = 31
 
 Reference = dict[str, Any]
 
@@ -61,10 +62,13 @@ def extract(
     as_of: datetime,
     asked: str | None = None,
     progress: Progress = lambda table, rows: None,
+    say: Callable[[str], None] | None = None,
 ) -> Reference:
     """Extract a configured source into the run's folder, and show it under `datasets/` as well.
 
-    `asked` is the as-of that a person gave, None where it is the run's own.
+    `asked` is the as-of that a person gave, None where it is the run's own. Where the source cannot
+    be reached and the settings say `last`, it is the last good dataset of it that comes into the
+    run's folder, and `away` says so; `say` is as of `away.read`.
     Raises InputError where the source or the folder is at fault, SettingError for a source that is
     not configured.
     """
@@ -75,31 +79,59 @@ def extract(
     named.require_dates(asked)
     with files.told_as(InputError, f"dataset in {folder} cannot be written"):
         modes.make_folder(folder)
-    extracted = extract_dataset(
-        settings.origin(source),
-        folder,
-        columns=named,
-        as_of=as_of,
-        limit=limit,
-        progress=progress,
-    )
-    path, manifest = dataset.read_manifest(extracted.path)
     shown = settings.home / "datasets"
-    with files.told_as(InputError, f"{shown} cannot be written"):
-        modes.make_folder(shown)
-        mode = modes.file_mode(shown)
-        with FileLock(shown / ".lock", mode=mode, fallback_to_soft=False):
-            files.remove_leftovers(shown, "*")
-            for name in (*(table["file"] for table in manifest["tables"].values()), path.name):
-                with files.atomic_path(shown / name) as temporary:
-                    shutil.copyfile(folder / name, temporary)
+
+    def fetch() -> Path:
+        return extract_dataset(
+            settings.origin(source),
+            folder,
+            columns=named,
+            as_of=as_of,
+            limit=limit,
+            progress=progress,
+        ).path
+
+    found, gone = away.read(
+        settings, source, columns=named, as_of=as_of, fetch=fetch,
+        instead=lambda last: _copied(last, folder), limit=limit, say=say,
+    )  # fmt: skip
+    path, manifest = dataset.read_manifest(found)
+    if gone is None:
+        with files.told_as(InputError, f"{shown} cannot be written"):
+            modes.make_folder(shown)
+            mode = modes.file_mode(shown)
+            with FileLock(shown / ".lock", mode=mode, fallback_to_soft=False):
+                files.remove_leftovers(shown, "*")
+                _copied(path, shown)
+    tables = manifest["tables"]
     return {
         "uri": _uri(settings, path),
         "sha256": dataset.data_hash(manifest),
-        "bytes": extracted.bytes,
-        "rows": dict(extracted.rows),
+        "bytes": sum(table["bytes"] for table in tables.values()),
+        "rows": {role: table["rows"] for role, table in tables.items()},
         "as_of": manifest["as_of"],
+        "away": gone and gone.as_dict(),
     }
+
+
+def nothing_new(
+    settings: Settings, run_id: str, data: Reference, candidates: Sequence[str]
+) -> str | None:
+    """Why a retraining on the last good dataset of a source that is away would teach nothing: the
+    model in use, or every candidate, was fitted on it before. None where it may teach something.
+    """
+    if not data.get("away"):
+        return None
+    versions = registry(settings)
+    active, key = versions.active(), f"{run_id}/"
+    if active is None or active.manifest["key"].startswith(key):
+        return None
+    # Those of this run, which is repeated, are no reason.
+    fitted = [v for v in versions.versions() if not v.manifest["key"].startswith(key)]
+    same = {v.manifest["candidate"] for v in fitted if v.manifest["data_sha256"] == data["sha256"]}
+    if active.manifest["data_sha256"] != data["sha256"] and not set(candidates) <= same:
+        return None
+    return f"kept {active.name}: nothing new to learn: {data['away']['line']}"
 
 
 def check(settings: Settings, run_id: str, data: Reference) -> Reference:
@@ -198,7 +230,7 @@ def promote(settings: Settings, run_id: str, decision: Reference) -> Reference:
     """Put the winner into use, where the model it was compared with still is."""
     version = registry(settings).promote(
         decision["winner"],
-        who=f"run {run_id}",
+        who=f"{monitor.RUN}{run_id}",
         why=decision["reason"],
         instead_of=decision["champion"],
         after=decision.get("place", ANY),
@@ -223,16 +255,21 @@ def predict(
         path=path,
         batch=run_id,
     )
-    return _reference(settings, path) | {
-        key: found[key] for key in ("model", "items", "operations")
+    return reference(settings, path) | {
+        key: found[key] for key in ("model", "items", "operations", "away")
     }
 
 
 def prune(settings: Settings) -> Reference:
-    """Remove what is older than 180 days: model versions, run folders, proposals, and the details
-    of the monitoring store."""
-    removed = registry(settings).prune()
-    before = time.time() - MAX_AGE_DAYS * SECONDS_PER_DAY
+    """Remove what is older than 180 days: model versions, run folders, proposals, looks at the
+    data, and the details of the monitoring store.
+
+    A clock that is ahead would have all of it removed, for good: it is believed as far as a month
+    after the last run that was recorded.
+    """
+    now = min(time.time(), monitor.last_ended(settings) + LONGEST_PAUSE_DAYS * SECONDS_PER_DAY)
+    removed = registry(settings).prune(now=datetime.fromtimestamp(now, UTC))
+    before = now - MAX_AGE_DAYS * SECONDS_PER_DAY
     runs, proposals = settings.home / "runs", settings.home / "proposals"
     trash = runs / ".trash"
     with files.told_as(InputError, f"{settings.home} cannot be pruned"):
@@ -241,16 +278,24 @@ def prune(settings: Settings) -> Reference:
         for run in old:
             files.remove_folder(run, trash=trash)
         files.empty_trash(trash)
-        written = [path for path in proposals.glob("*.*") if path.is_file()]
-        written = [path for path in written if path.stat().st_mtime < before]
-        for path in written:
-            path.unlink(missing_ok=True)
+        written = _removed(proposals, before)
+        looks = _removed(settings.home / "quality", before)
     return {
         "models": removed,
         "runs": sorted(run.name for run in old),
-        "proposals": sorted(path.name for path in written),
-        "details": monitor.prune(settings),
+        "proposals": written,
+        "looks": looks,
+        "details": monitor.prune(settings, now=now),
     }
+
+
+def _removed(folder: Path, before: float) -> list[str]:
+    """The names of the files of a folder that were written before a time, which are gone."""
+    files_there = [path for path in folder.glob("*.*") if path.is_file()]
+    old = sorted(path for path in files_there if path.stat().st_mtime < before)
+    for path in old:
+        path.unlink(missing_ok=True)
+    return [path.name for path in old]
 
 
 @lru_cache(maxsize=1)
@@ -275,12 +320,12 @@ def _decision(settings: Settings, path: Path) -> Reference:
     keys = ("winner", "promote", "champion", "reason", "metrics", "challengers")
     # a run of 2.1.0 that is repeated has none of these
     also = {"withheld": facts.get("withheld", []), "place": facts.get("place", ANY)}
-    return {key: facts[key] for key in keys} | also | _reference(settings, path)
+    return {key: facts[key] for key in keys} | also | reference(settings, path)
 
 
 def _write(settings: Settings, path: Path, facts: dict[str, Any]) -> Reference:
     _write_text(path, json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
-    return _reference(settings, path)
+    return reference(settings, path)
 
 
 def _write_text(path: Path, text: str) -> None:
@@ -290,8 +335,19 @@ def _write_text(path: Path, text: str) -> None:
         files.atomic_write(path, text)
 
 
-def _reference(settings: Settings, path: Path) -> Reference:
+def reference(settings: Settings, path: Path) -> Reference:
+    """What names a file to the next step."""
     return {"uri": _uri(settings, path), "sha256": files.sha256(path), "bytes": path.stat().st_size}
+
+
+def _copied(path: Path, to: Path) -> Path:
+    """A copy of a dataset in the folder `to`, each file whole or not there, its manifest last."""
+    _, manifest = dataset.read_manifest(path)
+    with files.told_as(InputError, f"{to} cannot be written"):
+        for name in (*(table["file"] for table in manifest["tables"].values()), path.name):
+            with files.atomic_path(to / name) as temporary:
+                shutil.copyfile(path.parent / name, temporary)
+    return to / path.name
 
 
 def _uri(settings: Settings, path: Path) -> str:

@@ -12,9 +12,7 @@ from routing_ml.errors import InputError, ModelError
 from routing_ml.models import RoutingModel
 from routing_ml.registry import Registry
 from routing_ml.settings import Origin
-from routing_ml.source import Columns, extract
-
-EVERY_ROW = 1_000_000_000
+from routing_ml.source import EVERY_ROW, Columns, extract
 
 
 class Predictor:

@@ -5,6 +5,7 @@ entry is added to `history.jsonl`. A process killed in between leaves the intent
 completes it, so that the record and the link always agree again.
 """
 
+import errno
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -31,13 +32,16 @@ class History:
 
     def target(self) -> str | None:
         """What the link says, unchecked; None when there is no link."""
-        if not self.link.is_symlink():
-            if self.link.exists():
-                raise ModelError(
-                    f"{self.link} is not a symlink: move it away, then promote a version"
-                )
+        try:  # one look, for the first promotion may come between two
+            return str(self.link.readlink())
+        except FileNotFoundError:
             return None
-        return str(self.link.readlink())
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            raise ModelError(
+                f"{self.link} is not a symlink: move it away, then promote a version"
+            ) from None
 
     def active(self) -> str | None:
         """The name of the version in use; ModelError when the link names no version."""

@@ -173,6 +173,35 @@ class Registry:
         found = [self._readable(n) or self._readable(n, self._shelf) for n in names if n != active]
         return [v for v in found if v]
 
+    def kept(self) -> list[Version]:
+        """Every finished version that can be read, pruned ones that are still references last."""
+        with files.told_as(ModelError, f"{self.folder} cannot be read"):
+            shelved = sorted(folder.name for folder in self._shelf.glob("model_*"))
+        found = (self._readable(name, self._shelf) for name in shelved)
+        return [*self.versions(), *(version for version in found if version)]
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep others from switching, pruning and beginning versions, with what a killed process
+        left behind put right."""
+        with self._locked():
+            yield
+
+    @contextmanager
+    def seized(self) -> Iterator[None]:
+        """The same for a registry that may be damaged, to put another in its place: nothing is put
+        right. ModelError while a live process is writing a version."""
+        with files.told_as(ModelError, f"{self.folder} cannot be used"), self._lock():
+            for path in sorted(self._claim_folder.glob("*.lock")):
+                claim = _file_lock(path)
+                if not _try(claim):
+                    raise ModelError(
+                        f"{self.folder / path.stem} is being written by another process: wait for "
+                        "that retraining, or end it, then run this again"
+                    )
+                claim.release()
+            yield
+
     def place(self) -> str | None:
         """Where in the history of switches a decision is made, for `promote`."""
         with files.told_as(ModelError, f"{self.folder} cannot be read"):
@@ -291,26 +320,31 @@ class Registry:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Hold the registry's lock, with what a killed process left behind put right."""
-        from filelock import Timeout  # 80 ms to import; reading the active model needs no lock
-
         with files.told_as(ModelError, f"{self.folder} cannot be used for models"):
             # The trash now, for on a full disk prune could not make it.
             modes.make_folder(self._trash)
-            lock = _file_lock(self.folder / ".lock")
-            try:
-                lock.acquire(timeout=self.lock_seconds)
-            except Timeout:
-                raise ModelError(
-                    f"{self.folder} has been locked by another process for "
-                    f"{self.lock_seconds:g} s: see which with 'fuser {lock.lock_file}'"
-                ) from None
-            try:
+            with self._lock():
                 files.empty_trash(self._trash)
                 self._sweep_claims()
                 self._history.recover()
                 yield
-            finally:
-                lock.release()
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        from filelock import Timeout  # 80 ms to import; reading the active model needs no lock
+
+        lock = _file_lock(self.folder / ".lock")
+        try:
+            lock.acquire(timeout=self.lock_seconds)
+        except Timeout:
+            raise ModelError(
+                f"{self.folder} has been locked by another process for "
+                f"{self.lock_seconds:g} s: see which with 'fuser {lock.lock_file}'"
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _claim(self, key: str, now: datetime) -> "Version | tuple[Path, BaseFileLock]":
         """The finished version of `key`, or a new empty folder and the lock on it."""

@@ -1,9 +1,11 @@
 """A columns file (TOML) into the names of an ERP; docs/columns.md says what may stand in one."""
 
 import difflib
+import hashlib
+import json
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,13 @@ class Columns:
     results: Table | None
     attributes: Attributes
     accept: tuple[str, ...] = ()
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of what is asked of a source: tables, columns, conditions, meanings."""
+        asked = [self.items, self.routings, self.results, self.attributes]
+        text = json.dumps([of and asdict(of) for of in asked], sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def require_dates(self, as_of: object) -> None:
         """Raise SourceError where a person gave an `as_of` and no routing says when it was entered:

@@ -48,6 +48,7 @@ def copy(
             "as_of": as_of.isoformat(),
             "limit": limit,
             "source": opened.label,
+            "asked": columns.fingerprint,
             "attributes": asdict(attributes),
             "columns": {table.role: table.columns for table in tables},
             "dated": columns.routings.entered is not None,

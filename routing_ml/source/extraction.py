@@ -20,6 +20,7 @@ from routing_ml.source.reading import Progress
 log = logging.getLogger(__name__)
 
 DEFAULT_LIMIT = 100_000
+EVERY_ROW = 1_000_000_000
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import routing_ml
-from routing_ml.errors import InputError, SourceError
+from routing_ml.errors import InputError, SourceAwayError, SourceError, SourceMissingError
 from routing_ml.redaction import named
 from routing_ml.settings import Origin
 from routing_ml.source import copying
@@ -26,7 +26,10 @@ from routing_ml.source.columns import Columns
 from routing_ml.source.named import Attributes, Table, Times
 from routing_ml.source.reading import Progress
 
-KINDS = {"input": InputError, "source": SourceError}
+KINDS = {
+    kind.__name__: kind for kind in (SourceMissingError, SourceAwayError, SourceError, InputError)
+}
+"""What the child may raise, the most special first."""
 
 
 def copy(
@@ -46,7 +49,7 @@ def copy(
     package = str(Path(routing_ml.__file__).parent.parent)
     path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
     child = subprocess.Popen(
-        [sys.executable, "-m", __name__],
+        [sys.executable, "-P", "-m", __name__],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=os.environ | {"PYTHONPATH": path},
@@ -123,7 +126,7 @@ def main() -> None:
             lambda table, rows: say(progress=[table, rows]),
         )
     except InputError as error:
-        say(error=str(error), kind="source" if isinstance(error, SourceError) else "input")
+        say(error=str(error), kind=next(n for n, kind in KINDS.items() if isinstance(error, kind)))
     else:
         say(manifest=manifest)
 

@@ -10,9 +10,10 @@ from zoneinfo import ZoneInfo
 
 import pyodbc
 
-from routing_ml.errors import InputError
+from routing_ml.errors import InputError, SourceAwayError
 from routing_ml.redaction import named, redact
 from routing_ml.source import typed, types
+from routing_ml.source.reach import is_silent
 from routing_ml.source.relation import Column
 from routing_ml.source.sql import BATCH_ROWS, Cursor, SqlRelation, SqlSource, refused
 
@@ -165,7 +166,7 @@ class Odbc(SqlSource):
         names = [name for name, _ in self._described(relation)]
         terms = ", ".join(f"CAST(pg_typeof(o.{self.quoted(name)}) AS text)" for name in names)
         # A row of NULLs, whose types are those of the columns, also of a query.
-        sql = f"SELECT {terms} FROM (SELECT 1) AS one LEFT JOIN "
+        sql = f"SELECT {terms} FROM (SELECT 1) AS one LEFT JOIN "  # noqa: S608 - names are quoted
         sql += f"(SELECT * {relation.from_('1 = 0')}) AS o ON true"
         (row,) = self.fetch(self.execute(sql), relation.what)
         return list(zip(names, row, strict=True))
@@ -199,6 +200,11 @@ class Odbc(SqlSource):
         except (pyodbc.Error, ValueError, TypeError) as error:
             reason = str(error.args[-1] if error.args else error)
             reason = redact(" ".join(reason.split()), self._source)
+            if isinstance(error, pyodbc.Error) and is_silent(str(error.args[0]), reason):
+                raise SourceAwayError(
+                    f"{self.label}: it cannot be reached through ODBC: {reason}; see that the "
+                    "server runs and that this machine gets through to it"
+                ) from None
             step = step or "check ROUTING_ML_SOURCE and that the driver it names is installed"
             raise InputError(f"{self.label}: {what} through ODBC: {reason}; {step}") from None
 

@@ -7,10 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from routing_ml.errors import InputError, SourceError
+from routing_ml.errors import InputError, SourceAwayError, SourceError, SourceMissingError
 from routing_ml.redaction import named
 from routing_ml.settings import BASE, Origin, expanded, is_connection_string
 from routing_ml.source.connection import keywords
+from routing_ml.source.reach import is_gone
 from routing_ml.source.relation import Source
 
 SETTLED_S = 0.5
@@ -37,7 +38,7 @@ def open_source(origin: Origin, scratch: Path) -> Source:
         from routing_ml.source.tables import AccessSource
 
         return AccessSource(path, scratch)
-    if "://" in source:
+    if "://" in source and not is_connection_string(source):  # whose password may hold it
         raise SourceError(
             f"{named(source)} is a URL; write an ODBC connection string instead, such as "
             "DRIVER={PostgreSQL Unicode};SERVER=...;DATABASE=...;UID=...;PWD=..."
@@ -71,11 +72,17 @@ def file_of(source: str) -> Path | None:
     return None
 
 
+def labels_of(source: str) -> set[str]:
+    """What the manifests of datasets of this source may call it; it need not be there."""
+    path = file_of(source)
+    return {named(source)} | ({str(path), named(str(path))} if path else set())
+
+
 def read_settled(source: str, read: Callable[[], Found]) -> Found:
     """What `read` makes of a source, once its file did not change meanwhile.
 
     A file is left alone until nothing has been written to it for a while, and read again when its
-    size or times are others afterwards. Raises InputError when it changes each time.
+    size or times are others afterwards. Raises SourceAwayError when it changes each time.
     """
     path = file_of(source)
     if path is None:
@@ -90,7 +97,7 @@ def read_settled(source: str, read: Callable[[], Found]) -> Found:
             continue
         if _state(path) == before:
             return found
-    raise InputError(
+    raise SourceAwayError(
         f"{path} is being written: it changed {TRIES} times while it was read; run again when "
         "that has ended, or read a copy of it"
     )
@@ -105,7 +112,7 @@ def _settled(path: Path) -> State:
         if not state or not 0 <= time.time_ns() - state[-1] < SETTLED_S * 1e9:
             return state
         if time.monotonic() > end:
-            raise InputError(
+            raise SourceAwayError(
                 f"{path} is being written, for {WAIT_S:g} s by now; run again when that has "
                 "ended, or read a copy of it"
             )
@@ -130,10 +137,15 @@ def _begins_with(path: Path, signature: bytes, given_by: str) -> bool:
         with path.open("rb") as file:
             return os.read(file.fileno(), len(signature)) == signature
     except FileNotFoundError:  # whose path may be an address with a password
-        raise SourceError(
+        raise SourceMissingError(
             f"{named(str(path))} is not there; set {given_by} to an .accdb or .mdb file, "
             "or to an ODBC connection string"
         ) from None
     except OSError as error:
         shown = named(str(path))
+        if is_gone(error):
+            raise SourceAwayError(
+                f"{shown} cannot be reached: {error.strerror}; see that its share is mounted and "
+                "that nobody holds it locked"
+            ) from None
         raise SourceError(f"{shown} cannot be read: {error.strerror}; {restore}") from None

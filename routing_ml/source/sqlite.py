@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from routing_ml.errors import InputError, SourceError
+from routing_ml.errors import SourceAwayError, SourceError
 from routing_ml.source import types
 from routing_ml.source.relation import Column
 from routing_ml.source.sql import BATCH_ROWS, Cursor, SqlRelation, SqlSource
@@ -87,7 +87,7 @@ class Sqlite(SqlSource):
                     "check ROUTING_ML_SOURCE and the columns file, or restore the file from a copy"
                 )
             )
-            kind = InputError if locked else SourceError
+            kind = SourceAwayError if locked else SourceError
             raise kind(f"{self.label}: {what}: {reason}; {step}") from error
 
 

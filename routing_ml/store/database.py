@@ -220,7 +220,7 @@ def _next_step(error: Exception, is_sqlite: bool) -> str:
     if "locked" in text or "busy" in text:
         return "another process holds it; try again when that has ended"
     if "malformed" in text or "not a database" in text:
-        return "put a copy of it back, or move it away to start a new one"
+        return "put a copy back with 'routing-ml restore --only store'"
     if "full" in text or "No space" in text:
         return "free some space there"
     return "see that the file exists and that this user may read and write it and its folder"

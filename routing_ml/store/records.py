@@ -33,8 +33,18 @@ SCHEMA = (
     " succeeded INTEGER NOT NULL, outcome TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS claims (name TEXT, key TEXT, at DOUBLE PRECISION NOT NULL,"
     " PRIMARY KEY (name, key))",
+    "CREATE TABLE IF NOT EXISTS retrainings (run TEXT PRIMARY KEY,"
+    " ended_at DOUBLE PRECISION NOT NULL, cause TEXT NOT NULL, succeeded INTEGER NOT NULL,"
+    " hands TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS alarms (id {id}, watch TEXT NOT NULL,"
+    " began_at DOUBLE PRECISION NOT NULL, last_at DOUBLE PRECISION NOT NULL,"
+    " last_day TEXT NOT NULL, advised_at DOUBLE PRECISION, outcome TEXT, run TEXT,"
+    " judged_at DOUBLE PRECISION, answered_at DOUBLE PRECISION)",
 )
-TABLES = ("counters", "facts", "predictions", "detectors", "drift_verdicts", "runs", "claims")
+TABLES = (
+    *("counters", "facts", "predictions", "detectors", "drift_verdicts", "runs", "claims"),
+    *("retrainings", "alarms"),
+)
 
 MIGRATIONS = {
     1: (("predictions", "ALTER TABLE predictions ADD COLUMN novelty DOUBLE PRECISION"),),
@@ -199,6 +209,16 @@ class Records:
         """What is known under `name`, None when nothing is."""
         found = self.database.rows("SELECT value FROM facts WHERE name = ?", (name,))
         return json.loads(found[0][0]) if found else None
+
+    def claim(self, name: str, key: str) -> bool:
+        """True the first time `key` is claimed under `name`, False ever after: a task that is tried
+        again claims its run, and a run of long ago may be cleared."""
+        claimed = self.database.run(
+            "INSERT INTO claims (name, key, at) VALUES (?, ?, ?)"
+            " ON CONFLICT (name, key) DO NOTHING",
+            (name, key, time.time()),
+        )
+        return claimed > 0
 
 
 def as_json(value: Any) -> str:

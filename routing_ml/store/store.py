@@ -9,12 +9,15 @@ import json
 import math
 import time
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
-from routing_ml.store.records import Records, as_json
+from routing_ml.store.keyfigures import KeyFigures
+from routing_ml.store.looks import SERIES_MOST as SERIES_MOST
+from routing_ml.store.looks import Looks
+from routing_ml.store.records import as_json
 
 LATENCY_BUCKETS_SECONDS = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
 # A proposal's confidence band begins at its figure.
@@ -24,9 +27,6 @@ DRIFT_DAYS_LIMIT = 5
 DRIFT_DAYS_OF = 7
 KL_LIMIT = 1.0
 PRUNE_ROWS = 20_000
-# The exporter shows this many series of a metric at most; a table of thousands of columns would
-# drown it, and every Prometheus that scrapes it.
-SERIES_MOST = 500
 
 EMPTY_DRIFT: Mapping[str, Any] = {
     "drift_detected": False,
@@ -52,7 +52,7 @@ class Detector:
     state: dict[str, Any] | None
 
 
-class Store(Records):
+class Store(KeyFigures, Looks):
     """Writes to the monitoring store and reads it; one object a thread.
 
     A batch is one transaction: after a method has returned, a killed process loses nothing of it.
@@ -127,32 +127,43 @@ class Store(Records):
         seconds: float,
         ended_at: float | None = None,
         cause: str = "schedule",
+        started_by: str = "other",
+        hands: Collection[str] = (),
         unless_known: bool = False,
+        learned: bool = True,
         **outcome: Any,
     ) -> None:
         """Record how a retraining ended; a second call for the same `run` replaces the first, or
         changes nothing where it is to be recorded `unless_known`.
 
-        `cause` is what started it (schedule, drift, manual); `outcome` is any JSON beside it, such
-        as model, promoted, reason. A corrected outcome moves the totals too.
+        `cause` is what started it, in words, `started_by` in one (CAUSES); `hands` what a person
+        did for it (HANDS); `outcome` is any JSON beside it, such as model, promoted, reason. A
+        corrected outcome moves the totals too. One that succeeded and has not `learned`, for there
+        was nothing new, is not the last success: that goes on ageing.
         """
         ended_at = time.time() if ended_at is None else ended_at
         facts = {"run": run, "succeeded": succeeded, "seconds": seconds, "ended_at": ended_at}
         value = {**outcome, **facts, "cause": cause}
         with self.transaction():
-            before = self.database.rows("SELECT succeeded FROM runs WHERE run = ?", (run,))
-            if before and unless_known:
+            before = self.known_retraining(run)
+            if before is None:  # a run that an earlier release recorded
+                found = self.database.rows("SELECT succeeded FROM runs WHERE run = ?", (run,))
+                before = bool(found[0][0]) if found else None
+            if before is not None and unless_known:
                 return
-            if before:
-                self.add({("runs", _outcome(before[0][0])): -1})
+            if before is not None:
+                self.add({("runs", _outcome(before)): -1})
             self.add({("runs", _outcome(succeeded)): 1})
+            self.count_retraining(
+                run, cause=started_by, succeeded=succeeded, hands=hands, ended_at=ended_at
+            )
             self.database.run(
                 "INSERT INTO runs (run, ended_at, succeeded, outcome) VALUES (?, ?, ?, ?)"
                 " ON CONFLICT (run) DO UPDATE SET ended_at = excluded.ended_at,"
                 " succeeded = excluded.succeeded, outcome = excluded.outcome",
                 (run, ended_at, int(succeeded), as_json(value)),
             )
-            for name, tells in (("last_run", True), ("last_success", succeeded)):
+            for name, tells in (("last_run", True), ("last_success", succeeded and learned)):
                 last = self.fact(name)
                 if tells and (last is None or last["ended_at"] <= ended_at):
                     self.set_fact(name, value, ended_at)
@@ -267,6 +278,9 @@ class Store(Records):
             self._put_detector(detector, seen)
             self.set_fact("drift", seen, at)
             self.add({("drift_evaluations", ""): 1})
+            on = bool(status["drift_detected"]) or advised
+            watch = f"{detector.model}/{detector.epoch}"
+            self.note_alarm(watch=watch, on=on, advised=advised, day=day, at=at)
 
     def reset_drift(self, *, why: str = "request") -> None:
         """Begin anew with the model that is watched: an empty window, no drift days, nothing from
@@ -284,6 +298,7 @@ class Store(Records):
                 self._put_detector(Detector(model, epoch, self.last_prediction(), None), empty)
             self.set_fact("drift", empty, now)
             self.add({("drift_resets", ""): 1})
+            self.dismiss_alarm()
 
     def drift_status(self) -> dict[str, Any]:
         """The last evaluation's status, with `drift_days` and `should_retrain`."""
@@ -327,15 +342,9 @@ class Store(Records):
             "events": events,
         }
 
-    def claim(self, name: str, key: str) -> bool:
-        """True the first time `key` is claimed under `name`, False ever after: a task that is tried
-        again claims its run, and a run of long ago may be cleared."""
-        claimed = self.database.run(
-            "INSERT INTO claims (name, key, at) VALUES (?, ?, ?)"
-            " ON CONFLICT (name, key) DO NOTHING",
-            (name, key, time.time()),
-        )
-        return claimed > 0
+    def knows_run(self, run: str) -> bool:
+        """Whether that run was recorded."""
+        return bool(self.database.rows("SELECT 1 FROM runs WHERE run = ?", (run,)))
 
     def runs(self, limit: int = 50) -> list[dict[str, Any]]:
         """The last runs recorded, newest first."""

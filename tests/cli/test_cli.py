@@ -121,7 +121,10 @@ def test_check_needs_no_state_folder(tmp_path: Path, monkeypatch, capsys) -> Non
 
 
 @pytest.mark.parametrize("home", ["~nobody-of-this-name/var", "x" * 300])
-def test_a_state_folder_that_cannot_be_is_one_line(home: str, monkeypatch, capsys) -> None:
+def test_a_state_folder_that_cannot_be_is_one_line(
+    home: str, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    monkeypatch.setattr("routing_ml.settings.BASE", tmp_path)
     monkeypatch.setenv("ROUTING_ML_HOME", home)
     for command in ("models", "retrain"):
         assert main([command]) == 1
@@ -131,7 +134,7 @@ def test_a_state_folder_that_cannot_be_is_one_line(home: str, monkeypatch, capsy
 def test_the_readme_shows_what_check_prints_of_the_sample(run: Run) -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     command = "routing-ml check --as-of 2026-11-01"
-    shown = readme.partition(f"$ {command}\n")[2].partition("```")[0].splitlines()
+    shown = readme.partition(f"$ .venv/bin/{command}\n")[2].partition("```")[0].splitlines()
     printed = run(*command.split()[1:])[1].splitlines()
     assert printed[0].endswith(shown[0])
     left_out = [line for line in shown[1:] if line not in printed]
@@ -408,3 +411,79 @@ def test_predict_does_not_write_over_the_items_it_was_given(
     )
     assert code == 1 and "would be overwritten" in err
     assert [path.name for path in tmp_path.glob("new.*")] == ["new.parquet"]
+
+
+def test_quality_shows_what_is_wrong_and_writes_the_page_where_it_is_told(
+    run: Run, tmp_path: Path
+) -> None:
+    code, out, _ = run("quality", "--out", str(tmp_path / "page.html"))
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[0] == "The first look: from the next one on, changes are shown"
+    assert "  spellings           134" in lines
+    assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
+    code, out, _ = run("quality", "--json")
+    outcome = json.loads(out)
+    assert (code, outcome["headline"], outcome["new"]) == (0, "Nothing got worse", 0)
+    assert Path(outcome["report"]).is_file() and outcome["worst"][0]["name"]
+
+
+def test_quality_begins_a_state_folder_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ROUTING_ML_HOME", str(tmp_path / "new"))
+    assert main(["quality"]) == 0
+    assert f"state folder {tmp_path / 'new'} is made" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--source", "/none.accdb"], "routing-ml: look: /none.accdb is not there; set"),
+        (["--columns", "/none.toml"], "routing-ml: look: columns file /none.toml"),
+        (["--out", "/none/page.html"], "routing-ml: /none/page.html cannot be written: No such"),
+    ],
+)
+def test_a_look_that_cannot_be_is_one_line(run: Run, options: list[str], said: str) -> None:
+    code, out, err = run("quality", *options)
+    assert (code, out) == (1, "")
+    assert err.splitlines()[-1].startswith(said)
+
+
+def test_while_the_source_is_away_commands_use_the_last_dataset_and_say_so(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    erp = str(tmp_path / "share" / "erp.accdb")
+    for path in (tmp_path / "home" / "datasets").glob("*.json"):  # as if it came from there
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"source": erp}))
+    monkeypatch.setenv("ROUTING_ML_SOURCE", erp)
+    monkeypatch.setenv("ROUTING_ML_SOURCE_AWAY", "last")
+    retrain = ["retrain", "--candidates", "nearest", "--json"]
+    code, out, err = run(*retrain)
+    assert (code, json.loads(out)["nothing_new"]) == (0, True)
+    assert "the source has been away since" in err
+    for command in (["predict"], ["predict", "--item-cd", "2S12346BR"], ["explain", "2S12346BR"]):
+        code, out, err = run(*command)
+        assert code == 0 and "used instead: the last good dataset of it" in err
+    code, out, err = run("predict", "--item-cd", "NEW-SINCE")
+    assert code == 1 and "item 'NEW-SINCE' is not in the item table" in err
+    code, out, _ = run("quality", "--json")
+    assert "used instead: the last good dataset" in json.loads(out)["away"]
+    monkeypatch.setenv("ROUTING_ML_SOURCE_AWAY", "fail")
+    assert run("predict")[0] == run("quality")[0] == run(*retrain)[0] == 1
+
+
+def test_a_command_that_waits_is_ended_by_a_person(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from routing_ml.pipeline import away
+
+    def interrupted(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(away, "sleep", interrupted)
+    monkeypatch.setenv("ROUTING_ML_SOURCE_AWAY", "wait")
+    for command in ("retrain", "predict", "quality"):
+        code, _, err = run(command, "--source", str(tmp_path / "none.accdb"))
+        assert code == 130
+        assert "it is tried again every 60 s for 6 h more" in err

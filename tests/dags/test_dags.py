@@ -1,6 +1,7 @@
 """The DAGs as Airflow reads and runs them, in this process, on the sample."""
 
 import copy
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from conftest import SAMPLE
 from data_fixtures import ITEMS, ROUTINGS, access_rows, sqlite_source
 from slack_fixtures import FakeSlack
 
+from routing_ml.backup import Vault
 from routing_ml.errors import ModelError
 from routing_ml.pipeline import steps as pipeline
 from routing_ml.registry.registry import Registry
@@ -105,18 +107,26 @@ def test_every_dag_is_read_without_an_error_or_a_warning(dag_bag):
         "routing_ml_retrain",
         "routing_ml_predict",
         "routing_ml_drift_watch",
+        "routing_ml_backup",
+        "routing_ml_quality",
     }
 
 
 @pytest.mark.parametrize(
-    "name", ["routing_ml_retrain", "routing_ml_predict", "routing_ml_drift_watch"]
+    "name",
+    [
+        *("routing_ml_retrain", "routing_ml_predict", "routing_ml_drift_watch"),
+        *("routing_ml_backup", "routing_ml_quality"),
+    ],
 )
 def test_reading_a_dag_imports_nothing_slow(name):
     code = (
         f"import sys; sys.path.insert(0, {str(DAGS)!r}); import {name};"
         "print([m for m in ('pandas', 'sklearn', 'scipy', 'pyodbc') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
+    )
     assert done.stdout.splitlines()[-1] == "[]"
 
 
@@ -132,9 +142,14 @@ def test_it_runs_on_the_first_of_the_month_and_on_the_drift_asset(dag):
 
 @pytest.mark.parametrize(
     ("name", "schedule"),
-    [("routing_ml_predict", "0 3 * * *"), ("routing_ml_drift_watch", "10 * * * *")],
+    [
+        ("routing_ml_predict", "0 3 * * *"),
+        ("routing_ml_drift_watch", "10 * * * *"),
+        ("routing_ml_backup", "0 0 * * *"),
+        ("routing_ml_quality", "0 6 * * 1"),
+    ],
 )
-def test_it_proposes_daily_and_watches_hourly_in_the_factorys_time(dag_bag, name, schedule):
+def test_what_is_daily_hourly_or_weekly_is_so_in_the_factorys_time(dag_bag, name, schedule):
     timetable = dag_bag.dags[name].timetable
     assert (timetable.expression, str(timetable.timezone)) == (schedule, "Asia/Seoul")
 
@@ -145,6 +160,8 @@ def test_it_proposes_daily_and_watches_hourly_in_the_factorys_time(dag_bag, name
         ("routing_ml_retrain", timedelta(hours=6)),
         ("routing_ml_predict", timedelta(hours=3)),
         ("routing_ml_drift_watch", timedelta(minutes=50)),
+        ("routing_ml_backup", timedelta(hours=4)),
+        ("routing_ml_quality", timedelta(hours=3)),
     ],
 )
 def test_it_catches_nothing_up_and_runs_once_at_a_time_within_a_time(dag_bag, name, limit):
@@ -169,6 +186,8 @@ def test_every_task_is_tried_again_with_growing_delays(dag_bag):
         ("routing_ml_retrain", "# Monthly retraining"),
         ("routing_ml_predict", "# Daily proposals"),
         ("routing_ml_drift_watch", "# Drift watch"),
+        ("routing_ml_backup", "# Nightly backup"),
+        ("routing_ml_quality", "# Weekly look"),
     ],
 )
 def test_the_page_of_a_dag_and_of_each_task_says_what_it_does(dag_bag, name, title):
@@ -254,8 +273,12 @@ def test_an_error_that_nobody_has_foreseen_is_the_reason_of_the_run(dag, home, m
     def fails(*given, **options):
         raise KeyError("ITEM_CD")
 
+    import runs
+
     monkeypatch.setattr(pipeline, "audit", fails)
+    monkeypatch.setattr(runs, "hands", lambda context: ["clear"])
     run = Run(dag, home, limit=1500.0)  # JSON's way to write 1500
+    assert run.outcome["hands"] == ["clear"]
     assert run.states["extract"] == "success"
     assert run.outcome["failed"]["audit"].startswith("KeyError: 'ITEM_CD'; this is a defect")
 
@@ -269,6 +292,9 @@ def test_a_first_run_succeeds_and_puts_its_model_into_use(first):
     assert (run.outcome["model"], run.outcome["promoted"]) == (active.name, True)
     assert run.outcome["succeeded"]
     assert run.outcome["cause"] == "triggered by dag_test"
+    assert (run.outcome["started_by"], run.outcome["hands"]) == ("hand", [])
+    with store(home) as opened:
+        assert opened.snapshot().labelled("retrain_ended") == {"hand/success": 1}
     assert active.manifest["as_of"] == "2026-11-01T00:00:00"
 
 
@@ -287,9 +313,8 @@ def test_only_small_references_pass_between_tasks(first):
     assert (home / data["uri"]).is_file()
 
 
-def test_a_run_told_never_to_promote_keeps_what_is_in_use(dag, first, monkeypatch):
-    home, before = first
-    monkeypatch.setenv("ROUTING_ML_HOME", str(home))
+def test_a_run_told_never_to_promote_keeps_what_is_in_use(dag, first, in_use, monkeypatch):
+    home, before = in_use, first[1]
     monkeypatch.setattr("routing_ml.comparison.compare.decide", chosen)
     with FakeSlack() as slack:
         monkeypatch.setenv("SLACK_WEBHOOK_URL", slack.url)
@@ -552,3 +577,236 @@ def test_the_report_of_a_run_that_drift_started_says_so(dag_bag):
     run = SimpleNamespace(run_type="asset_triggered")
     context = {"dag_run": run, "triggering_asset_events": {"routing_ml_drift": [event]}}
     assert runs.cause(context) == "by drift: drift on 5 of 7 days"
+    assert pipeline.monitor.started_by(runs.kind(context)) == "drift"
+
+
+@pytest.fixture
+def backing_up(dag_bag):
+    """The backup's DAG, whose tries wait for nothing."""
+    dag = dag_bag.dags["routing_ml_backup"]
+    before = [(task, task.retry_delay, task.retry_exponential_backoff) for task in dag.tasks]
+    for task in dag.tasks:
+        task.retry_delay, task.retry_exponential_backoff = timedelta(0), 0
+    yield dag
+    for task, delay, backoff in before:
+        task.retry_delay, task.retry_exponential_backoff = delay, backoff
+
+
+# A source that cannot be reached
+
+
+@pytest.fixture
+def unmounted(in_use, tmp_path, monkeypatch):
+    """The home of `in_use`, whose source is on a share that is not mounted; mounts it when called.
+
+    Its model is of the dataset that the source gave last."""
+    given = Registry(in_use / "models").active().manifest["data_sha256"]
+    path = tmp_path / "share" / "erp.accdb"
+    for manifest in (in_use / "datasets").glob("*.json"):
+        named = json.loads(manifest.read_text()) | {"source": str(path)}
+        manifest.write_text(json.dumps(named))
+    monkeypatch.setenv("ROUTING_ML_SOURCE", str(path))
+
+    def mount():
+        path.parent.mkdir()
+        path.symlink_to(SAMPLE)
+
+    mount.learned = given
+    return mount
+
+
+def test_a_retraining_on_what_was_learned_before_ends_green_and_says_so(
+    dag, in_use, unmounted, monkeypatch
+):
+    monkeypatch.setenv("ROUTING_ML_SOURCE_AWAY", "last")
+    with FakeSlack() as slack:
+        monkeypatch.setenv("SLACK_WEBHOOK_URL", slack.url)
+        run = Run(dag, in_use)
+    assert run.state == "success"
+    assert (run.states.pop("report"), run.states.pop("candidates")) == ("success", "success")
+    assert set(run.states.values()) == {"skipped"}
+    assert run.outcome["reason"].startswith("kept model_") and run.outcome["nothing_new"]
+    assert "nothing new to learn: the source has been away since" in run.outcome["reason"]
+    assert run.outcome["data"]["sha256"] == unmounted.learned
+    assert [m["text"] for m in slack.messages] == [
+        "Routing ML: the source cannot be reached",
+        "Routing ML: nothing new to learn, the source is away",
+    ]
+
+
+def test_proposals_wait_for_a_source_without_a_worker_and_are_made_when_it_is_back(
+    dag_bag, in_use, unmounted, monkeypatch
+):
+    import runs
+    from airflow.models.taskreschedule import TaskReschedule
+    from airflow.utils.session import create_session
+
+    monkeypatch.setenv("ROUTING_ML_SOURCE_AWAY", "wait")
+    monkeypatch.setattr(runs, "AGAIN", timedelta(seconds=1))
+    tries = []
+    propose = pipeline.predict
+
+    def counted(*given, **options):
+        tries.append(1)
+        if len(tries) == 3:
+            unmounted()
+        return propose(*given, **options)
+
+    monkeypatch.setattr(pipeline, "predict", counted)
+    states, run = states_of(dag_bag.dags["routing_ml_predict"], source="default", as_of=None)
+    assert (states, len(tries)) == ({"predict": "success"}, 3)
+    (ti,) = run.get_task_instances()
+    assert ti.try_number == 1
+    with create_session() as session:
+        assert session.query(TaskReschedule).filter(TaskReschedule.ti_id == ti.id).count() == 2
+    with store(in_use) as opened:
+        assert opened.snapshot().count("prediction_failures") == 0
+        assert opened.source("default")["away_since"] is None
+
+
+def test_a_source_that_stays_away_fails_the_run_when_it_was_waited_for(
+    dag_bag, in_use, unmounted, monkeypatch
+):
+    import runs
+
+    monkeypatch.setenv("ROUTING_ML_SOURCE_AWAY", "wait")
+    monkeypatch.setattr(runs, "AGAIN", timedelta(seconds=1))
+    given = Settings.from_env
+
+    def soon(env=None):
+        return dataclasses.replace(given(env), source_wait=timedelta(seconds=2))
+
+    monkeypatch.setattr(Settings, "from_env", staticmethod(soon))
+    states, run = states_of(dag_bag.dags["routing_ml_predict"], source="default", as_of=None)
+    assert states == {"predict": "failed"}
+    (ti,) = run.get_task_instances()
+    assert ti.try_number == 1
+    with store(in_use) as opened:
+        assert opened.snapshot().count("prediction_failures") == 1
+        assert opened.source("default")["away_since"] > 0
+
+
+@pytest.mark.parametrize(("mode", "hours"), [("fail", 6), ("last", 6), ("wait", 8)])
+def test_a_run_that_may_wait_has_so_much_longer(dag_bag, mode, hours):
+    import runs
+
+    env = {"ROUTING_ML_SOURCE_AWAY": mode, "ROUTING_ML_SOURCE_WAIT": "2h"}
+    assert runs.time_limit(Settings.from_env(env), hours=6) == timedelta(hours=hours)
+
+
+# The weekly look
+
+
+@pytest.fixture
+def looking(dag_bag):
+    dag = dag_bag.dags["routing_ml_quality"]
+    before = [(task, task.retry_delay, task.retry_exponential_backoff) for task in dag.tasks]
+    for task in dag.tasks:
+        task.retry_delay, task.retry_exponential_backoff = timedelta(0), 0
+    yield dag
+    for task, delay, backoff in before:
+        task.retry_delay, task.retry_exponential_backoff = delay, backoff
+
+
+def test_a_night_leaves_a_verified_backup_and_tells_nobody(backing_up, in_use, monkeypatch):
+    home = in_use
+    with FakeSlack() as slack:
+        monkeypatch.setenv("SLACK_WEBHOOK_URL", slack.url)
+        states, run = states_of(backing_up)
+    assert (set(states.values()), str(run.state)) == ({"success"}, "success")
+    assert slack.messages == []
+    newest = Vault(home / "backups").newest()
+    assert newest.is_good and newest.facts["models"]["active"]
+    with store(home) as opened:
+        seen = opened.snapshot()
+    assert seen.labelled("backups") == {"success": 1}
+    assert seen.facts["backup"]["backup"] == newest.name
+
+
+def test_a_night_that_fails_is_counted_and_told_once_and_keeps_the_older_backups(
+    backing_up, in_use, tmp_path, monkeypatch
+):
+    home = in_use
+    states_of(backing_up)
+    monkeypatch.setenv("ROUTING_ML_SOURCE", str(tmp_path / "없음.accdb"))
+    before = Vault(home / "backups").newest()
+    with FakeSlack() as slack:
+        monkeypatch.setenv("SLACK_WEBHOOK_URL", slack.url)
+        for _ in range(2):
+            states, run = states_of(backing_up)
+    assert str(run.state) == "failed"
+    assert states == {
+        "copy": "success", "verify": "success", "forget": "success", "report": "failed"
+    }  # fmt: skip
+    assert [message["text"] for message in slack.messages] == ["Routing ML: the backup failed"]
+    assert "없음.accdb is not there" in slack.texts()[0]
+    newest = Vault(home / "backups").newest()
+    assert newest.name > before.name and list(newest.missing) == ["database default"]
+    with store(home) as opened:
+        seen = opened.snapshot()
+    assert seen.labelled("backups") == {"success": 1, "failure": 2}
+    assert seen.facts["backup"]["backup"] == before.name
+
+
+def test_a_night_copies_nothing_of_a_state_folder_that_is_half_restored(
+    backing_up, home, monkeypatch
+):
+    (home / ".restore").mkdir()
+    (home / ".restore" / "journal.json").write_text("{}")
+    states, run = states_of(backing_up)
+    assert str(run.state) == "failed" and states["copy"] == "failed"
+    assert not list((home / "backups").glob("backup_*"))
+    outcome = json.loads((home / "backups" / "last_outcome.json").read_text())
+    assert "was interrupted: 'routing-ml restore' finishes it" in outcome["failed"]["copy"]
+
+
+def test_a_night_without_room_is_red_and_tries_to_forget_all_the_same(
+    backing_up, home, monkeypatch
+):
+    (home / "backups").write_text("a file is in the way")
+    states, run = states_of(backing_up)
+    assert str(run.state) == "failed"
+    assert (states["copy"], states["verify"]) == ("failed", "upstream_failed")
+    with store(home) as opened:
+        assert opened.snapshot().labelled("backups") == {"failure": 1}
+
+
+@pytest.mark.parametrize(("times", "hands"), [(0, []), (1, ["clear"]), (3, ["clear"])])
+def test_a_task_that_a_person_cleared_is_a_hand(dag_bag, times, hands):
+    import runs
+
+    assert runs.hands({"dag_run": SimpleNamespace(clear_number=times)}) == hands
+
+
+def test_a_look_leaves_a_page_and_tells_what_changed_since_last_week(
+    looking, home, changed, tmp_path, monkeypatch
+):
+    changed(ITEMS, "DRAW_USE", None)  # as it is
+    assert set(states_of(looking, source="default", as_of="2026-11-02")[0].values()) == {"success"}
+    (tmp_path / "f.sqlite").unlink()
+    changed(ROUTINGS, "SETUP_TIME", -1.0)
+    with FakeSlack() as slack:
+        monkeypatch.setenv("SLACK_WEBHOOK_URL", slack.url)
+        states, run = states_of(looking, source="default", as_of="2026-11-09")
+    assert states == {"look": "success", "report": "success"}
+    page = next(home.glob(f"quality/*{run.run_id[-18:-6].replace(':', '_')}*.html"))
+    assert "1 thing got worse" in page.read_text()
+    assert [m["text"] for m in slack.messages] == ["Routing ML, data quality: 1 thing got worse"]
+    with store(home) as opened:
+        assert opened.fact("quality")["findings"]["impossible"] == 19_786
+
+
+def test_a_look_that_fails_is_red_recorded_and_told_once(looking, home, tmp_path, monkeypatch):
+    bad = tmp_path / "erp.accdb"
+    bad.write_bytes(b"no database")
+    monkeypatch.setenv("ROUTING_ML_SOURCE", str(bad))
+    with FakeSlack() as slack:
+        monkeypatch.setenv("SLACK_WEBHOOK_URL", slack.url)
+        states, run = states_of(looking, source="default", as_of=None)
+    assert (states, str(run.state)) == ({"look": "failed", "report": "failed"}, "failed")
+    assert [m["text"] for m in slack.messages] == ["Routing ML: the look at the data failed"]
+    assert str(bad) in slack.texts()[0]
+    (outcome,) = home.glob("runs/*/outcome.json")
+    assert list(json.loads(outcome.read_text())["failed"]) == ["look"]
+    with store(home) as opened:
+        assert opened.fact("quality_run")["succeeded"] is False

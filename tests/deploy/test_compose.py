@@ -118,7 +118,13 @@ def test_a_service_is_an_ordinary_user_without_privileges(name: str) -> None:
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     # Compose can copy no secret into a container that is read-only.
-    assert not (service.get("read_only") and service.get("secrets"))
+    assert service.get("read_only", False) == ("secrets" not in service)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_takes_no_more_than_its_share_of_the_machine(name: str) -> None:
+    assert re.fullmatch(r"[1-9]\d*[mg]", SERVICES[name]["mem_limit"])
+    assert 0 < SERVICES[name]["pids_limit"] <= 1024
 
 
 @pytest.mark.parametrize("name", BUILT)
@@ -178,8 +184,16 @@ def test_all_services_but_grafana_start_and_find_each_other(
     hosts = tmp_path / "hosts"
     addresses = [f"127.0.1.{number} {name}" for number, name in enumerate(SERVICES, 1)]
     hosts.write_text("\n".join(["127.0.0.1 localhost", *addresses, ""]))
-    inside = [sys.executable, "-m", "pytest", "-c", os.devnull, "--noconftest"]
-    inside += ["-p", "no:cacheprovider", "-q", "-x", "--tb=short", "--durations=0", "--timeout=700"]
+    inside = [sys.executable, "-P", "-m", "pytest", "-c", os.devnull, "--noconftest"]
+    inside += [
+        "-p",
+        "no:cacheprovider",
+        "-q",
+        "-x",
+        "--tb=short",
+        "--durations=0",
+        "--timeout=700",
+    ]
     run = subprocess.run(
         [*confinement(tmp_path, hosts), *inside, str(ROOT / "tests" / "compose_checks.py")],
         env={"PATH": os.environ["PATH"], "COMPOSE_STATE": str(tmp_path), "HOME": str(tmp_path)},

@@ -26,7 +26,7 @@ def test_a_fuzzer_finds_the_openapi_document_true(tmp_path: Path, damaged: bool)
     with serving(tmp_path, ROUTING_ML_API_TOKEN=TOKEN) as exporter:
         done = subprocess.run(
             [
-                *(sys.executable, "-m", "schemathesis.cli", "run"),
+                *(sys.executable, "-P", "-m", "schemathesis.cli", "run"),
                 f"{exporter.url}/openapi.json",
                 *("--checks", "all", "--max-examples", str(EXAMPLES), "--seed", "1"),
                 *("--header", f"Authorization: Bearer {TOKEN}"),

@@ -29,7 +29,7 @@ def test_our_own_trees_explain_themselves_exactly_and_are_the_same_each_time() -
 
 
 def test_a_missing_library_is_one_line_that_says_how_to_install_it() -> None:
-    done = run("-c", WITHOUT_THE_LIBRARY, *SMALL, "own", "shared")
+    done = run("-P", "-c", WITHOUT_THE_LIBRARY, *SMALL, "own", "shared")
     assert done.returncode == 1
     assert done.stderr.strip().endswith("or ask for --learners own")
     assert done.stderr.count("\n") == 1 and not done.stdout

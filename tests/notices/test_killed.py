@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -88,7 +89,21 @@ def kill_once_asked(settings, slack):
     sender.join()
 
 
-def test_a_notice_that_is_with_slack_when_its_sender_is_killed_is_sent_again(tmp_path):
+@pytest.mark.parametrize("news", ["t", "other news"])
+def test_a_notice_that_slack_takes_after_its_sender_was_killed_is_not_sent_again(tmp_path, news):
+    with FakeSlack("late") as slack:
+        settings = given(tmp_path, slack)
+        kill_once_asked(settings, slack)
+        threading.Timer(0.5, slack.holds.set).start()
+        assert notify.tell(settings, "a", news, "x") is (news != "t")
+        notify.catch_up(settings)
+    assert [message["text"] for message in slack.messages] == ["t", "other news"][: slack.requests]
+    assert slack.requests == (1 if news == "t" else 2)
+    assert Outbox(tmp_path / "outbox").waiting() == []
+
+
+def test_a_notice_that_is_with_slack_when_its_sender_is_killed_is_sent_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(slack_module, "REQUEST_S", 1.0)
     with FakeSlack("silent") as slack:
         settings = given(tmp_path, slack)
         kill_once_asked(settings, slack)

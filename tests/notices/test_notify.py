@@ -38,6 +38,14 @@ def everything_logged(caplog):
     assert "services" not in said
 
 
+@pytest.fixture(autouse=True)
+def temporary(tmp_path_factory, monkeypatch):
+    """Where temporary files go."""
+    folder = tmp_path_factory.mktemp("temporary")
+    monkeypatch.setattr(notify.tempfile, "gettempdir", lambda: str(folder))
+    return folder
+
+
 def outbox(home):
     return {
         note["subject"]: note["state"]
@@ -127,7 +135,7 @@ def test_all_waits_and_requests_of_a_call_have_one_deadline(tmp_path, waits, mon
         at = datetime.now(UTC).isoformat()
         box.put(Notice(f"old {number}", at, "t", "x"), fallback=False)
 
-    def slow(url, body, seconds):
+    def slow(url, body, seconds, receipt):
         now[0] += 9
         assert seconds <= slack_module.REQUEST_S
         return Answer(200, "ok")
@@ -240,11 +248,58 @@ def test_several_processes_tell_a_subject_once(tmp_path):
     assert len(slack.messages) == 1
 
 
-def test_a_notice_that_cannot_be_noted_is_not_sent(tmp_path):
-    (tmp_path / "outbox").write_text("")
-    with FakeSlack() as slack, pytest.raises(RoutingError, match="outbox cannot be written"):
-        notify.tell(settings(tmp_path, slack.url), "a", "t", "")
-    assert slack.requests == 0
+def spoilt(home):
+    home.mkdir()
+    (home / "outbox").write_text("")
+    return home
+
+
+def test_a_notice_that_cannot_be_noted_in_the_state_folder_is_sent_once_all_the_same(
+    tmp_path, temporary
+):
+    home = spoilt(tmp_path / "home")
+    with FakeSlack() as slack:
+        given = settings(home, slack.url)
+        assert notify.tell(given, "a", "t", "first")
+        assert not notify.tell(given, "a", "t", "a try")
+        (home / "outbox").unlink()
+        assert not notify.tell(given, "a", "t", "the disk is back")
+        assert notify.tell(given, "a", "other news", "")
+        assert notify.tell(given, "b", "t", "")
+    assert len(slack.messages) == 3
+    (spare,) = temporary.iterdir()
+    assert spare.stat().st_mode & 0o777 == 0o700
+    assert outbox(home) == {"a": "sent", "b": "sent"}
+
+
+def test_a_notice_that_waits_in_the_spare_outbox_is_sent_when_slack_is_back(tmp_path, temporary):
+    home = spoilt(tmp_path / "home")
+    with pytest.raises(RoutingError):
+        notify.tell(settings(home, refusing_url()), "a", "t", "first")
+    with FakeSlack() as slack:
+        notify.catch_up(settings(home, slack.url))
+        assert not notify.tell(settings(home, slack.url), "a", "t", "a try")
+    assert len(slack.messages) == 1
+
+
+@pytest.mark.parametrize("kind", ["link", "file", "file for us alone", "open to others"])
+def test_what_somebody_else_put_in_the_place_of_the_spare_outbox_is_not_used(
+    tmp_path, temporary, kind
+):
+    given = settings(spoilt(tmp_path / "home"), refusing_url())
+    spare, other = notify._spare(given).folder, tmp_path / "other"
+    other.mkdir()
+    if kind == "link":
+        spare.symlink_to(other)
+    elif kind.startswith("file"):
+        spare.write_text("")
+        spare.chmod(0o600 if kind.endswith("alone") else 0o644)
+    else:
+        spare.mkdir()
+        spare.chmod(0o777)
+    with pytest.raises(RoutingError, match="outbox cannot be written: it is not for this user"):
+        notify.tell(given, "a", "t", "")
+    assert not list(other.iterdir())
 
 
 def test_a_damaged_note_is_written_anew(tmp_path):

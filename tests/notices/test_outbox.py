@@ -45,6 +45,20 @@ def test_old_notices_leave_and_what_nobody_heard_is_logged(tmp_path, caplog):
     assert "1 notices that were delivered long ago left" in caplog.text
 
 
+def test_a_clock_that_is_ahead_has_nothing_thrown_away_that_is_not_old_by_the_others(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(outbox, "LONGEST_PAUSE", timedelta(days=2))
+    box = Outbox(tmp_path / "outbox")
+    noted(box, "waits", WAITING_DAYS + 3)
+    noted(box, "told", 5, SENT)
+    box.put(Notice("new", days_ago(0), "t", "x"), fallback=False)
+    assert held(box) == {"waits", "told", "new"}
+    noted(box, "later", 1, SENT)
+    box.put(Notice("newer", days_ago(0), "t", "x"), fallback=False)
+    assert "waits" not in held(box)
+
+
 def test_an_outbox_holds_so_many_and_those_that_were_sent_leave_first(
     tmp_path, monkeypatch, caplog
 ):

@@ -1,6 +1,7 @@
 """However a server behaves, a request ends: each of these goes on for ever by itself."""
 
 import json
+import os
 import shutil
 import signal
 import socket
@@ -13,11 +14,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from slack_fixtures import FakeSlack
 
 from routing_ml.errors import RoutingError
 from routing_ml.notices import post as post_module
 from routing_ml.notices import slack as slack_module
-from routing_ml.notices.post import post
+from routing_ml.notices.post import Receipt, post
 from routing_ml.notices.slack import send
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -172,7 +174,7 @@ def test_a_request_whose_sender_was_killed_ends_by_itself() -> None:
     with serving(lambda link, ended: ended.wait() and None) as port:
         order = {"url": f"http://127.0.0.1:{port}/services/x", "body": "{}", "seconds": 0.3}
         done = subprocess.run(
-            [sys.executable, "-m", post_module.__name__],
+            [sys.executable, "-P", "-m", post_module.__name__],
             input=json.dumps(order),
             text=True,
             check=False,
@@ -197,3 +199,14 @@ def test_a_request_whose_process_goes_wrong_is_no_answer(
     child.chmod(0o755)
     monkeypatch.setattr(post_module.sys, "executable", str(child))
     assert post("http://127.0.0.1/services/x", "{}", seconds).failure == failure
+
+
+def test_a_receipt_is_its_users_alone_whatever_the_umask(tmp_path):
+    path = tmp_path / "receipt"
+    before = os.umask(0)
+    try:
+        with FakeSlack() as slack, (tmp_path / "lock").open("w") as lock:
+            assert post(slack.url, "{}", 5.0, Receipt(path, "taken", lock.fileno())).is_ok
+    finally:
+        os.umask(before)
+    assert path.read_text() == "taken" and path.stat().st_mode & 0o777 == 0o600

@@ -21,6 +21,10 @@ from routing_ml.store.store import Store
 AS_OF = datetime(2026, 11, 1, 2)
 OUTCOME_KEYS = {
     "run",
+    "seconds",
+    "started_by",
+    "hands",
+    "found_better",
     "succeeded",
     "model",
     "promoted",
@@ -33,6 +37,8 @@ OUTCOME_KEYS = {
     "failed",
     "withheld",
     "report",
+    "nothing_new",
+    "source_away",
 }
 
 
@@ -161,7 +167,7 @@ def test_a_retraining_that_is_killed_leaves_the_model_in_use(tmp_path):
         "retrain(Settings.from_env(), as_of=datetime(2026, 11, 1, 2), candidates=['forest'])"
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", code], env=os.environ | {"ROUTING_ML_HOME": str(tmp_path)}
+        [sys.executable, "-P", "-c", code], env=os.environ | {"ROUTING_ML_HOME": str(tmp_path)}
     )
     models_folder, before = tmp_path / "models", set((tmp_path / "models").iterdir())
     end = time.monotonic() + 60

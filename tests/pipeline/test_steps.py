@@ -39,11 +39,12 @@ def run(given, run_id, *, as_of=NOVEMBER, limit=LIMIT, **options):
 
 
 def content(folder):
-    """Every file below and its bytes, but for locks."""
+    """Every file below and its bytes, but for locks and the store, which says when a source was
+    read."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != ".lock"
+        if path.is_file() and path.name not in (".lock", "store.db")
     }
 
 
@@ -235,7 +236,7 @@ def test_a_first_model_that_is_no_better_than_simple_rules_stays_out_and_they_ar
         assert rule["metrics"]["items"] == trained["metrics"]["items"]
     outcome = pipeline_report.outcome_of(
         after_october, "october", data=data, trained=[trained], decision=decision, failed={},
-        cause="test",
+        cause="test", seconds=5.0,
     )  # fmt: skip
     pipeline_report.write(after_october, outcome)
     assert pipeline_report.notice(outcome)[0] == "Routing ML: no model is in use yet"
@@ -338,8 +339,42 @@ def copy_of(registry, version, *, key, now=None):
     return registry.register(write, key=key, facts=facts, now=now)
 
 
-def test_prune_removes_what_is_old_but_not_the_model_in_use_nor_the_one_before(after_october):
-    given = after_october
+@pytest.fixture
+def counted(after_october):
+    """The same, and its run has been recorded."""
+    with closing(Store(after_october.store_url)) as store:
+        store.record_run("october", succeeded=True, seconds=1)
+    return after_october
+
+
+@pytest.mark.parametrize("last", [None, 100, 40])
+def test_a_clock_that_is_ahead_has_nothing_pruned_that_is_not_old_by_the_last_run(
+    after_october, last
+):
+    """Here it is not the clock that is ahead: the last run is `last` days ago."""
+    (after_october.home / "runs" / "old").mkdir()
+    moment = time.time() - 185 * 86_400
+    os.utime(after_october.home / "runs" / "old", (moment, moment))
+    registry = pipeline.registry(after_october)
+    october = registry.active()
+    for days in (185, 300):
+        copy_of(registry, october, key=str(days), now=datetime.now(UTC) - timedelta(days=days))
+    with closing(Store(after_october.store_url)) as store:
+        store.record_predictions(["A"], [0.9], [0.9], model="m", seconds=1, at=moment)
+        if last is not None:
+            at = time.time() - last * 86_400
+            store.record_run("r", succeeded=True, seconds=1, ended_at=at)
+    removed = pipeline.prune(after_october)
+    assert (removed["runs"], removed["details"]) == ([], 0)
+    assert len(removed["models"]) == (0 if last is None else 1)
+    with closing(Store(after_october.store_url)) as store:
+        store.record_run("s", succeeded=True, seconds=1)
+    removed = pipeline.prune(after_october)
+    assert (removed["runs"], removed["details"]) == (["old"], 1)
+
+
+def test_prune_removes_what_is_old_but_not_the_model_in_use_nor_the_one_before(counted):
+    given = counted
     registry = pipeline.registry(given)
     october = registry.active()
     ages = {"unused": 300, "before": 250, "active": 200, "recent": 100}
@@ -354,31 +389,31 @@ def test_prune_removes_what_is_old_but_not_the_model_in_use_nor_the_one_before(a
     assert left == {october.name, named["before"], named["active"], named["recent"]}
 
 
-def test_prune_removes_run_folders_of_half_a_year_ago(after_october):
-    runs = after_october.home / "runs"
+def test_prune_removes_run_folders_of_half_a_year_ago(counted):
+    runs = counted.home / "runs"
     for name, days in (("old", 181), ("new", 179), (".trash", 400)):
         (runs / name).mkdir()
         (runs / name / "audit.json").write_text("{}")
         moment = time.time() - days * 86_400
         os.utime(runs / name, (moment, moment))
-    assert pipeline.prune(after_october)["runs"] == ["old"]
+    assert pipeline.prune(counted)["runs"] == ["old"]
     assert sorted(path.name for path in runs.iterdir()) == [".trash", "new", "october"]
     assert not list((runs / ".trash").glob("old*"))
 
 
-def test_prune_removes_proposals_and_recorded_details_but_no_total(after_october):
-    proposals = after_october.home / "proposals"
+def test_prune_removes_proposals_and_recorded_details_but_no_total(counted):
+    proposals = counted.home / "proposals"
     (proposals / "a.folder").mkdir(parents=True)
     os.utime(proposals / "a.folder", (0, 0))
     for name, days in (("old.parquet", 181), ("old.csv", 181), ("new.parquet", 179)):
         (proposals / name).touch()
         moment = time.time() - days * 86_400
         os.utime(proposals / name, (moment, moment))
-    with closing(Store(after_october.store_url)) as store:
+    with closing(Store(counted.store_url)) as store:
         for days in (181, 179):
             at = time.time() - days * 86_400
             store.record_predictions(["A"], [0.9], [0.9], model="m", seconds=1, at=at)
-        removed = pipeline.prune(after_october)
+        removed = pipeline.prune(counted)
         assert (removed["proposals"], removed["details"]) == (["old.csv", "old.parquet"], 1)
         assert len(store.predictions_after(0, model="m")) == 1
         assert store.snapshot().count("predictions") == 2
@@ -399,8 +434,8 @@ def test_drift_is_measured_from_the_model_that_scores_what_is_new(october):
     assert Baseline.load(version.folder).mean == pytest.approx(scores.mean())
 
 
-def test_what_killed_writers_left_goes_with_the_next_try(after_october):
-    given = after_october
+def test_what_killed_writers_left_goes_with_the_next_try(counted):
+    given = counted
     left = [
         given.home / "datasets" / ".training_dataset_202611.parquet.0a1b2c3d.tmp",
         given.home / "runs/november/.training_dataset_202611.json.0a1b2c3d.tmp",
@@ -458,35 +493,35 @@ def test_what_cannot_be_right_raises_and_leaves_the_check_to_the_report(tmp_path
     assert json.loads((tmp_path / "runs/few/check.json").read_text())["passed"] is False
 
 
-def test_a_winner_waits_while_nobody_has_looked_at_what_check_found(after_october, october):
+def test_a_winner_waits_while_nobody_has_looked_at_what_check_found(counted, october):
     _, data, trained, _ = october
-    (after_october.home / "models" / "active").unlink()
+    (counted.home / "models" / "active").unlink()
     found = {"withheld": ["one entry date"]}
-    decision = pipeline.compare(after_october, "october", data, [trained], **found)
+    decision = pipeline.compare(counted, "october", data, [trained], **found)
     assert (decision["winner"], decision["promote"]) == (trained["model"], False)
     assert decision["reason"].startswith(
         f"{trained['model']} waits: check found \"one entry date\", look with 'routing-ml check'; "
         'when it is right as it is, write accept = ["one entry date"] at the top of the columns '
         "file, or promote by hand; no model is in use yet: "
     )
-    assert pipeline.registry(after_october).active() is None
+    assert pipeline.registry(counted).active() is None
 
 
-def test_a_model_that_loses_is_not_said_to_wait(after_october):
-    active = pipeline.registry(after_october).active().name
+def test_a_model_that_loses_is_not_said_to_wait(counted):
+    active = pipeline.registry(counted).active().name
     given = {"as_of": datetime(2024, 4, 1), "withheld": ["few operations"]}
-    _, _, decision = run(after_october, "april", **given)
+    _, _, decision = run(counted, "april", **given)
     assert (decision["winner"], decision["champion"]) == (None, active)
     assert "waits" not in decision["reason"]
 
 
-def test_a_decision_of_an_earlier_release_is_kept_when_its_run_is_repeated(after_october, october):
+def test_a_decision_of_an_earlier_release_is_kept_when_its_run_is_repeated(counted, october):
     _, data, trained, _ = october
-    path = after_october.home / "runs/october/decision.json"
+    path = counted.home / "runs/october/decision.json"
     facts = json.loads(path.read_text())
     del facts["withheld"]
     path.write_text(json.dumps(facts))
-    again = pipeline.compare(after_october, "october", data, [trained])
+    again = pipeline.compare(counted, "october", data, [trained])
     assert (again["promote"], again["withheld"]) == (True, [])
 
 
@@ -514,10 +549,10 @@ def test_a_models_own_score_is_taken_on_items_it_was_fitted_without(october):
     assert json.loads(json.dumps(training.evaluate(version, loaded))) == expected
 
 
-def test_a_score_on_items_that_were_all_fitted_on_is_refused(after_october, october):
+def test_a_score_on_items_that_were_all_fitted_on_is_refused(counted, october):
     _, data, trained, _ = october
-    version = pipeline.registry(after_october).get(trained["model"])
-    loaded = dataset.load(after_october.home / data["uri"])
+    version = pipeline.registry(counted).get(trained["model"])
+    loaded = dataset.load(counted.home / data["uri"])
     whole = models.load(version.folder / "model")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "unseen", lambda version: training.Unseen((whole,), {}))
@@ -530,22 +565,22 @@ def test_the_hash_of_a_reference_is_that_of_its_file(october):
     assert files.sha256(given.home / decision["uri"]) == decision["sha256"]
 
 
-def test_a_decision_against_a_model_no_longer_in_use_promotes_nothing(after_october):
-    _, trained, decision = run(after_october, "november", promotion="never")
-    registry = pipeline.registry(after_october)
+def test_a_decision_against_a_model_no_longer_in_use_promotes_nothing(counted):
+    _, trained, decision = run(counted, "november", promotion="never")
+    registry = pipeline.registry(counted)
     other = copy_of(registry, registry.get(trained["model"]), key="by hand")
     registry.promote(other.name, who="a person", why="by hand")
     stale = decision | {"winner": trained["model"]}
     with pytest.raises(ModelError, match=f"{other.name} was put into use by a person: retrain to"):
-        pipeline.promote(after_october, "november", stale)
+        pipeline.promote(counted, "november", stale)
     assert registry.active().name == other.name
 
 
-def test_a_model_of_another_factory_stays_in_use(after_october, monkeypatch):
+def test_a_model_of_another_factory_stays_in_use(counted, monkeypatch):
     monkeypatch.setattr(
         pipeline.dataset, "load", lambda path, load=dataset.load: elsewhere(load(path))
     )
-    *_, decision = run(after_october, "november")
+    *_, decision = run(counted, "november")
     assert not decision["promote"]
     assert "learned from another factory (only 0% of its items" in decision["reason"]
 

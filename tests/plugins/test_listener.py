@@ -35,8 +35,9 @@ def plugin():
     return module
 
 
-def hear(plugin, dag_id="routing_ml_retrain", run_id="manual__1", msg="timed_out"):
-    plugin.RunListener().on_dag_run_failed(SimpleNamespace(dag_id=dag_id, run_id=run_id), msg)
+def hear(plugin, dag_id="routing_ml_retrain", run_id="manual__1", msg="timed_out", kind="manual"):
+    run = SimpleNamespace(dag_id=dag_id, run_id=run_id, run_type=kind)
+    plugin.RunListener().on_dag_run_failed(run, msg)
     for thread in threading.enumerate():
         if thread.name == "routing_ml_listener":
             thread.join()
@@ -138,7 +139,8 @@ def test_a_setting_that_is_wrong_is_an_error_in_the_log(plugin, slack, monkeypat
 
 def test_a_silent_slack_does_not_hold_up_the_scheduler(plugin, slack):
     slack.script.append("silent")
-    plugin.RunListener().on_dag_run_failed(SimpleNamespace(dag_id="routing_ml_x", run_id="1"), "")
+    run = SimpleNamespace(dag_id="routing_ml_x", run_id="1", run_type="scheduled")
+    plugin.RunListener().on_dag_run_failed(run, "")
     (thread,) = [t for t in threading.enumerate() if t.name == "routing_ml_listener"]
     assert thread.is_alive()
     slack.holds.set()
@@ -150,5 +152,18 @@ def test_the_plugin_imports_nothing_slow():
         "import sys; from routing_ml import notices; notices.tell;"
         "print([m for m in ('pandas', 'sklearn', 'scipy', 'pyarrow') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "[]"
+
+
+def test_a_look_that_its_report_has_told_of_is_not_told_again_and_stays_recorded(plugin, slack):
+    settings = Settings.from_env()
+    notify.tell(settings, "quality/manual__1", "Routing ML: the look at the data failed", "why")
+    hear(plugin, dag_id="routing_ml_quality")
+    assert len(slack.messages) == 1
+    hear(plugin, dag_id="routing_ml_quality", run_id="manual__2")
+    assert len(slack.messages) == 2
+    with closing(Store(settings.store_url)) as store:
+        assert store.fact("quality_run")["succeeded"] is False

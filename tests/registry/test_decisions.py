@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -76,6 +77,26 @@ def test_a_link_changed_by_hand_after_the_decision_is_one(registry):
     registry.folder.joinpath("active").symlink_to(second)
     with pytest.raises(ModelError, match=f"since then {second} was put into use by unknown"):
         registry.promote(**decided)
+
+
+def test_a_first_promotion_may_come_right_after_somebody_looked(registry, monkeypatch):
+    name, promoted = add(registry, "a"), []
+
+    def then_promotes(look):
+        def looks(path):
+            try:
+                return look(path)
+            finally:
+                if path.name == "active" and not promoted:
+                    promoted.append(name)
+                    registry.promote(name, **WHO)
+
+        return looks
+
+    for look in ("exists", "is_symlink", "readlink"):
+        monkeypatch.setattr(Path, look, then_promotes(getattr(Path, look)))
+    assert registry.active() is None
+    assert promoted and registry.active().name == name
 
 
 def dated(registry, *moments):

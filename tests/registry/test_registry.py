@@ -340,7 +340,7 @@ def test_a_full_disk_stops_a_switch_before_anything_changed(registry):
         "Registry(Path(sys.argv[1])).promote(sys.argv[2], who='t', why='t')\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, registry.folder, second], capture_output=True, text=True
+        [sys.executable, "-P", "-c", code, registry.folder, second], capture_output=True, text=True
     )
     assert f"ModelError: {second} cannot be put into use: File too large" in done.stderr
     assert registry.active() == registry.get(first)

@@ -18,7 +18,7 @@ PAGE_BYTES = 4096
 
 def command(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "routing_ml", *map(str, arguments)],
+        [sys.executable, "-P", "-m", "routing_ml", *map(str, arguments)],
         cwd=ROOT,
         env=os.environ | environment,
         capture_output=True,
@@ -217,9 +217,10 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_leaves_no_half_dataset(tiny_disk: Path) -> None:
-    limited = ["bash", "-c", 'ulimit -f 256; exec "$@"', "-", sys.executable, "-m", "routing_ml"]
+    limited = ["bash", "-c", 'ulimit -f 256; exec "$@"', "-"]
+    command = [*limited, sys.executable, "-P", "-m", "routing_ml"]
     done = subprocess.run(
-        [*limited, "extract", "--source", str(SAMPLE), "--out", str(tiny_disk / "out")],
+        [*command, "extract", "--source", str(SAMPLE), "--out", str(tiny_disk / "out")],
         cwd=ROOT,
         capture_output=True,
         text=True,

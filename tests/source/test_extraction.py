@@ -548,7 +548,7 @@ def test_extraction_imports_no_pandas(tmp_path: Path) -> None:
         " as_of=datetime(2026, 11, 1), limit=5000);"
         "sys.exit('pandas' in sys.modules)"
     )
-    command = [sys.executable, "-c", code, str(SAMPLE), str(tmp_path / "out")]
+    command = [sys.executable, "-P", "-c", code, str(SAMPLE), str(tmp_path / "out")]
     subprocess.run(command, check=True, cwd=Path(__file__).parents[2])
 
 

@@ -55,6 +55,16 @@ def test_what_goes_wrong_in_the_child_is_told_as_what_it_is(
     assert not isinstance(failed.value, SourceError)
 
 
+def test_no_module_of_the_folder_that_a_person_is_in_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_columns: Columns
+) -> None:
+    (tmp_path / "json.py").write_text("open('run', 'w')")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="it cannot be opened through ODBC"):
+        extract("DRIVER={nothing};PWD=x", tmp_path / "out", columns=small_columns, as_of=AS_OF)
+    assert not (tmp_path / "run").exists()
+
+
 def test_progress_and_the_whole_columns_file_reach_the_other_process(
     tmp_path: Path, postgresql: PostgreSQL
 ) -> None:

@@ -14,7 +14,7 @@ import pytest
 from access_builder import DATE, LONG, TEXT, Builder
 from access_builder import Column as AccessColumn
 from access_factories import marked, twins, write_columns
-from conftest import ROOT, SAMPLE
+from conftest import SAMPLE
 from data_fixtures import AS_OF, SMALL_COLUMNS, small_factory, sqlite_source
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -53,8 +53,8 @@ def test_a_path_of_any_name_works_from_the_command_line_and_from_the_environment
 ) -> None:
     home = tmp_path / "상태 {é};'"
     shutil.copyfile(SAMPLE, tmp_path / name)
-    ran = [sys.executable, "-m", "routing_ml", "extract", "--limit", "500", "--out"]
-    environment = {**os.environ, "ROUTING_ML_HOME": str(home), "PYTHONPATH": str(ROOT)}
+    ran = [sys.executable, "-P", "-m", "routing_ml", "extract", "--limit", "500", "--out"]
+    environment = {**os.environ, "ROUTING_ML_HOME": str(home)}
     by_hand = [*ran, "a", "--source", name]
     subprocess.run(by_hand, cwd=tmp_path, env=environment, check=True, capture_output=True)
     environment["ROUTING_ML_SOURCE"] = str(tmp_path / name)

@@ -184,7 +184,7 @@ while True:
 
 
 def test_what_was_committed_survives_a_kill(url: str) -> None:
-    process = subprocess.Popen([sys.executable, "-c", WRITER, url], stdout=subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, "-P", "-c", WRITER, url], stdout=subprocess.PIPE)
     assert process.stdout is not None
     told = 0
     while told < 20:
@@ -559,7 +559,7 @@ def test_a_read_only_folder_can_be_read(tmp_path: Path) -> None:
         "print(Store(sys.argv[1], write=False).snapshot().count('predictions'))\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, default_url(folder)],
+        [sys.executable, "-P", "-c", code, default_url(folder)],
         capture_output=True,
         text=True,
         check=False,
@@ -595,3 +595,39 @@ def test_a_folder_with_spaces_and_signs_can_hold_the_store(tmp_path: Path) -> No
     assert (folder / "store.db").is_file()
     Store(default_url(folder), write=False).close()
     assert sqlite_path(default_url(folder)) == str(folder / "store.db")
+
+
+def test_of_a_look_the_greatest_counts_are_kept_and_the_others_counted(tmp_path) -> None:
+    with closing(Store(f"sqlite:///{tmp_path}/store.db")) as store:
+        columns = [("units", "k", "items", f"C{n}", n) for n in range(600)]
+        store.record_quality({"units": 1}, columns=columns, worse=0)
+        found = store.fact("quality")
+        assert len(found["columns"]) == 500 and found["columns"][0][-1] == 599
+        assert found["left_out"] == {"quality_column_findings": 100}
+        good = store.fact("quality_success")
+        store.record_quality_run(succeeded=False)
+        assert store.fact("quality") == found and store.fact("quality_success") == good
+        assert store.fact("quality_run")["succeeded"] is False
+
+
+def test_a_source_is_away_from_the_first_time_that_it_was_until_it_is_read(tmp_path) -> None:
+    with closing(Store(f"sqlite:///{tmp_path}/store.db")) as store:
+        assert store.source("default") == {}
+        assert store.record_source_away("default", at=10) == 10
+        assert store.record_source_away("default", at=20) == 10
+        store.record_source_data("default", as_of=5)
+        store.record_source_away("plant2", at=30)
+        assert store.source("default") == {"away_since": 10, "as_of": 5}
+        store.record_source_read("default", as_of=40)
+        assert store.source("default") == {"away_since": None, "as_of": 40}
+        assert store.record_source_away("default", at=50) == 50
+        assert store.source("plant2") == {"away_since": 30}
+
+
+def test_a_run_that_had_nothing_to_learn_is_counted_and_no_success(tmp_path) -> None:
+    with closing(Store(f"sqlite:///{tmp_path}/store.db")) as store:
+        store.record_run("r1", succeeded=True, seconds=1, ended_at=10)
+        store.record_run("r2", succeeded=True, seconds=1, ended_at=20, learned=False)
+        assert store.fact("last_run")["run"] == "r2"
+        assert store.fact("last_success")["run"] == "r1"
+        assert store.snapshot().labelled("runs") == {"success": 2}

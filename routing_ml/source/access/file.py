@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from routing_ml.errors import InputError
+from routing_ml.errors import InputError, SourceAwayError
 from routing_ml.source.access import long, values
 from routing_ml.source.access.arrays import ARROW, array
 from routing_ml.source.access.definition import (
@@ -21,7 +21,7 @@ from routing_ml.source.access.definition import (
     own_pages,
     read_definition,
 )
-from routing_ml.source.access.pages import Damaged, Pages
+from routing_ml.source.access.pages import Damaged, Gone, Pages
 from routing_ml.source.access.rows import Rows, read_rows
 
 CATALOG, CATALOG_PAGE = "MSysObjects, which lists its tables,", 2
@@ -166,9 +166,14 @@ class AccessFile:
 
     @contextmanager
     def _reading(self, table: str) -> Iterator[None]:
-        """Adds path, table and the next step to what is found damaged."""
+        """Adds path, table and the next step to what is found damaged, or gone meanwhile."""
         try:
             yield
+        except Gone as error:
+            raise SourceAwayError(
+                f"{self.path}: table {table} cannot be read: {error}: the file cannot be reached "
+                "any more; see that its share is mounted and that nobody holds it locked"
+            ) from error
         except Damaged as error:
             raise InputError(
                 f"{self.path}: table {table} cannot be read: {error}; the file is damaged or was "

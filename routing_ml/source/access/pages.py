@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from routing_ml.errors import InputError
+from routing_ml.errors import InputError, SourceAwayError, SourceMissingError
 from routing_ml.source.access.gather import uint
 from routing_ml.source.access.header import HEADER_BYTES, RESTORE, read_header
+from routing_ml.source.reach import is_gone
 
 ROW_OFFSET = 0x1FFF  # of the number in a page's list of rows; the other bits are flags
 DATA_PAGE, DEFINITION_PAGE, USAGE_PAGE = 1, 2, 5
@@ -17,6 +18,10 @@ DATA_PAGE, DEFINITION_PAGE, USAGE_PAGE = 1, 2, 5
 
 class Damaged(InputError):
     """What is wrong inside a file, in a few words; whoever knows path and table adds them."""
+
+
+class Gone(Damaged):
+    """The file cannot be reached any more; what is in it may be whole."""
 
 
 class Pages:
@@ -30,12 +35,13 @@ class Pages:
                 size = os.fstat(self._file.fileno()).st_size
                 head = self._file.read(HEADER_BYTES)
             except FileNotFoundError as error:
-                raise InputError(
+                raise SourceMissingError(
                     f"{path} is not there; set ROUTING_ML_SOURCE or --source to an .accdb or .mdb "
                     "file, or to an ODBC connection string"
                 ) from error
             except OSError as error:
-                raise InputError(f"{path} cannot be read: {error.strerror}; {RESTORE}") from error
+                kind = SourceAwayError if is_gone(error) else InputError
+                raise kind(f"{path} cannot be read: {error.strerror}; {RESTORE}") from error
             self.header = read_header(path, head, size)
             stack.pop_all()
         self.layout = self.header.layout
@@ -65,7 +71,8 @@ class Pages:
                         raise Damaged("the file ended while it was read")
                     view = view[got:]
             except OSError as error:
-                raise Damaged(error.strerror or "it cannot be read") from error
+                kind = Gone if is_gone(error) else Damaged
+                raise kind(error.strerror or "it cannot be read") from error
         return pages
 
     def row(self, pointer: int) -> tuple[bytes, bytes]:

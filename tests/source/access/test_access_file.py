@@ -305,13 +305,13 @@ def test_reading_imports_no_pandas(sample: Path) -> None:
         "        assert sum(len(b) for b in file.batches(table, names)) == file.count(table)\n"
         "print('pandas' in sys.modules)"
     )
-    command = [sys.executable, "-c", code, str(sample)]
+    command = [sys.executable, "-P", "-c", code, str(sample)]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "False\n"
 
 
 def test_handing_on_the_names_imports_nothing_slow() -> None:
     code = "import sys, routing_ml.source.access; print('numpy' in sys.modules)"
-    command = [sys.executable, "-c", code]
+    command = [sys.executable, "-P", "-c", code]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "False\n"
 
 
