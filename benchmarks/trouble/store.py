@@ -6,10 +6,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from pathlib import Path
 
 import postgresql
 
-from routing_ml.store import Store, StoreError
 from trouble.bed import RETRAIN, Bed, Row, after, one_line
 
 LONGEST_SECONDS = 5.0
@@ -57,19 +57,21 @@ def _spoilt(
             ended = bed.command(*RETRAIN, meanwhile=after(moment, lambda: spoil(bed, chance)))
             row.trials += 1
             row.lines += one_line(ended)
-            path = bed.home / "store.db"
-            try:
-                with closing(Store(bed.settings.store_url)):
-                    pass
-            except StoreError as error:  # as it says, the damaged one is moved away
-                if "\n" in str(error):
-                    row.lines.append(str(error))
+            if not _is_whole(bed.home / "store.db"):  # as it says, a damaged one is moved away
                 for suffix in ("", "-wal", "-shm"):
                     with suppress(FileNotFoundError):
-                        path.with_name(path.name + suffix).rename(bed.folder / f"bad{suffix}")
+                        (bed.home / f"store.db{suffix}").rename(bed.folder / f"bad{suffix}")
             _goes_on(bed, row)
             bed.judge(row, before.without_store())
     yield row
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        with closing(sqlite3.connect(path)) as store:
+            return bool(store.execute("PRAGMA integrity_check").fetchall() == [("ok",)])
+    except (sqlite3.Error, UnicodeDecodeError):
+        return False
 
 
 def _damage(bed: Bed, chance: random.Random) -> None:
