@@ -41,6 +41,7 @@ LABELLED = (
     "source_away",
     "source_data_timestamp_seconds",
 )
+OUTCOMES = ("success", "failure")
 SEVERITIES = ("normal", "minor", "significant", "severe")
 
 
@@ -144,12 +145,8 @@ class Collector:
         latency.add_metric([], buckets, seconds)
         yield latency
         bands = store.labelled("proposals")
-        family = CounterMetricFamily(
-            "routing_ml_proposals", "Proposals by band of confidence.", labels=["confidence"]
-        )
-        for band, _ in BANDS:
-            family.add_metric([band], bands.get(band, 0.0))
-        yield family
+        text = "Proposals by band of confidence."
+        yield _counters("proposals", text, "confidence", [band for band, _ in BANDS], bands)
         if last := store.facts.get("last_prediction"):
             yield _gauge("last_prediction_timestamp_seconds", "The last batch.", last["at"])
 
@@ -178,12 +175,7 @@ class Collector:
 
     def _retraining(self, store: Snapshot) -> Iterator[Metric]:
         runs = store.labelled("runs")
-        family = CounterMetricFamily(
-            "routing_ml_retrain_runs", "Retrainings by outcome.", labels=["outcome"]
-        )
-        for outcome in ("success", "failure"):
-            family.add_metric([outcome], runs.get(outcome, 0.0))
-        yield family
+        yield _counters("retrain_runs", "Retrainings by outcome.", "outcome", OUTCOMES, runs)
         if total := sum(runs.values()):
             ratio = runs.get("success", 0.0) / total
             yield _gauge("retrain_success_ratio", "Over all retrainings, in [0, 1].", ratio)
@@ -291,12 +283,7 @@ class Collector:
 
     def _backups(self, store: Snapshot) -> Iterator[Metric]:
         counts = store.labelled("backups")
-        family = CounterMetricFamily(
-            "routing_ml_backups", "Backups by how they ended.", labels=["result"]
-        )
-        for result in ("success", "failure"):
-            family.add_metric([result], counts.get(result, 0.0))
-        yield family
+        yield _counters("backups", "Backups by how they ended.", "result", OUTCOMES, counts)
         if last := store.facts.get("backup"):
             text = "When the last good backup had been restored and read again."
             yield _gauge("backup_last_verified_timestamp_seconds", text, last["at"])
@@ -312,25 +299,15 @@ class Collector:
         )
         counts = store.labelled("retrain_ended")
         for cause in CAUSES:
-            for outcome in ("success", "failure"):
+            for outcome in OUTCOMES:
                 ended.add_metric([cause, outcome], counts.get(f"{cause}/{outcome}", 0.0))
         yield ended
         text = "Retrainings that ended well and for which nobody had to do anything."
         yield _counter("retrain_unattended", text, store.count("retrain_unattended"))
-        hands = CounterMetricFamily(
-            "routing_ml_hands", "What a person did for retrainings and models.", labels=["action"]
-        )
-        counts = store.labelled("hands")
-        for action in HANDS:
-            hands.add_metric([action], counts.get(action, 0.0))
-        yield hands
-        alarms = CounterMetricFamily(
-            "routing_ml_drift_alarms", "Drift alarms by what came of them.", labels=["outcome"]
-        )
-        counts = store.labelled("drift_alarms")
-        for outcome in ALARM_OUTCOMES:
-            alarms.add_metric([outcome], counts.get(outcome, 0.0))
-        yield alarms
+        text = "What a person did for retrainings and models."
+        yield _counters("hands", text, "action", HANDS, store.labelled("hands"))
+        text, counts = "Drift alarms by what came of them.", store.labelled("drift_alarms")
+        yield _counters("drift_alarms", text, "outcome", ALARM_OUTCOMES, counts)
         answered = HistogramMetricFamily(
             "routing_ml_drift_response_seconds",
             "From an alarm, and from the advice to retrain, to a new model in use.",
@@ -383,3 +360,13 @@ def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
 
 def _counter(name: str, text: str, value: float) -> CounterMetricFamily:
     return CounterMetricFamily(f"routing_ml_{name}", text, value=value)
+
+
+def _counters(
+    name: str, text: str, label: str, values: Sequence[str], counts: Mapping[str, float]
+) -> CounterMetricFamily:
+    """A counter for each value of a label, 0 where nothing was counted."""
+    family = CounterMetricFamily(f"routing_ml_{name}", text, labels=[label])
+    for value in values:
+        family.add_metric([value], counts.get(value, 0.0))
+    return family

@@ -4,7 +4,6 @@ import json
 import multiprocessing
 import os
 import shutil
-import signal
 import sys
 import tempfile
 import time
@@ -263,9 +262,3 @@ def after(seconds: float, do: Callable[[], None]) -> Callable[[], None]:
         do()
 
     return later
-
-
-def kill(process: Any) -> None:
-    """SIGKILL, whether it lives or not."""
-    with suppress(ProcessLookupError):
-        os.kill(process.pid, signal.SIGKILL)

@@ -139,7 +139,7 @@ def _together(home: Path, row: Row, chance: random.Random) -> None:
         actor = Actor(home, f"actor {number}", random.Random(seeds[number]))
         for _ in range(STEPS):
             actor.step()
-        said[number].write_text(json.dumps(actor.done))
+        said[number].write_text(json.dumps([actor.done, actor.decisions]))
 
     processes = [fork.Process(target=act, args=(k,)) for k in range(ACTORS)]
     for process in processes:
@@ -157,7 +157,12 @@ def _together(home: Path, row: Row, chance: random.Random) -> None:
     if (active.name if active else None) != (history[-1]["to"] if history else None):
         row.models.append("in use is another than the last decision chose")
     for number, path in enumerate(said):
-        done = json.loads(path.read_text())
+        done, decisions = json.loads(path.read_text())
+        places = {(decided["name"], decided["after"]) for decided in decisions}
+        for before, entry in zip([None, *history], history, strict=False):
+            by_run = entry["who"] == f"run of actor {number}"
+            if by_run and (entry["to"], before and before["id"]) not in places:
+                row.models.append("a decision went in though something was switched since")
         mine = [e["to"] for e in history if e["who"].endswith(f"actor {number}")]
         told = [each["to"] for each in done]
         # What was in use already is told, and is no switch.

@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -48,15 +48,21 @@ def dag_bag():
     sys.path.remove(str(DAGS))
 
 
-@pytest.fixture
-def dag(dag_bag):
-    dag = dag_bag.dags["routing_ml_retrain"]
+@contextmanager
+def impatient(dag):
+    """A DAG whose tries wait for nothing."""
     before = [(task, task.retry_delay, task.retry_exponential_backoff) for task in dag.tasks]
     for task in dag.tasks:
         task.retry_delay, task.retry_exponential_backoff = timedelta(0), 0
     yield dag
     for task, delay, backoff in before:
         task.retry_delay, task.retry_exponential_backoff = delay, backoff
+
+
+@pytest.fixture
+def dag(dag_bag):
+    with impatient(dag_bag.dags["routing_ml_retrain"]) as dag:
+        yield dag
 
 
 def states_of(dag, **changes):
@@ -582,14 +588,8 @@ def test_the_report_of_a_run_that_drift_started_says_so(dag_bag):
 
 @pytest.fixture
 def backing_up(dag_bag):
-    """The backup's DAG, whose tries wait for nothing."""
-    dag = dag_bag.dags["routing_ml_backup"]
-    before = [(task, task.retry_delay, task.retry_exponential_backoff) for task in dag.tasks]
-    for task in dag.tasks:
-        task.retry_delay, task.retry_exponential_backoff = timedelta(0), 0
-    yield dag
-    for task, delay, backoff in before:
-        task.retry_delay, task.retry_exponential_backoff = delay, backoff
+    with impatient(dag_bag.dags["routing_ml_backup"]) as dag:
+        yield dag
 
 
 # A source that cannot be reached
@@ -699,13 +699,8 @@ def test_a_run_that_may_wait_has_so_much_longer(dag_bag, mode, hours):
 
 @pytest.fixture
 def looking(dag_bag):
-    dag = dag_bag.dags["routing_ml_quality"]
-    before = [(task, task.retry_delay, task.retry_exponential_backoff) for task in dag.tasks]
-    for task in dag.tasks:
-        task.retry_delay, task.retry_exponential_backoff = timedelta(0), 0
-    yield dag
-    for task, delay, backoff in before:
-        task.retry_delay, task.retry_exponential_backoff = delay, backoff
+    with impatient(dag_bag.dags["routing_ml_quality"]) as dag:
+        yield dag
 
 
 def test_a_night_leaves_a_verified_backup_and_tells_nobody(backing_up, in_use, monkeypatch):
