@@ -12,6 +12,9 @@ _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 TRIES = 5
 TRY_AGAIN_SECONDS = 0.5
+# Longer than the 30 s that Airflow waits for SQLite, so that it is heard how that went.
+ANSWER_SECONDS = 45
+CONFLICT = 409
 
 
 class ApiError(Exception):
@@ -89,18 +92,24 @@ class Airflow:
         request = urllib.request.Request(self.url + path, data, headers, method=method)  # noqa: S310
         for tries_left in reversed(range(TRIES)):
             try:
-                with _OPENER.open(request, timeout=30) as answer:
+                with _OPENER.open(request, timeout=ANSWER_SECONDS) as answer:
                     return json.load(answer)
             except urllib.error.HTTPError as error:
                 text = error.read().decode(errors="replace")[:300]
-                # SQLite refuses a transaction that read before another one wrote.
-                if "Database error" in text and tries_left:
-                    time.sleep(TRY_AGAIN_SECONDS)
-                    continue
-                said = f"Airflow answered {method} {path} with {error.code}: {text}"
-                raise ApiError(said) from error
+                # A run of that name is there: an earlier try has made it, whatever was answered.
+                if error.code == CONFLICT and tries_left < TRIES - 1:
+                    return {}
+                # SQLite refuses a transaction that read before another one wrote, or lets it wait
+                # for others too long, as at a first start, when every DAG begins.
+                if error.code < 500 or not tries_left:
+                    said = f"Airflow answered {method} {path} with {error.code}: {text}"
+                    raise ApiError(said) from error
+            except TimeoutError as error:
+                if not tries_left:
+                    raise ApiError(f"Airflow did not answer {method} {path}: {error}") from error
             except (OSError, ValueError) as error:
                 raise ApiError(f"Airflow did not answer {method} {path}: {error}") from error
+            time.sleep(TRY_AGAIN_SECONDS)
         raise AssertionError("the last try returns or raises")
 
 
