@@ -1,5 +1,10 @@
 """The errors a user can meet: each names the value, the rule and the next step in one line."""
 
+import logging
+from collections.abc import Callable
+
+log = logging.getLogger(__name__)
+
 MAX_REASON = 2_000  # characters
 
 
@@ -52,3 +57,13 @@ def reason_of(error: Exception) -> str:
         return said
     what = f"{type(error).__name__}: {said}" if said else type(error).__name__
     return f"{what}; this is a defect of Routing ML, please report it"
+
+
+def tried(step: Callable[[], object]) -> str | None:
+    """Why a step could not be done that must not stop what comes after it; None where it was."""
+    try:
+        step()
+    except Exception as error:
+        log.debug("what comes after it goes on in spite of it", exc_info=True)
+        return reason_of(error)
+    return None

@@ -214,6 +214,10 @@ class Settings:
                 "write it like 2026-11-01 or 2026-11-01T02:00:00+09:00"
             ) from error
 
+    def seconds(self, moment: datetime) -> float:
+        """A naive moment in the factory's time zone in seconds since 1970."""
+        return moment.replace(tzinfo=self.timezone).timestamp()
+
     def past_moment(self, text: str | datetime | None) -> datetime:
         """`moment`, of a run: SettingError where it is more than a day ahead. What was learned as
         of then would keep every model out that is learned from now on."""

@@ -5,7 +5,7 @@ whatever else failed.
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from datetime import datetime
 from functools import partial
@@ -15,7 +15,7 @@ from routing_ml import files, notices
 from routing_ml.backup.blobs import make_folder, write_private
 from routing_ml.backup.manifest import Backup
 from routing_ml.backup.vault import Vault
-from routing_ml.errors import BackupError, reason_of
+from routing_ml.errors import BackupError, tried
 from routing_ml.redaction import redact
 from routing_ml.settings import Settings
 from routing_ml.store import Store
@@ -55,17 +55,17 @@ def end(
             failed.setdefault("report", str(error))
     outcome = _outcome(settings, run_id, backup, failed, forgotten, seconds)
     troubles = {
-        "its outcome cannot be written": _tried(partial(_write, settings, outcome)),
-        "it cannot be counted": _tried(partial(_count, settings, outcome)),
+        "its outcome cannot be written": tried(partial(_write, settings, outcome)),
+        "it cannot be counted": tried(partial(_count, settings, outcome)),
     }
     if said := {what: why for what, why in troubles.items() if why}:
-        failed["report"] = "; ".join(f"{what}: {why}" for what, why in said.items())
+        failed["report"] = "; ".join(f"{what}: {redact(why)}" for what, why in said.items())
         outcome = _outcome(settings, run_id, backup, failed, forgotten, seconds)
-        _tried(partial(_write, settings, outcome))
+        tried(partial(_write, settings, outcome))
     for note in outcome["notes"]:
         log.info("%s", note)
-    if not outcome["succeeded"] and (trouble := _tried(partial(_tell, settings, outcome, link))):
-        log.warning("nobody could be told of run %s yet: %s", run_id, trouble)
+    if not outcome["succeeded"] and (trouble := tried(partial(_tell, settings, outcome, link))):
+        log.warning("nobody could be told of run %s yet: %s", run_id, redact(trouble))
     return outcome
 
 
@@ -137,13 +137,3 @@ def _tell(settings: Settings, outcome: Mapping[str, Any], link: str | None) -> N
     # Once a day: the subject is the one of the listener, which hears of the failed run too.
     subject = f"backup/failed on {settings.moment(None).date()}"
     notices.tell(settings, subject, title, "\n".join(text), link=link)
-
-
-def _tried(step: Callable[[], object]) -> str | None:
-    """Why the step could not be done; None where it was."""
-    try:
-        step()
-    except Exception as error:
-        log.debug("a run ends in spite of it", exc_info=True)
-        return redact(reason_of(error))
-    return None

@@ -177,6 +177,8 @@ def _parser() -> argparse.ArgumentParser:
         "NOVELTY and NEW_TO_MODEL "
         "how much of the item no past item had, and which columns"
     )
+    text = "count the items that were asked for among those proposed for, and watch them for drift"
+    added.add_argument("--record", action="store_true", help=text)
     text = "routings an item, ranked (RANK), each with its CONFIDENCE; default: 1"
     added.add_argument("--top", type=int, choices=(1, 2, 3), default=1, help=text)
     text = "pieces: adds TOTAL_MINUTES, setup and run of all"

@@ -2,11 +2,12 @@
 
 import argparse
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from routing_ml.cli.shared import Result, chosen_columns, chosen_source, say
-from routing_ml.errors import InputError
+from routing_ml.errors import InputError, tried
 from routing_ml.settings import Settings
 
 if TYPE_CHECKING:
@@ -31,14 +32,16 @@ def predict(settings: Settings, options: argparse.Namespace) -> Result:
         facts = pipeline.propose_missing(
             settings, source=source, columns=columns, as_of=settings.moment(None), path=out,
             alternatives=options.top, quantity=options.quantity, say=say,
+            seen="predict" if options.out else None,
         ) | _assumed(columns, options)  # fmt: skip
         if facts["away"]:
             say(facts["away"])
     else:
         items = _asked(settings, source, columns, options)
         proposals, model = pipeline.propose(
-            settings, items, save_to=out, alternatives=options.top, quantity=options.quantity
-        )
+            settings, items, save_to=out, alternatives=options.top, quantity=options.quantity,
+            record=options.record, seen="predict",
+        )  # fmt: skip
         facts = {"model": model, "items": len(items), "operations": len(proposals)}
         facts |= _assumed(columns, options)
         if out is None:
@@ -54,6 +57,7 @@ def predict(settings: Settings, options: argparse.Namespace) -> Result:
 
 
 def explain(settings: Settings, options: argparse.Namespace) -> Result:
+    from routing_ml import pipeline
     from routing_ml.proposals import explain as explained
     from routing_ml.proposals import predict
     from routing_ml.registry import Registry
@@ -64,6 +68,8 @@ def explain(settings: Settings, options: argparse.Namespace) -> Result:
     items = _asked(settings, source, columns, options)
     code = options.item_cd if options.items else str(items["ITEM_CD"].iloc[0])
     found = explained(predictor.model, items, code, quantity=options.quantity)
+    if trouble := tried(partial(pipeline.monitor.record_seen, settings, [code], how="explain")):
+        say(f"that this proposal was seen is not recorded: {trouble}")
     facts = {"model": predictor.version} | found.as_dict()
     return facts | _assumed(columns, options), found.as_text()
 

@@ -16,5 +16,6 @@ if TYPE_CHECKING:
     from routing_ml.comparison.compare import decide as decide
     from routing_ml.comparison.floor import LEAST_ITEMS as LEAST_ITEMS
     from routing_ml.comparison.floor import floor_tests as floor_tests
+    from routing_ml.comparison.sequence import confidence_sequence as confidence_sequence
 else:
     __getattr__ = handing_on(__name__, __file__)

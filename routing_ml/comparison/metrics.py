@@ -51,9 +51,9 @@ def per_item(proposals: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
 def match(proposals: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
     """True operations joined with the proposed ones of the same item, job and occurrence; `run_ape`
     and `setup_ape` are the absolute percentage errors of their times, fractions."""
-    true = _keyed(truth)
+    true = keyed(truth)
     asked = true["ITEM_CD"].unique()
-    proposed = _keyed(proposals[proposals["ITEM_CD"].isin(asked)])
+    proposed = keyed(proposals[proposals["ITEM_CD"].isin(asked)])
     keys = ["ITEM_CD", "JOB_CD", "occurrence"]
     matched = true.merge(proposed, on=keys, suffixes=("_true", ""), how="inner", sort=False)
     for name, column in (("run_ape", "RUN_TIME"), ("setup_ape", "SETUP_TIME")):
@@ -64,7 +64,7 @@ def match(proposals: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
     return matched
 
 
-def _keyed(rows: pd.DataFrame) -> pd.DataFrame:
+def keyed(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows in routing order with their job's occurrence within the item (0, 1, ...)."""
     rows = rows.sort_values(["ITEM_CD", "PROC_SEQ"], kind="stable", ignore_index=True)
     rows = rows.assign(JOB_CD=rows["JOB_CD"].astype("str").fillna(""))

@@ -43,6 +43,7 @@ PROPOSAL_COLUMNS = (
 )  # fmt: skip
 MOST_NUMBER = 10**12  # of a PROC_SEQ
 CHUNK = 4096  # items predicted at a time: bounds memory
+MOST_KINDS = 30  # of items, told apart by one column
 TOLD_OUTSIDE = 0.05  # share of the past done outside that is worth a note
 
 
@@ -203,6 +204,32 @@ class RoutingModel(Learning):
             names = dict.fromkeys(columns[i] for i in np.flatnonzero(new[row]).tolist())
             found[row] = ", ".join(names)
         return found
+
+    @property
+    def kinds_by(self) -> str | None:
+        """The column that tells the kinds of items apart: the most telling one of few values that
+        are written in words; None where there is none."""
+        at = self._kinds_at
+        return None if at is None else self.encoder_.columns[at]
+
+    def kinds(self, items: pd.DataFrame) -> list[str | None]:
+        """The kind of each item, as most of the fitted items spell it; None of one whose kind is
+        missing, or was never seen."""
+        if self._kinds_at is None:
+            return [None] * len(items)
+        values = self.encoder_.categories[self._kinds_at].values
+        codes = self.encoder_.transform(items).codes[:, self._kinds_at]
+        return [values[code] if code >= 0 else None for code in codes.tolist()]
+
+    @cached_property
+    def _kinds_at(self) -> int | None:
+        """The number of the category that tells the kinds apart."""
+        few = [
+            (float(self.telling_[at]), -at)
+            for at, category in enumerate(self.encoder_.categories)
+            if 2 <= len(category.values) <= MOST_KINDS and self.telling_[at] > 0
+        ]
+        return -max(few)[1] if few else None
 
     def similarities(self, items: pd.DataFrame, days: pd.Series) -> np.ndarray:
         """Similarity of each item to the nearest fitted one of another day, in [0, 1]: (m,).

@@ -1,12 +1,12 @@
 """Ends a run: what became of it is written down, counted, and told, whatever else failed."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from routing_ml import notices
-from routing_ml.errors import reason_of
+from routing_ml.errors import tried
 from routing_ml.pipeline import monitor, report
 from routing_ml.settings import Settings
 
@@ -64,13 +64,3 @@ def catch_up(settings: Settings) -> None:
     for step in (monitor.record_missed, notices.catch_up):
         if trouble := tried(partial(step, settings)):
             log.warning("what could not be counted or told waits on: %s", trouble)
-
-
-def tried(step: Callable[[], object]) -> str | None:
-    """Why the step could not be done; None where it was."""
-    try:
-        step()
-    except Exception as error:
-        log.debug("a run ends in spite of it", exc_info=True)
-        return reason_of(error)
-    return None

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from routing_ml import dataset, files, modes, notices, quality
-from routing_ml.errors import InputError
+from routing_ml.errors import InputError, tried
 from routing_ml.pipeline import away, monitor
-from routing_ml.pipeline.ending import tried
 from routing_ml.pipeline.steps import Reference, reference, run_folder
 from routing_ml.redaction import redact
 from routing_ml.settings import DEFAULT_SOURCE, Settings

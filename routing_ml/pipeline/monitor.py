@@ -5,7 +5,7 @@ proposed; reads and resets what it says of drift.
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -146,6 +146,12 @@ def record_predictions(
             )
 
 
+def record_seen(settings: Settings, items: Sequence[str], *, how: str) -> None:
+    """Record that people have seen what is proposed for these items, and `how`, in a word."""
+    with closing(_written(settings)) as store:
+        store.record_seen(items, how=how)
+
+
 def record_failure(settings: Settings) -> None:
     """Count a batch of predictions that failed."""
     with closing(_written(settings)) as store:
@@ -174,7 +180,7 @@ def record_look_failed(settings: Settings) -> None:
 def record_source_read(settings: Settings, source: str, as_of: datetime) -> None:
     """Record that a configured source was read as of a moment of the factory's."""
     with closing(_written(settings)) as store:
-        store.record_source_read(source, as_of=_seconds(settings, as_of))
+        store.record_source_read(source, as_of=settings.seconds(as_of))
 
 
 def record_source_away(settings: Settings, source: str) -> datetime:
@@ -187,7 +193,7 @@ def record_source_away(settings: Settings, source: str) -> datetime:
 def record_source_data(settings: Settings, source: str, as_of: datetime) -> None:
     """Record of when the data is that is used while a source is away."""
     with closing(_written(settings)) as store:
-        store.record_source_data(source, as_of=_seconds(settings, as_of))
+        store.record_source_data(source, as_of=settings.seconds(as_of))
 
 
 def drift_status(settings: Settings) -> dict[str, Any]:
@@ -251,11 +257,6 @@ def _switches_by_hand(registry: Registry) -> list[dict[str, Any]]:
         return []
     by_hand = [each for each in history if not each["who"].startswith(RUN)]
     return [each for each in by_hand if each["action"] in ("promote", "rollback")]
-
-
-def _seconds(settings: Settings, moment: datetime) -> float:
-    """A naive moment of the factory's in seconds since 1970."""
-    return moment.replace(tzinfo=settings.timezone).timestamp()
 
 
 def _written(settings: Settings) -> Store:

@@ -1,21 +1,25 @@
 """Proposes routings with the model in use and records what it said in the monitoring store."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from routing_ml import dataset
-from routing_ml.errors import RoutingError, SourceAwayError
-from routing_ml.pipeline import away, monitor
+from routing_ml.errors import RoutingError, SourceAwayError, tried
+from routing_ml.pipeline import away, monitor, shadows
 from routing_ml.proposals import predict, save
 from routing_ml.registry import Registry
 from routing_ml.settings import Settings
 from routing_ml.source import Columns
+
+log = logging.getLogger(__name__)
 
 
 def propose(
@@ -23,13 +27,20 @@ def propose(
     items: pd.DataFrame,
     *,
     save_to: Path | None = None,
+    record: bool = True,
+    as_of: datetime | None = None,
     batch: str | None = None,
     alternatives: int = 1,
     quantity: float | None = None,
+    seen: str | None = None,
 ) -> tuple[pd.DataFrame, str]:
-    """Proposals for `items` and the version that made them, saved where told, and recorded in the
-    monitoring store, the first routing of each item; a failure is counted there. `batch` names what
-    must not be recorded twice; `alternatives` and `quantity` are as of `RoutingModel.predict`.
+    """Proposals for `items` and the version that made them, saved where told; a failure is counted
+    in the monitoring store, and the first routing of each item recorded there, unless they are a
+    question and no event (`record`). `batch` names what must not be recorded twice; `alternatives`
+    and `quantity` are as of `RoutingModel.predict`; `seen` says, in a word, how people see them.
+
+    Where the items are all that had no routing `as_of` a moment, what is proposed for them is kept,
+    also by the versions that may replace the one in use, until planners' routings judge it.
     """
     predictor = predict.Predictor(Registry(settings.home / "models"))
     with _failures_counted(settings):
@@ -41,7 +52,20 @@ def propose(
         save(proposals, save_to)
     version = predictor.version
     first = proposals[proposals["RANK"] == 1] if "RANK" in proposals else proposals
-    monitor.record_predictions(settings, first, model=version, seconds=seconds, batch=batch)
+    if record:
+        monitor.record_predictions(settings, first, model=version, seconds=seconds, batch=batch)
+    after: list[Callable[[], object]] = []
+    if as_of is not None:
+        made_by = predictor.registry.get(version)
+        after.append(
+            partial(shadows.keep, settings, first, made_by, model, in_use=True, as_of=as_of)
+        )
+        after.append(partial(shadows.shadow, settings, items, as_of=as_of))
+    if seen is not None:
+        after.append(partial(monitor.record_seen, settings, items["ITEM_CD"].tolist(), how=seen))
+    for step in after:
+        if trouble := tried(step):
+            log.warning("what planners' routings will say of these proposals is lost: %s", trouble)
     return proposals, version
 
 
@@ -56,6 +80,7 @@ def propose_missing(
     alternatives: int = 1,
     quantity: float | None = None,
     say: Callable[[str], None] | None = None,
+    seen: str | None = None,
 ) -> dict[str, Any]:
     """Propose a routing for every item of a configured source that has none, and write them to
     `path`; returns the file, the model, and how many items and operations. They come oldest first
@@ -63,7 +88,7 @@ def propose_missing(
 
     Where the source is away and the settings say `last`, it is the items of its last good dataset
     that a limit did not cut short: of one that is cut, nobody knows which items have no routing.
-    `away` says so in one line; `say` is as of `away.read`.
+    `away` says so in one line; `say` is as of `away.read`, `seen` as of `propose`.
     """
     with _failures_counted(settings, waits=settings.source_away == "wait" and say is None):
         data, gone = source_data(
@@ -73,8 +98,9 @@ def propose_missing(
     if "INSRT_DT" in items:  # by code, a kind of item that is few would come all at once
         items = items.sort_values(["INSRT_DT", "ITEM_CD"], na_position="first", ignore_index=True)
     proposals, model = propose(
-        settings, items, save_to=path, batch=batch, alternatives=alternatives, quantity=quantity
-    )
+        settings, items, save_to=path, as_of=as_of, batch=batch, alternatives=alternatives,
+        quantity=quantity, seen=seen,
+    )  # fmt: skip
     facts = {"model": model, "items": len(items), "operations": len(proposals), "out": str(path)}
     return facts | {"away": gone and gone.line}
 

@@ -13,7 +13,7 @@ from typing import Any
 from routing_ml.redaction import named
 from routing_ml.store.database import Database, StoreError, StoreMissingError
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 SCHEMA = (
     "CREATE TABLE IF NOT EXISTS counters (name TEXT, labels TEXT, value DOUBLE PRECISION NOT NULL,"
     " PRIMARY KEY (name, labels))",
@@ -40,10 +40,28 @@ SCHEMA = (
     " began_at DOUBLE PRECISION NOT NULL, last_at DOUBLE PRECISION NOT NULL,"
     " last_day TEXT NOT NULL, advised_at DOUBLE PRECISION, outcome TEXT, run TEXT,"
     " judged_at DOUBLE PRECISION, answered_at DOUBLE PRECISION)",
+    "CREATE TABLE IF NOT EXISTS shadow_proposals (id {id}, item_cd TEXT NOT NULL,"
+    " model TEXT NOT NULL, method TEXT NOT NULL, in_use INTEGER NOT NULL,"
+    " at DOUBLE PRECISION NOT NULL, confidence DOUBLE PRECISION, novelty DOUBLE PRECISION,"
+    " operations TEXT NOT NULL, judged INTEGER NOT NULL DEFAULT 0, UNIQUE (item_cd, model))",
+    "CREATE INDEX IF NOT EXISTS shadow_proposals_at ON shadow_proposals (at)",
+    "CREATE TABLE IF NOT EXISTS seen_proposals (item_cd TEXT PRIMARY KEY,"
+    " at DOUBLE PRECISION NOT NULL, how TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS judged (id {id}, item_cd TEXT NOT NULL, model TEXT NOT NULL,"
+    " method TEXT NOT NULL, in_use INTEGER NOT NULL, proposed_at DOUBLE PRECISION NOT NULL,"
+    " judged_at DOUBLE PRECISION NOT NULL, day TEXT NOT NULL, week TEXT NOT NULL,"
+    " family TEXT NOT NULL,"
+    " first INTEGER NOT NULL, seen INTEGER NOT NULL, kind TEXT, confidence DOUBLE PRECISION,"
+    " novelty DOUBLE PRECISION, exact INTEGER NOT NULL, ordered INTEGER NOT NULL,"
+    " tp INTEGER NOT NULL, fp INTEGER NOT NULL, fn INTEGER NOT NULL, run_ape DOUBLE PRECISION,"
+    " setup_ape DOUBLE PRECISION, resource_hits INTEGER NOT NULL,"
+    " resource_total INTEGER NOT NULL, resource_known INTEGER NOT NULL, UNIQUE (item_cd, model))",
+    "CREATE INDEX IF NOT EXISTS judged_day ON judged (in_use, day)",
+    "CREATE INDEX IF NOT EXISTS judged_family ON judged (family)",
 )
 TABLES = (
     *("counters", "facts", "predictions", "detectors", "drift_verdicts", "runs", "claims"),
-    *("retrainings", "alarms"),
+    *("retrainings", "alarms", "shadow_proposals", "seen_proposals", "judged"),
 )
 
 MIGRATIONS = {
@@ -75,6 +93,7 @@ MIGRATIONS = {
         ),
         ("verdicts", "DROP TABLE verdicts"),
     ),
+    4: (),  # tables were added
 }
 """What turns a store of a version into one of the next, and the table that has to have been there
 for it."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
+from routing_ml.store.evidence import Evidence
 from routing_ml.store.keyfigures import KeyFigures
 from routing_ml.store.looks import SERIES_MOST as SERIES_MOST
 from routing_ml.store.looks import Looks
@@ -23,6 +24,7 @@ LATENCY_BUCKETS_SECONDS = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1
 # A proposal's confidence band begins at its figure.
 BANDS = (("high", 0.8), ("medium", 0.5), ("low", 0.0))
 DETAILS_DAYS = 180
+JUDGED_DAYS = 730
 DRIFT_DAYS_LIMIT = 5
 DRIFT_DAYS_OF = 7
 KL_LIMIT = 1.0
@@ -52,7 +54,7 @@ class Detector:
     state: dict[str, Any] | None
 
 
-class Store(KeyFigures, Looks):
+class Store(KeyFigures, Looks, Evidence):
     """Writes to the monitoring store and reads it; one object a thread.
 
     A batch is one transaction: after a method has returned, a killed process loses nothing of it.
@@ -354,22 +356,16 @@ class Store(KeyFigures, Looks):
         return [json.loads(outcome) for (outcome,) in found]
 
     def prune(self, *, older_than_days: float = DETAILS_DAYS, now: float | None = None) -> int:
-        """Forget details older than that, never totals; returns how many rows went.
+        """Forget details older than that, never totals; returns how many rows went. What planners'
+        routings said of proposals stays for two years.
 
         In small transactions, so that no writer waits long.
         """
-        before = (time.time() if now is None else now) - older_than_days * 86400
-        gone = 0
-        while True:
-            with self.transaction():
-                some = self.database.run(
-                    "DELETE FROM predictions WHERE id IN"
-                    " (SELECT id FROM predictions WHERE at < ? ORDER BY at LIMIT ?)",
-                    (before, PRUNE_ROWS),
-                )
-            gone += some
-            if some < PRUNE_ROWS:
-                break
+        now = time.time() if now is None else now
+        before = now - older_than_days * 86400
+        gone = self._forget("predictions", "at", before)
+        gone += self._forget("shadow_proposals", "at", before)
+        gone += self._forget("judged", "judged_at", now - JUDGED_DAYS * 86400)
         with self.transaction():
             gone += self.database.run("DELETE FROM drift_verdicts WHERE at < ?", (before,))
             gone += self.database.run(
@@ -378,7 +374,22 @@ class Store(KeyFigures, Looks):
                 (self._watched() or "",),
             )
             gone += self.database.run("DELETE FROM runs WHERE ended_at < ?", (before,))
+            gone += self.database.run("DELETE FROM seen_proposals WHERE at < ?", (before,))
         return gone
+
+    def _forget(self, table: str, at: str, before: float) -> int:
+        """Remove the rows of a table from before a time, some at a time; how many they were."""
+        gone = 0
+        while True:
+            with self.transaction():
+                some = self.database.run(
+                    f"DELETE FROM {table} WHERE id IN"  # noqa: S608 - our tables
+                    f" (SELECT id FROM {table} WHERE {at} < ? ORDER BY {at} LIMIT ?)",
+                    (before, PRUNE_ROWS),
+                )
+            gone += some
+            if some < PRUNE_ROWS:
+                return gone
 
     def _watched(self) -> str | None:
         """The model whose drift is watched, None before the first evaluation."""

@@ -1,0 +1,90 @@
+"""Has the routings that planners wrote judge what was proposed, once a day."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+
+from routing_ml import dataset, judging, models
+from routing_ml.dataset import Dataset
+from routing_ml.judging.judgement import Written
+from routing_ml.pipeline.proposing import source_data
+from routing_ml.registry import Registry, Version
+from routing_ml.settings import Settings
+from routing_ml.source import Columns
+from routing_ml.store import Store
+
+
+def judge(settings: Settings, *, source: str, as_of: datetime) -> dict[str, Any]:
+    """Judge all proposals whose items have a routing as of a moment (naive, the factory's), once
+    each, and leave the live figures in the monitoring store; returns what was found.
+
+    All of it is one transaction: a task that is killed or tried again counts nothing twice.
+    """
+    columns = Columns.load(settings.columns.get(source))
+    data, gone = source_data(settings, source, columns=columns, as_of=as_of, whole=True)
+    found = judge_data(settings, data, as_of=as_of)
+    return found | {"away": gone and gone.line}
+
+
+def judge_data(settings: Settings, data: Dataset, *, as_of: datetime) -> dict[str, Any]:
+    """`judge` by a dataset that has been read."""
+    active = Registry(settings.home / "models").active()
+    if active is None:
+        return {"judged": 0, "items": 0, "model": None}
+    newest = dataset.newest_routings(data.routings)
+    newest = newest[newest["ITEM_CD"].isin(data.items["ITEM_CD"])]
+    settings.opened()
+    with closing(Store(settings.store_url)) as store, store.transaction():
+        waiting = store.to_judge(newest["ITEM_CD"].unique().tolist())
+        codes = sorted({one.item_cd for one in waiting})
+        written = _written(settings, data, newest, codes, active, as_of=as_of)
+        found = judging.judge(
+            waiting,
+            written,
+            in_use=active.name,
+            seen=store.seen(codes),
+            known_families=frozenset(store.known_families(list(set(written.family.values())))),
+            at=settings.seconds(as_of),
+        )
+        store.record_judged(found.judged)
+        live = judging.figures(store, model=active.name, today=as_of.date())
+        store.set_fact("live", live, settings.seconds(as_of))
+    return {
+        "model": active.name,
+        "judged": len(found.judged),
+        "items": len(codes),
+        "live": {key: live[key] for key in ("all", "model", "seen")},
+    }
+
+
+def _written(
+    settings: Settings,
+    data: Dataset,
+    newest: pd.DataFrame,
+    codes: list[str],
+    active: Version,
+    *,
+    as_of: datetime,
+) -> Written:
+    """What planners wrote for the items `codes`, of the newest routings of all."""
+    mine = newest[newest["ITEM_CD"].isin(codes)]
+    when = mine.groupby("ITEM_CD")["INSRT_DT"].max().reindex(codes)
+    families = dataset.families_of(dataset.entered(data.items, newest)).reindex(codes)
+    kinds: dict[str, str | None] = {}
+    if codes:
+        model = models.load(active.verify().folder / "model")
+        asked = data.items[data.items["ITEM_CD"].isin(codes)]
+        kinds = dict(zip(asked["ITEM_CD"].tolist(), model.kinds(asked), strict=True))
+    moments = [None if pd.isna(moment) else moment.to_pydatetime() for moment in when]
+    known = zip(codes, moments, strict=True)
+    return Written(
+        routings=mine,
+        entered={c: settings.seconds(m) if m else float("nan") for c, m in known},
+        day={c: (m or as_of).date().isoformat() for c, m in zip(codes, moments, strict=True)},
+        family=dict(zip(codes, families.astype("str").tolist(), strict=True)),
+        kind=kinds,
+    )

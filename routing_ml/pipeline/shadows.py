@@ -1,0 +1,66 @@
+"""Keeps what is proposed for new items, by the version in use and by those that may replace it,
+until planners' own routings judge it.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import datetime
+
+import pandas as pd
+
+from routing_ml import judging, models
+from routing_ml.models import RoutingModel
+from routing_ml.registry import Registry, Version
+from routing_ml.settings import Settings
+from routing_ml.store import Store
+
+
+def keep(
+    settings: Settings,
+    proposals: pd.DataFrame,
+    version: Version,
+    model: RoutingModel,
+    *,
+    in_use: bool,
+    as_of: datetime,
+) -> int:
+    """Keep the proposals that a version makes as of a moment (naive, the factory's); how many items
+    they are for.
+
+    What a version proposes as of before its own data, or for an item that it was fitted on, is no
+    honest test and is not kept.
+    """
+    if as_of < datetime.fromisoformat(version.manifest["as_of"]):
+        return 0
+    fresh = proposals[~proposals["ITEM_CD"].isin(model.items_)]
+    rows = list(
+        judging.kept(
+            fresh,
+            model=version.name,
+            method=version.manifest["candidate"],
+            in_use=in_use,
+            at=settings.seconds(as_of),
+        )
+    )
+    settings.opened()
+    with closing(Store(settings.store_url)) as store, store.transaction():
+        store.keep_proposals(rows)
+    return len(rows)
+
+
+def shadow(settings: Settings, items: pd.DataFrame, *, as_of: datetime) -> dict[str, int]:
+    """Have the versions that may replace the one in use propose for those of the items that they
+    have not proposed for yet, and keep it; for how many items each did."""
+    registry, done = Registry(settings.home / "models"), {}
+    with closing(Store(settings.store_url)) as store:
+        names = judging.challengers(store)
+        known = {name: store.proposed_by(name, items["ITEM_CD"].tolist()) for name in names}
+    for name in names:
+        new = items[~items["ITEM_CD"].isin(known[name])]
+        if len(new):
+            version = registry.get(name).verify()
+            model = models.load(version.folder / "model")
+            proposals = model.predict(new, similarity=False)
+            done[name] = keep(settings, proposals, version, model, in_use=False, as_of=as_of)
+    return done

@@ -1,0 +1,212 @@
+"""Proposals as they were made, who had seen them, and how the planners' own routings judged them.
+
+A proposal is kept once for an item and a version, and judged once: whichever task is tried again
+changes nothing. What is judged is never judged anew, for a planner may have looked meanwhile.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from routing_ml.store.records import Records
+
+AT_ONCE = 500  # names in one statement: SQLite takes 999 at least
+KEYS = {
+    "all": "'all'",
+    "model": "model",
+    "week": "week",
+    "kind": "coalesce(kind, '')",
+    "confidence": "CASE WHEN confidence >= 0.8 THEN 'high' WHEN confidence >= 0.5 THEN 'medium'"
+    " ELSE 'low' END",
+}
+"""By what judged proposals are put together; the bands are those of the proposals' counter."""
+FIGURES = {
+    "exact": "exact",
+    "ordered": "ordered",
+    "tp": "tp",
+    "fp": "fp",
+    "fn": "fn",
+    "resource_hits": "resource_hits",
+    "resource_known": "resource_known",
+    "confidence": "coalesce(confidence, 0)",
+    "stated": "CASE WHEN confidence IS NULL THEN 0 ELSE 1 END",
+    "run_ape": "coalesce(CASE WHEN run_ape > 1 THEN 1 ELSE run_ape END, 0)",
+    "timed": "CASE WHEN run_ape IS NULL THEN 0 ELSE 1 END",
+}
+"""What is summed over the items, and how. An error of several hundred per cent is one mistake."""
+
+
+class Proposed(NamedTuple):
+    """A proposal as it was made. `operations` is the text of `routing_ml.judging.kept`;
+    `confidence` and `novelty` are fractions; the fields are the columns of the table."""
+
+    item_cd: str
+    model: str
+    method: str
+    in_use: int
+    at: float
+    confidence: float | None
+    novelty: float | None
+    operations: str
+
+
+class Judged(NamedTuple):
+    """A proposal against the routing that a planner wrote later; the fields are the columns of the
+    table.
+
+    `day` and `week` are when the routing was entered (ISO 8601), `family` whose items are right or
+    wrong together, `first` whether it is among those of its family that were judged first: what
+    comes later adds to the figures and not to the evidence. `seen` says that a planner had seen a
+    proposal before.
+    The rest is as of `comparison.metrics.per_item`; `ordered` that the operations that both have
+    stand in one order.
+    """
+
+    item_cd: str
+    model: str
+    method: str
+    in_use: int
+    proposed_at: float
+    judged_at: float
+    day: str
+    week: str
+    family: str
+    first: int
+    seen: int
+    kind: str | None
+    confidence: float | None
+    novelty: float | None
+    exact: int
+    ordered: int
+    tp: int
+    fp: int
+    fn: int
+    run_ape: float | None
+    setup_ape: float | None
+    resource_hits: int
+    resource_total: int
+    resource_known: int
+
+
+@dataclass
+class Tally:
+    """What proposals came to that have one `value` of a key: how many items, sums over them, and
+    how many families there are by the number of their items that were judged first (`sizes`), of
+    which `first_right` are exactly right."""
+
+    value: str
+    items: int = 0
+    sums: dict[str, float] = field(default_factory=lambda: dict.fromkeys(FIGURES, 0.0))
+    sizes: dict[int, int] = field(default_factory=dict)
+    first_right: float = 0.0
+
+
+class Evidence(Records):
+    """The part of the store that knows what was proposed and what became of it."""
+
+    def keep_proposals(self, proposals: Iterable[Proposed]) -> None:
+        """Keep proposals; of an item that the version has proposed for, the first one stays."""
+        columns = ", ".join(Proposed._fields)
+        marks = ", ".join("?" * len(Proposed._fields))
+        self.database.run_many(
+            f"INSERT INTO shadow_proposals ({columns}) VALUES ({marks})"  # noqa: S608 - our fields
+            " ON CONFLICT (item_cd, model) DO NOTHING",
+            proposals,
+        )
+
+    def proposed_by(self, model: str, items: Sequence[str]) -> set[str]:
+        """Those of the items that the version has proposed for."""
+        sql = "SELECT item_cd FROM shadow_proposals WHERE model = ? AND item_cd IN ({})"
+        return {item for (item,) in self._of(sql, items, model)}
+
+    def record_seen(self, items: Sequence[str], *, how: str, at: float | None = None) -> None:
+        """Tell that people have seen what is proposed for these items; the first time counts."""
+        at = time.time() if at is None else at
+        with self.transaction():
+            self.database.run_many(
+                "INSERT INTO seen_proposals (item_cd, at, how) VALUES (?, ?, ?)"
+                " ON CONFLICT (item_cd) DO NOTHING",
+                [(item, at, how) for item in items],
+            )
+
+    def seen(self, items: Sequence[str]) -> dict[str, float]:
+        """When what is proposed for these items was first seen, in seconds since 1970."""
+        return dict(self._of("SELECT item_cd, at FROM seen_proposals WHERE item_cd IN ({})", items))
+
+    def to_judge(self, items: Sequence[str]) -> list[Proposed]:
+        """The proposals for these items that nobody has judged, oldest first."""
+        columns = ", ".join(Proposed._fields)
+        sql = (
+            f"SELECT {columns} FROM shadow_proposals"  # noqa: S608 - our fields
+            " WHERE judged = 0 AND item_cd IN ({})"
+        )
+        return sorted((Proposed(*row) for row in self._of(sql, items)), key=lambda one: one.at)
+
+    def known_families(self, families: Sequence[str]) -> set[str]:
+        """Those of the families of which an item has been judged."""
+        sql = "SELECT DISTINCT family FROM judged WHERE family IN ({})"
+        return {family for (family,) in self._of(sql, families)}
+
+    def record_judged(self, judged: Sequence[Judged]) -> None:
+        """Record what proposals came to; one that was judged before stays as it is."""
+        columns = ", ".join(Judged._fields)
+        marks = ", ".join("?" * len(Judged._fields))
+        with self.transaction():
+            self.database.run_many(
+                f"INSERT INTO judged ({columns}) VALUES ({marks})"  # noqa: S608 - our fields
+                " ON CONFLICT (item_cd, model) DO NOTHING",
+                judged,
+            )
+            self.database.run_many(
+                "UPDATE shadow_proposals SET judged = 1 WHERE item_cd = ? AND model = ?",
+                [(one.item_cd, one.model) for one in judged],
+            )
+
+    def judged_by(self, key: str, *, since: str, seen: bool, model: str = "") -> list[Tally]:
+        """What became of proposals of versions that were in use, of routings entered from the day
+        `since` on, by `key`, one of KEYS; those that planners had `seen`, or had not; of one
+        version where it is named."""
+        value = KEYS[key]
+        own = " AND model = ?" if model else ""
+        inner = ", ".join(f"sum({sql}) AS {name}" for name, sql in FIGURES.items())
+        outer = ", ".join(f"sum({name})" for name in FIGURES)
+        rows = self.database.rows(
+            f"SELECT value, size, count(*), sum(first_right), sum(items), {outer}"  # noqa: S608 - ours
+            f" FROM (SELECT {value} AS value, family, sum(first) AS size,"
+            f" sum(first * exact) AS first_right, count(*) AS items, {inner}"
+            f" FROM judged WHERE in_use = 1 AND day >= ? AND seen = ?{own}"
+            " GROUP BY value, family) AS families GROUP BY value, size",
+            (since, int(seen), *([model] if model else [])),
+        )
+        found: dict[str, Tally] = {}
+        for name, size, families, right, items, *sums in rows:
+            tally = found.setdefault(str(name), Tally(str(name)))
+            if size:
+                tally.sizes[int(size)] = int(families)
+                tally.first_right += float(right)
+            tally.items += int(items)
+            for figure, total in zip(FIGURES, sums, strict=True):
+                tally.sums[figure] += float(total)
+        return sorted(found.values(), key=lambda tally: tally.value)
+
+    def judged_pairs(self, model: str, method: str, items: Sequence[str]) -> list[tuple[Any, ...]]:
+        """(item, family, exact by `model`, exact by the method's first proposal) of those of the
+        items that both have proposed for, nobody having seen it, and first of their families."""
+        sql = (
+            "SELECT a.item_cd, a.family, a.exact, b.exact FROM judged a JOIN judged b"
+            " ON b.item_cd = a.item_cd WHERE a.model = ? AND b.method = ? AND b.model <> ?"
+            " AND a.first = 1 AND a.seen = 0 AND a.item_cd IN ({}) ORDER BY b.proposed_at"
+        )
+        first: dict[str, tuple[Any, ...]] = {}
+        for row in self._of(sql, items, model, method, model):
+            first.setdefault(row[0], row)
+        return list(first.values())
+
+    def _of(self, sql: str, names: Sequence[str], *before: Any) -> Iterator[tuple[Any, ...]]:
+        """The rows of a query whose `{}` is filled with the names, some at a time."""
+        for start in range(0, len(names), AT_ONCE):
+            some = names[start : start + AT_ONCE]
+            yield from self.database.rows(sql.format(", ".join("?" * len(some))), (*before, *some))

@@ -1,0 +1,131 @@
+"""Planners' own routings judge what was proposed, with a real model of the sample and a real store."""
+
+import shutil
+from contextlib import closing
+from datetime import datetime, timedelta
+
+import pandas as pd
+import pytest
+
+from routing_ml.comparison import metrics
+from routing_ml.dataset import newest_routings
+from routing_ml.pipeline import evidence, proposing
+from routing_ml.pipeline import steps as pipeline
+from routing_ml.pipeline.retraining import retrain
+from routing_ml.proposals import predict
+from routing_ml.settings import Settings
+from routing_ml.source.columns import Columns
+from routing_ml.store import StoreError
+from routing_ml.store.store import Store
+
+AUGUST, NOVEMBER = datetime(2026, 8, 1), datetime(2026, 11, 20, 12)
+SOON = AUGUST + timedelta(days=9)
+COLUMNS = Columns.load(None)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A home whose model knows the sample up to August."""
+    home = tmp_path_factory.mktemp("trained")
+    settings = Settings.from_env({"ROUTING_ML_HOME": str(home)})
+    retrain(settings, as_of=AUGUST, limit=4_000, candidates=["forest"])
+    return home
+
+
+@pytest.fixture
+def settings(trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "home", symlinks=True)
+    return Settings.from_env({"ROUTING_ML_HOME": str(tmp_path / "home")})
+
+
+def propose(settings, as_of=SOON, **about):
+    path = settings.home / "proposals" / "p.parquet"
+    return proposing.propose_missing(
+        settings, source="default", columns=COLUMNS, as_of=as_of, path=path, **about
+    )
+
+
+def judge(settings, as_of=NOVEMBER):
+    return evidence.judge(settings, source="default", as_of=as_of)
+
+
+def kept(settings):
+    with closing(Store(settings.store_url, write=False)) as store:
+        return store.database.rows("SELECT item_cd, model, at FROM shadow_proposals")
+
+
+def test_what_was_proposed_is_judged_once_the_planner_has_written(settings):
+    assert propose(settings)["items"] == len(kept(settings)) > 5
+    assert judge(settings, as_of=SOON)["judged"] == 0
+    found = judge(settings)
+    assert found["judged"] == found["items"] > 5
+    (all_of_them,) = found["live"]["model"]
+    assert all_of_them["items"] == found["judged"]
+    assert 0 <= all_of_them["low"] < all_of_them["exact"] < all_of_them["high"] <= 1
+    assert judge(settings)["judged"] == 0  # nothing is counted twice
+    with closing(Store(settings.store_url, write=False)) as store:
+        assert store.fact("live")["model"][0]["items"] == found["judged"]
+        days = store.database.rows("SELECT DISTINCT day FROM judged ORDER BY day")
+        kinds = store.database.rows("SELECT DISTINCT kind FROM judged")
+    assert days[0][0] > "2026-08-01" and days[-1][0] <= "2026-11-20"
+    assert len(kinds) > 2
+
+
+def test_the_figures_are_those_of_the_comparison(settings):
+    path = settings.home / "proposals" / "p.parquet"
+    propose(settings)
+    judge(settings)
+    data = predict.read_source(settings.origin(), COLUMNS, NOVEMBER)
+    truth = newest_routings(data.routings)
+    proposals = pd.read_parquet(path)
+    truth = truth[truth["ITEM_CD"].isin(proposals["ITEM_CD"])]
+    expected = metrics.per_item(proposals, truth)
+    with closing(Store(settings.store_url, write=False)) as store:
+        found = store.database.rows("SELECT item_cd, exact, tp, fp, fn, resource_hits FROM judged")
+    names = ["exact", "tp", "fp", "fn", "resource_hits"]
+    assert {item: rest for item, *rest in found} == {
+        item: [int(row[name]) for name in names] for item, row in expected.to_dict("index").items()
+    }
+
+
+def test_a_question_about_the_past_is_no_proposal(settings):
+    propose(settings, as_of=AUGUST - timedelta(days=30))
+    assert kept(settings) == []
+
+
+def test_proposals_that_people_got_are_counted_apart(settings):
+    assert propose(settings, seen="predict")["items"] > 5
+    live = judge(settings)["live"]
+    # of items that were routed before they were seen by the test's clock, which is now
+    assert live["model"] and not live["seen"]
+    with closing(Store(settings.store_url)) as store, store.transaction():
+        store.database.run("DELETE FROM judged")
+        store.database.run("UPDATE shadow_proposals SET judged = 0")
+        store.database.run("UPDATE seen_proposals SET at = ?", (settings.seconds(SOON),))
+    live = judge(settings)["live"]
+    assert live["seen"] and not live["all"] and not live["model"]
+
+
+def test_a_proposal_is_made_where_it_cannot_be_kept(settings, monkeypatch, caplog):
+    def full(*about):
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(Store, "keep_proposals", full)
+    assert propose(settings)["items"] > 5
+    assert "what planners' routings will say of these proposals is lost: the disk is full" in (
+        caplog.text
+    )
+
+
+def test_nothing_is_judged_without_a_model(home):
+    settings = Settings.from_env()
+    assert judge(settings) == {"judged": 0, "items": 0, "model": None, "away": None}
+
+
+def test_the_same_item_is_kept_once_a_version(settings):
+    propose(settings)
+    before = kept(settings)
+    propose(settings, as_of=SOON + timedelta(days=1))
+    assert set(before) <= set(kept(settings))
+    assert len({item for item, _, _ in kept(settings)}) == len(kept(settings))
+    assert {model for _, model, _ in before} == {pipeline.registry(settings).active().name}

@@ -1,0 +1,136 @@
+"""What was proposed and what became of it, on SQLite and on a real PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from postgresql import PostgreSQL
+
+from routing_ml.settings import default_url
+from routing_ml.store.evidence import Judged, Proposed
+from routing_ml.store.store import Store
+
+DAY = 86_400.0
+JUDGED = Judged(
+    "A", "m1", "forest", 1, 100.0, 200.0, "2026-11-02", "2026-W45", "F", 1, 0, "RING", 0.9, 0.0,
+    1, 1, 3, 0, 0, 0.1, 0.2, 2, 3, 3,
+)  # fmt: skip
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """A store that nothing was recorded in yet."""
+    if request.param == "sqlite":
+        url = default_url(tmp_path)
+    else:
+        server: PostgreSQL = request.getfixturevalue("postgresql")
+        url = server.fresh("evidence")
+    opened = Store(url)
+    yield opened
+    opened.close()
+
+
+def proposed(item: str = "A", model: str = "m1", at: float = 100.0, text: str = "[]") -> Proposed:
+    return Proposed(item, model, "forest", 1, at, 0.9, 0.0, text)
+
+
+def test_the_first_proposal_of_a_version_for_an_item_stays(store: Store) -> None:
+    store.keep_proposals([proposed(text="[1]"), proposed("B", at=150.0)])
+    store.keep_proposals([proposed(text="[2]", at=300.0), proposed(model="m2", at=50.0)])
+    assert [
+        (one.item_cd, one.model, one.operations) for one in store.to_judge(["A", "B", "C"])
+    ] == [
+        ("A", "m2", "[]"),
+        ("A", "m1", "[1]"),
+        ("B", "m1", "[]"),
+    ]
+    assert store.proposed_by("m1", ["A", "B", "C"]) == {"A", "B"}
+    assert store.proposed_by("m2", ["B"]) == set()
+
+
+def test_more_items_are_looked_for_than_fit_into_one_statement(store: Store) -> None:
+    items = [f"I{k}" for k in range(1_201)]
+    store.keep_proposals([proposed(item) for item in items])
+    assert {one.item_cd for one in store.to_judge(items)} == set(items)
+
+
+def test_a_proposal_is_judged_once(store: Store) -> None:
+    store.keep_proposals([proposed()])
+    store.record_judged([JUDGED])
+    store.record_judged([JUDGED._replace(exact=0)])
+    assert store.to_judge(["A"]) == []
+    (tally,) = store.judged_by("all", since="2026-11-01", seen=False)
+    assert (tally.items, tally.sums["exact"], tally.sums["tp"]) == (1, 1, 3)
+    assert store.known_families(["F", "G"]) == {"F"}
+
+
+def test_the_first_time_that_a_proposal_was_seen_counts(store: Store) -> None:
+    store.record_seen(["A", "B"], how="predict", at=10.0)
+    store.record_seen(["B", "C"], how="explain", at=20.0)
+    assert store.seen(["A", "B", "C", "D"]) == {"A": 10.0, "B": 10.0, "C": 20.0}
+
+
+def test_families_are_counted_by_the_items_that_were_judged_first(store: Store) -> None:
+    rows = [JUDGED._replace(item_cd=item) for item in "ABC"]
+    rows[1] = rows[1]._replace(exact=0)
+    rows.append(JUDGED._replace(item_cd="D", family="G", day="2026-11-20", week="2026-W47"))
+    rows.append(JUDGED._replace(item_cd="E", first=0, exact=0))
+    rows.append(JUDGED._replace(item_cd="F", family="H", seen=1))
+    rows.append(JUDGED._replace(item_cd="G", family="I", in_use=0))
+    rows.append(JUDGED._replace(item_cd="H", family="J", day="2026-10-31"))
+    store.record_judged(rows)
+    (tally,) = store.judged_by("all", since="2026-11-01", seen=False)
+    assert (tally.items, tally.sums["exact"]) == (5, 3)
+    assert (tally.sizes, tally.first_right) == ({3: 1, 1: 1}, 3)
+    assert [one.items for one in store.judged_by("all", since="", seen=True)] == [1]
+    weeks = store.judged_by("week", since="2026-11-01", seen=False)
+    assert [(one.value, one.items) for one in weeks] == [("2026-W45", 4), ("2026-W47", 1)]
+
+
+def test_figures_are_told_apart_by_kind_confidence_and_model(store: Store) -> None:
+    store.record_judged(
+        [
+            JUDGED,
+            JUDGED._replace(item_cd="B", family="B", kind=None, confidence=0.5, exact=0),
+            JUDGED._replace(item_cd="C", family="C", confidence=None, run_ape=7.0, model="m2"),
+        ]
+    )
+    assert {one.value: one.items for one in store.judged_by("kind", since="", seen=False)} == {
+        "": 1,
+        "RING": 2,
+    }
+    bands = {one.value: one.items for one in store.judged_by("confidence", since="", seen=False)}
+    assert bands == {"high": 1, "medium": 1, "low": 1}
+    (tally,) = store.judged_by("model", since="", seen=False, model="m2")
+    assert (tally.value, tally.items, tally.sums["run_ape"]) == ("m2", 1, 1.0)
+    assert (tally.sums["stated"], tally.sums["timed"]) == (0, 1)
+
+
+def test_two_versions_are_compared_on_what_both_proposed_unseen(store: Store) -> None:
+    both = [JUDGED._replace(item_cd=item, family=item) for item in "ABCD"]
+    other = [one._replace(model="m2", method="boosted", in_use=0, exact=0) for one in both[:3]]
+    other[1] = other[1]._replace(proposed_at=50.0)
+    again = other[1]._replace(model="m3", proposed_at=60.0, exact=1)
+    both[0] = both[0]._replace(seen=1)
+    both[2] = both[2]._replace(first=0)
+    store.record_judged([*both, *other, again])
+    assert store.judged_pairs("m1", "boosted", list("ABCD")) == [("B", "B", 1, 0)]
+    assert store.judged_pairs("m1", "forest", list("ABCD")) == []
+
+
+def test_proposals_are_forgotten_after_half_a_year_and_judgements_after_two(store: Store) -> None:
+    now = 1_000 * DAY
+    store.keep_proposals([proposed(at=now - 181 * DAY), proposed("B", at=now - 179 * DAY)])
+    store.record_seen(["A"], how="predict", at=now - 181 * DAY)
+    store.record_judged(
+        [
+            JUDGED._replace(judged_at=now - 731 * DAY),
+            JUDGED._replace(item_cd="B", judged_at=now - 729 * DAY),
+        ]
+    )
+    assert store.prune(now=now) == 3
+    assert store.proposed_by("m1", ["A", "B"]) == {"B"}
+    assert store.seen(["A"]) == {}
+    assert [one.items for one in store.judged_by("all", since="", seen=False)] == [1]
