@@ -1,4 +1,4 @@
-"""Planners' own routings judge what was proposed, with a real model of the sample and a real store."""
+"""Planners judge what was proposed by what they write: a real model of the sample, a real store."""
 
 import shutil
 from contextlib import closing
