@@ -1,7 +1,8 @@
 """# Daily proposals of Routing ML
 
 ```
-items without a routing ──► proposals (Parquet) ──► monitoring store
+items without a routing ──predict──► proposals (Parquet) ──► monitoring store
+routings written since ──judge──► how right the proposals were ──► replace the model │ go on
 ```
 
 Each day at 03:00 (Asia/Seoul) the model in use proposes a routing for every item of the source
@@ -13,16 +14,29 @@ drift.
 |---|---|
 | source | the name of a configured source |
 | as_of | ignore what was entered later (ISO 8601); empty: the moment the run is for |
+| promotion | `automatic`, or `never`: judge and report, and change nothing |
+
+The versions that may replace the one in use propose too. `judge` holds the routings that planners
+have written against what was proposed before, each once, and leaves the live accuracy in the store.
+Where that shows a version to be better than the one in use, `replace` puts it into use and tells
+people; it is skipped on all other days, which is as it should be.
 
 Where the source cannot be reached it fails, waits, or takes the items of the last good dataset, as
 `ROUTING_ML_SOURCE_AWAY` says.
 
-Skipped while no model is in use. A task that is tried again writes the same file and is recorded
-once.
+Skipped while no model is in use. A task that is tried again writes the same file, and is recorded
+and judged once.
 """
 
 import runs
-from airflow.sdk import CronTriggerTimetable, dag, get_current_context, task
+from airflow.sdk import (
+    CronTriggerTimetable,
+    Param,
+    TriggerRule,
+    dag,
+    get_current_context,
+    task,
+)
 from airflow.sdk.exceptions import AirflowSkipException
 
 from routing_ml.settings import Settings
@@ -37,11 +51,15 @@ SETTINGS = Settings.from_env()
     dagrun_timeout=runs.time_limit(SETTINGS, hours=3),
     doc_md=__doc__,
     tags={"routing-ml"},
-    params={"source": runs.source_param(SETTINGS), "as_of": runs.as_of_param()},
+    params={
+        "source": runs.source_param(SETTINGS),
+        "as_of": runs.as_of_param(),
+        "promotion": Param("automatic", type="string", enum=["automatic", "never"]),
+    },
     default_args=runs.TRIES,
 )
 def routing_ml_predict() -> None:
-    """One step, a function of `routing_ml.pipeline`."""
+    """Steps, functions of `routing_ml.pipeline`."""
 
     @task
     def predict() -> dict:
@@ -59,7 +77,36 @@ def routing_ml_predict() -> None:
                 as_of=settings.moment(runs.moment(context)),
             )
 
-    predict()
+    @task(trigger_rule=TriggerRule.ALL_DONE)
+    def judge() -> dict:
+        """Judge what was proposed by the routings that planners have written since."""
+        from routing_ml import pipeline
+
+        context, settings = get_current_context(), Settings.from_env()
+        if pipeline.registry(settings).active() is None:
+            raise AirflowSkipException("no model is in use yet: trigger routing_ml_retrain")
+        with runs.told(waits=True):
+            return pipeline.judge(
+                settings,
+                source=context["params"]["source"],
+                as_of=settings.moment(runs.moment(context)),
+            )
+
+    @task
+    def replace(judged: dict) -> dict:
+        """Put a version into use that the judged items show to be better; else skipped."""
+        from routing_ml import pipeline
+
+        if judged["decision"] is None:
+            raise AirflowSkipException("no version is shown to be better than the one in use")
+        if get_current_context()["params"]["promotion"] == "never":
+            raise AirflowSkipException(f"as the run was told: {judged['decision']['reason']}")
+        with runs.told():
+            return pipeline.replace_model(Settings.from_env(), runs.run_id(), judged["decision"])
+
+    judged = judge()
+    predict() >> judged
+    replace(judged)
 
 
 routing_ml_predict()

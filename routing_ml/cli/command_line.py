@@ -15,6 +15,7 @@ from routing_ml import files
 from routing_ml.backup import PARTS, require_whole
 from routing_ml.cli import backup, data, models, proposals, runs
 from routing_ml.cli import drift as drift_commands
+from routing_ml.cli import live as live_commands
 from routing_ml.cli import quality as quality_commands
 from routing_ml.cli.shared import Result
 from routing_ml.errors import RoutingError, SettingError
@@ -218,6 +219,13 @@ def _parser() -> argparse.ArgumentParser:
     text = "what is wrong in the data, what changed since last week, the worst items by name"
     added = command("quality", quality_commands.quality, text)
     added.add_argument("--out", type=Path, metavar="FILE", help="the page there too, as HTML")
+    added.add_argument("--source", metavar="S", help="an Access file, an ODBC connection string")
+    text = "how right the proposals are, by the routings that planners wrote later"
+    live = every.add_parser("live", help=text, description=text)
+    within = live.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    command("status", live_commands.status, "the figures of the last judgement", among=within)
+    text = "judge now what was proposed: what Airflow does each day"
+    added = command("judge", live_commands.judge, text, among=within)
     added.add_argument("--source", metavar="S", help="an Access file, an ODBC connection string")
     text = "whether new items still resemble the past ones"
     drift = every.add_parser("drift", help=text, description=text)

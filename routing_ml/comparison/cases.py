@@ -144,7 +144,8 @@ class Decision:
     """What goes into use (None: the champion stays), why in words, and the figures behind it.
 
     `floor` holds each candidate's tests against the simple rules, `baselines` what those came to:
-    words, metrics and intervals by name.
+    words, metrics and intervals by name; `streams` the state of a `PairedSequence` of each
+    challenger that has taken in these items.
     """
 
     winner: str | None
@@ -157,6 +158,7 @@ class Decision:
     notes: tuple[str, ...] = ()
     floor: dict[str, tuple[FloorTest, ...]] = field(default_factory=dict)
     baselines: dict[str, dict[str, Any]] = field(default_factory=dict)
+    streams: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """All of it as JSON has it."""

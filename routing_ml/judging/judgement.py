@@ -12,7 +12,7 @@ import pandas as pd
 
 from routing_ml.comparison import metrics
 from routing_ml.judging.keeping import operations_of
-from routing_ml.store.evidence import Judged, Proposed
+from routing_ml.store import Judged, Proposed
 
 HITS, MISSING, EXTRA = "hit", "missing", "extra"
 

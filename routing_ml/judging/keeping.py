@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from routing_ml.errors import InputError
-from routing_ml.store.evidence import Proposed
+from routing_ml.store import Proposed
 
 COLUMNS = (
     *("PROC_SEQ", "JOB_CD", "RES_CD", "SETUP_TIME", "RUN_TIME", "RUN_TIME_LOW", "RUN_TIME_HIGH"),

@@ -7,8 +7,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from routing_ml.comparison import confidence_sequence
-from routing_ml.store import Store
-from routing_ml.store.evidence import Tally
+from routing_ml.store import Store, Tally
 
 RECENT_DAYS = 28
 WEEKS = 26

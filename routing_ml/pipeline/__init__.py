@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from routing_ml.pipeline.advice import advise as advise
     from routing_ml.pipeline.ending import catch_up as catch_up
     from routing_ml.pipeline.ending import end as end
+    from routing_ml.pipeline.evidence import judge as judge
+    from routing_ml.pipeline.evidence import judge_data as judge_data
     from routing_ml.pipeline.looking import end_look as end_look
     from routing_ml.pipeline.looking import look as look
     from routing_ml.pipeline.material import Material as Material
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from routing_ml.pipeline.proposing import source_data as source_data
     from routing_ml.pipeline.retraining import StepError as StepError
     from routing_ml.pipeline.retraining import retrain as retrain
+    from routing_ml.pipeline.standing import record_challengers as record_challengers
+    from routing_ml.pipeline.standing import replace_model as replace_model
     from routing_ml.pipeline.steps import audit as audit
     from routing_ml.pipeline.steps import check as check
     from routing_ml.pipeline.steps import compare as compare

@@ -7,7 +7,7 @@ from typing import Any
 
 from routing_ml import notices
 from routing_ml.errors import tried
-from routing_ml.pipeline import monitor, report
+from routing_ml.pipeline import monitor, report, standing
 from routing_ml.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -53,6 +53,8 @@ def end(
         both = "; ".join([*filter(None, [found["failed"].get("report")]), trouble])
         found = outcome({**found["failed"], "report": both})
         tried(partial(report.write, settings, found))
+    if trouble := tried(partial(standing.record_challengers, settings, found)):
+        log.warning("judged items say nothing of the models of run %s: %s", run_id, trouble)
     if trouble := tried(partial(report.tell, settings, found, link)):
         log.warning("nobody could be told of run %s yet: %s", run_id, trouble)
     return found
@@ -61,6 +63,12 @@ def end(
 def catch_up(settings: Settings) -> None:
     """Count the runs that could not be counted when they ended, and send the notices that nobody
     took; what still waits is told in the log."""
-    for step in (monitor.record_missed, notices.catch_up):
+    for step in (_record_missed, notices.catch_up):
         if trouble := tried(partial(step, settings)):
             log.warning("what could not be counted or told waits on: %s", trouble)
+
+
+def _record_missed(settings: Settings) -> None:
+    """Count the runs that could not be counted when they ended, and take in what they decided."""
+    for outcome in monitor.record_missed(settings):
+        standing.record_challengers(settings, outcome)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime
 from typing import Any
@@ -10,7 +11,8 @@ import pandas as pd
 
 from routing_ml import dataset, judging, models
 from routing_ml.dataset import Dataset
-from routing_ml.judging.judgement import Written
+from routing_ml.judging import Written
+from routing_ml.pipeline import standing
 from routing_ml.pipeline.proposing import source_data
 from routing_ml.registry import Registry, Version
 from routing_ml.settings import Settings
@@ -18,14 +20,22 @@ from routing_ml.source import Columns
 from routing_ml.store import Store
 
 
-def judge(settings: Settings, *, source: str, as_of: datetime) -> dict[str, Any]:
+def judge(
+    settings: Settings,
+    *,
+    source: str,
+    as_of: datetime,
+    columns: Columns | None = None,
+    say: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
     """Judge all proposals whose items have a routing as of a moment (naive, the factory's), once
-    each, and leave the live figures in the monitoring store; returns what was found.
+    each, and leave the live figures in the monitoring store; returns what was found. `say` is as of
+    `away.read`.
 
     All of it is one transaction: a task that is killed or tried again counts nothing twice.
     """
-    columns = Columns.load(settings.columns.get(source))
-    data, gone = source_data(settings, source, columns=columns, as_of=as_of, whole=True)
+    columns = columns or Columns.load(settings.columns.get(source))
+    data, gone = source_data(settings, source, columns=columns, as_of=as_of, whole=True, say=say)
     found = judge_data(settings, data, as_of=as_of)
     return found | {"away": gone and gone.line}
 
@@ -34,7 +44,7 @@ def judge_data(settings: Settings, data: Dataset, *, as_of: datetime) -> dict[st
     """`judge` by a dataset that has been read."""
     active = Registry(settings.home / "models").active()
     if active is None:
-        return {"judged": 0, "items": 0, "model": None}
+        return {"judged": 0, "items": 0, "model": None, "decision": None}
     newest = dataset.newest_routings(data.routings)
     newest = newest[newest["ITEM_CD"].isin(data.items["ITEM_CD"])]
     settings.opened()
@@ -51,13 +61,18 @@ def judge_data(settings: Settings, data: Dataset, *, as_of: datetime) -> dict[st
             at=settings.seconds(as_of),
         )
         store.record_judged(found.judged)
+        method = active.manifest["candidate"]
+        judging.follow(store, champion=active.name, method=method, items=codes, today=as_of.date())
+        decision = standing.shown(settings, store)
         live = judging.figures(store, model=active.name, today=as_of.date())
-        store.set_fact("live", live, settings.seconds(as_of))
+        if (store.fact("live") or live)["day"] <= live["day"]:  # else a run of the past
+            store.set_fact("live", live, settings.seconds(as_of))
     return {
         "model": active.name,
         "judged": len(found.judged),
         "items": len(codes),
         "live": {key: live[key] for key in ("all", "model", "seen")},
+        "decision": decision,
     }
 
 

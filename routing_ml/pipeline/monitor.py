@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from routing_ml import files
 from routing_ml.errors import InputError, ModelError
+from routing_ml.judging import Challengers
 from routing_ml.registry import Registry
 from routing_ml.settings import Settings
 from routing_ml.store import Store
@@ -74,8 +75,9 @@ def record_run(
     record_model(settings)
 
 
-def record_missed(settings: Settings) -> list[str]:
-    """Record the runs that ended in these days while the store could not be written; their names.
+def record_missed(settings: Settings) -> list[dict[str, Any]]:
+    """Record the runs that ended in these days while the store could not be written; their
+    outcomes.
 
     A file that is no outcome, or one of an earlier release, is left alone.
     """
@@ -94,7 +96,7 @@ def record_missed(settings: Settings) -> list[str]:
                 known = store.knows_run(outcome["run"])
             if not known:
                 record_run(settings, outcome, ended_at=ended_at)
-                missed.append(str(outcome["run"]))
+                missed.append(outcome)
         except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
             log.debug("%s is no outcome that can be counted", path, exc_info=True)
     return missed
@@ -194,6 +196,14 @@ def record_source_data(settings: Settings, source: str, as_of: datetime) -> None
     """Record of when the data is that is used while a source is away."""
     with closing(_written(settings)) as store:
         store.record_source_data(source, as_of=settings.seconds(as_of))
+
+
+def live_status(settings: Settings) -> dict[str, Any]:
+    """How right the proposals are, by the last judgement (`judging.figures`), and how each version
+    that may replace the one in use stands, in words."""
+    with closing(Store(settings.store_url, write=False)) as store:
+        known = Challengers.known(store)
+        return (store.fact("live") or {}) | {"challengers": known.words() if known else {}}
 
 
 def drift_status(settings: Settings) -> dict[str, Any]:

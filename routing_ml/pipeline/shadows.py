@@ -54,7 +54,8 @@ def shadow(settings: Settings, items: pd.DataFrame, *, as_of: datetime) -> dict[
     have not proposed for yet, and keep it; for how many items each did."""
     registry, done = Registry(settings.home / "models"), {}
     with closing(Store(settings.store_url)) as store:
-        names = judging.challengers(store)
+        challengers = judging.Challengers.known(store)
+        names = challengers.versions if challengers else []
         known = {name: store.proposed_by(name, items["ITEM_CD"].tolist()) for name in names}
     for name in names:
         new = items[~items["ITEM_CD"].isin(known[name])]

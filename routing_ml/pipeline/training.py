@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from routing_ml import comparison, dataset, models
+from routing_ml import comparison, dataset, judging, models
 from routing_ml.comparison import metrics
 from routing_ml.drift import Baseline
 from routing_ml.errors import ModelError
@@ -131,7 +131,31 @@ def decide(
         floor=tests,
         families=material.families,
     )
-    return replace(decision, baselines=baselines)
+    return replace(
+        decision, baselines=baselines, streams=_streams(scored, able, active, material.families)
+    )
+
+
+def _streams(
+    scored: Mapping[str, pd.DataFrame],
+    able: Mapping[str, Version],
+    active: Version | None,
+    families: pd.Series,
+) -> dict[str, dict[str, Any]]:
+    """What the held-out items say of each challenger, to be gone on with by items judged later."""
+    if active is None:
+        return {}
+    base = scored[active.name]
+    of = families.reindex(base.index).astype("str").tolist()
+    return {
+        name: judging.take_in(
+            comparison.PairedSequence(),
+            of,
+            scored[version.name]["exact"].reindex(base.index).tolist(),
+            base["exact"].tolist(),
+        ).state()
+        for name, version in able.items()
+    }
 
 
 def unseen(version: Version) -> Unseen:

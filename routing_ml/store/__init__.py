@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from routing_ml.store.copies import require_free as require_free
     from routing_ml.store.database import StoreError as StoreError
     from routing_ml.store.database import StoreMissingError as StoreMissingError
+    from routing_ml.store.evidence import Judged as Judged
+    from routing_ml.store.evidence import Proposed as Proposed
+    from routing_ml.store.evidence import Tally as Tally
     from routing_ml.store.keyfigures import ALARM_OUTCOMES as ALARM_OUTCOMES
     from routing_ml.store.keyfigures import CAUSES as CAUSES
     from routing_ml.store.keyfigures import HANDS as HANDS

@@ -192,16 +192,20 @@ class Evidence(Records):
                 tally.sums[figure] += float(total)
         return sorted(found.values(), key=lambda tally: tally.value)
 
-    def judged_pairs(self, model: str, method: str, items: Sequence[str]) -> list[tuple[Any, ...]]:
-        """(item, family, exact by `model`, exact by the method's first proposal) of those of the
-        items that both have proposed for, nobody having seen it, and first of their families."""
+    def judged_pairs(
+        self, model: str, method: str, items: Sequence[str], *, after: str = ""
+    ) -> list[tuple[Any, ...]]:
+        """(item, family, exact by `model`, exact by the first proposal of another version, of the
+        method) of those of the items that both have proposed for, nobody having seen it, first of
+        their families, with a routing that was entered after the day `after`."""
         sql = (
             "SELECT a.item_cd, a.family, a.exact, b.exact FROM judged a JOIN judged b"
             " ON b.item_cd = a.item_cd WHERE a.model = ? AND b.method = ? AND b.model <> ?"
-            " AND a.first = 1 AND a.seen = 0 AND a.item_cd IN ({}) ORDER BY b.proposed_at"
+            " AND a.first = 1 AND a.seen = 0 AND a.day > ? AND a.item_cd IN ({})"
+            " ORDER BY b.proposed_at"
         )
         first: dict[str, tuple[Any, ...]] = {}
-        for row in self._of(sql, items, model, method, model):
+        for row in self._of(sql, items, model, method, model, after):
             first.setdefault(row[0], row)
         return list(first.values())
 

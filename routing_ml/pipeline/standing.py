@@ -1,0 +1,111 @@
+"""Which versions may replace the one in use after a retraining, and the one that does, once judged
+items show that it is better.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from routing_ml import judging, notices
+from routing_ml.errors import tried
+from routing_ml.judging import Challenger, Challengers
+from routing_ml.pipeline import monitor
+from routing_ml.registry import ANY, Registry
+from routing_ml.settings import Settings
+from routing_ml.store import Store
+
+NOT_SHOWN = "it is not shown to be better than the simple rules of the last comparison"
+LOOK_FIRST = "check found what a person must look at first"
+UNFIT = "the last comparison could not judge it"
+
+
+def record_challengers(settings: Settings, outcome: Mapping[str, Any]) -> None:
+    """Take in what a retraining decided, by its outcome (`report.outcome_of`): those that it fitted
+    and did not put into use may replace what is, by what planners write from now on. A second time
+    changes nothing, nor does a run that a later decision has overtaken."""
+    decided = Path(outcome["report"]).with_name("decision.json")
+    active = Registry(settings.home / "models").active()
+    if active is None or not decided.is_file():
+        return
+    decision = json.loads(decided.read_text(encoding="utf-8"))
+    champion = decision["winner"] if outcome["promoted"] else decision["champion"]
+    if champion != active.name:
+        return
+    fitted = _fitted(decision, method=active.manifest["candidate"], since=_since(outcome))
+    settings.opened()
+    with closing(Store(settings.store_url)) as store, store.transaction():
+        judging.after_retraining(
+            store, champion=champion, promoted=outcome["promoted"], fitted=fitted
+        )
+
+
+def shown(settings: Settings, store: Store) -> dict[str, Any] | None:
+    """What puts a challenger into use, as of `pipeline.promote`, where judged items show that it is
+    better; None where none is."""
+    known = Challengers.known(store)
+    registry = Registry(settings.home / "models")
+    place, active = registry.place(), registry.active()
+    if known is None or active is None or active.name != known.champion:
+        return None
+    method = known.winner()
+    if method is None:
+        return None
+    return {
+        "winner": known.by_method[method].version,
+        "champion": known.champion,
+        "place": place,
+        "promote": True,
+        "reason": "by the routings that planners wrote since: " + known.words()[method],
+    }
+
+
+def replace_model(settings: Settings, run_id: str, decision: Mapping[str, Any]) -> dict[str, Any]:
+    """Put a challenger into use that judged items show to be better, where the version that it was
+    compared with still is in use; tell people, and count the switch."""
+    version = Registry(settings.home / "models").promote(
+        decision["winner"],
+        who=f"{monitor.RUN}{run_id}",
+        why=decision["reason"],
+        instead_of=decision["champion"],
+        after=decision.get("place", ANY),
+    )
+    monitor.record_model(settings)
+    text = [decision["reason"], f"In use: {version.name}, before: {decision['champion']}"]
+    text += [f"Run: {run_id}", "'routing-ml rollback' goes back to the one before."]
+    title = "Routing ML: a new model is in use, by what planners wrote"
+    tried(partial(notices.tell, settings, f"evidence/{run_id}", title, "\n".join(text)))
+    return {"model": version.name, "reason": decision["reason"]}
+
+
+def _fitted(decision: Mapping[str, Any], *, method: str, since: str) -> dict[str, Challenger]:
+    """What a decision compared, by method; `method` is the one in use, `since` the last day of the
+    data."""
+    compared = decision["comparison"]
+    streams = compared.get("streams") or {}
+    stops = {
+        one["challenger"]: [guard["name"] for guard in one["guards"] if guard["stops"]]
+        for one in compared.get("comparisons", ())
+    }
+    fitted = {}
+    for name, version in decision["challengers"].items():
+        barred = None
+        if decision.get("withheld"):
+            barred = LOOK_FIRST
+        elif name not in compared.get("exact", {}):
+            barred = UNFIT
+        elif not all(test["passes"] for test in compared.get("floor", {}).get(name, ())):
+            barred = NOT_SHOWN
+        elif stops.get(name):
+            barred = f"it is worse by its {' and '.join(stops[name])}"
+        fitted[name] = Challenger(version, name == method, barred, since, streams.get(name))
+    return fitted
+
+
+def _since(outcome: Mapping[str, Any]) -> str:
+    """The day as of which a run read its data."""
+    return str(outcome["data"]["as_of"])[:10] if outcome["data"] else ""

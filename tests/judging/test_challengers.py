@@ -1,0 +1,152 @@
+"""What judged items say of the versions that may replace the one in use."""
+
+from contextlib import closing
+from dataclasses import replace
+from datetime import date
+
+import pytest
+
+from routing_ml.comparison import PairedSequence
+from routing_ml.judging.challengers import (
+    Challenger,
+    Challengers,
+    after_retraining,
+    follow,
+    take_in,
+)
+from routing_ml.settings import default_url
+from routing_ml.store.evidence import Judged
+from routing_ml.store.store import Store
+
+TODAY = date(2026, 11, 20)
+CHAMPION, BOOSTED, FRESH = "model_20260901_000000", "model_20261001_000001", "model_20261001_000002"
+JUDGED = Judged(
+    "A", CHAMPION, "forest", 1, 100.0, 200.0, "2026-11-02", "2026-W45", "F", 1, 0, "RING", 0.9,
+    0.0, 0, 1, 3, 0, 0, 0.1, 0.2, 2, 3, 3,
+)  # fmt: skip
+FITTED = {
+    "boosted": Challenger(BOOSTED, False, None, "2026-10-01", take_in(
+        PairedSequence(), ["a", "b", "b"], [1, 1, 0], [0, 1, 1]).state()),
+    "forest": Challenger(FRESH, True, None, "2026-10-01"),
+}  # fmt: skip
+
+
+@pytest.fixture
+def store(tmp_path):
+    with closing(Store(default_url(tmp_path))) as opened:
+        yield opened
+
+
+def known(store):
+    found = Challengers.known(store)
+    assert found is not None
+    return found
+
+
+def judge(store, count, *, better, start=0, model=BOOSTED, method="boosted", **about):
+    """Judge items of which the champion has none right and the other version all, or none."""
+    codes = [f"I{start + k}" for k in range(count)]
+    rows = [JUDGED._replace(item_cd=code, family=code, **about) for code in codes]
+    right = int(better)
+    store.record_judged(
+        [*rows, *(row._replace(model=model, method=method, in_use=0, exact=right) for row in rows)]
+    )
+    return codes
+
+
+def followed(store, codes, champion=CHAMPION):
+    follow(store, champion=champion, method="forest", items=codes, today=TODAY)
+    return known(store)
+
+
+def test_nothing_is_followed_before_the_first_retraining(store):
+    assert Challengers.known(store) is None
+    follow(store, champion=CHAMPION, method="forest", items=["A"], today=TODAY)
+    assert Challengers.known(store) is None
+
+
+def test_a_family_is_one_that_differs_by_its_mean():
+    sequence = take_in(PairedSequence(), ["a", "b", "b", "c"], [1, 1, 0, 0], [0, 0, 0, 1])
+    assert sequence.state() == {
+        "items": 4, "net": 1.0, "families": {"-1.0": 1, "0.5": 1, "1.0": 1},
+    }  # fmt: skip
+
+
+def test_a_challenger_begins_with_the_held_out_items(store):
+    after_retraining(store, champion=CHAMPION, promoted=False, fitted=FITTED)
+    standings = known(store).standings()
+    assert (standings["boosted"].families, standings["boosted"].items) == (2, 3)
+    assert standings["forest"].families == 0
+    assert known(store).versions == [BOOSTED, FRESH]
+    assert "as no item was judged" in known(store).words()["forest"]
+
+
+def test_what_is_known_of_a_method_goes_on_when_it_is_fitted_afresh(store):
+    after_retraining(store, champion=CHAMPION, promoted=False, fitted=FITTED)
+    before = followed(store, judge(store, 20, better=True)).by_method["boosted"]
+    newer = {"boosted": replace(FITTED["boosted"], version="model_20261101_000000")}
+    for _ in range(2):
+        after_retraining(store, champion=CHAMPION, promoted=False, fitted=newer)
+        now = known(store).by_method["boosted"]
+        assert (now.version, now.state, now.since) == (
+            "model_20261101_000000", before.state, "2026-10-01",
+        )  # fmt: skip
+    assert known(store).by_method["forest"].version == FRESH
+    after_retraining(store, champion=CHAMPION, promoted=False, fitted=FITTED)  # an older run
+    assert known(store).by_method["boosted"].version == "model_20261101_000000"
+
+
+def test_a_promotion_begins_anew(store):
+    after_retraining(store, champion=CHAMPION, promoted=False, fitted=FITTED)
+    after_retraining(store, champion=BOOSTED, promoted=True, fitted=FITTED)
+    assert known(store).champion == BOOSTED
+    assert known(store).by_method == {"forest": FITTED["forest"]}
+
+
+def test_judged_items_show_the_better_version_and_name_it(store):
+    after_retraining(store, champion=CHAMPION, promoted=False, fitted=FITTED)
+    assert followed(store, judge(store, 3, better=True)).winner() is None
+    found = followed(store, judge(store, 40, better=True, start=3))
+    assert found.winner() == "boosted"
+    assert "is shown to be better than the model in use" in found.words()["boosted"]
+    barred = replace(FITTED["boosted"], barred="it is worse by its run time error")
+    after_retraining(store, champion=CHAMPION, promoted=False, fitted={"boosted": barred})
+    assert known(store).winner() is None and known(store).versions == [FRESH]
+    assert (
+        known(store)
+        .words()["boosted"]
+        .endswith("it does not go in: it is worse by its run time error")
+    )
+
+
+def test_one_that_is_no_better_does_not_go_in(store):
+    after_retraining(store, champion=CHAMPION, promoted=False, fitted=FITTED)
+    found = followed(store, judge(store, 400, better=False))
+    assert found.winner() is None
+    assert found.standings()["boosted"].families == 402
+
+
+def test_a_fresh_fit_goes_in_when_it_is_shown_to_be_hardly_worse(store):
+    fresh = {"forest": FITTED["forest"]}
+    after_retraining(store, champion=CHAMPION, promoted=False, fitted=fresh)
+    codes = judge(store, 900, better=False, model=FRESH, method="forest")
+    assert followed(store, codes).winner() == "forest"
+
+
+def test_what_is_no_evidence_is_not_taken_in(store):
+    after_retraining(store, champion=CHAMPION, promoted=False, fitted=FITTED)
+    codes = judge(store, 5, better=True, day="2026-10-01")  # among the held-out ones
+    codes += judge(store, 5, better=True, start=5, seen=1)
+    codes += judge(store, 5, better=True, start=10, first=0)
+    assert followed(store, codes).by_method["boosted"].state == FITTED["boosted"].state
+
+
+def test_a_switch_by_hand_makes_an_end_of_what_was_known(store):
+    after_retraining(store, champion=CHAMPION, promoted=False, fitted=FITTED)
+    followed(store, judge(store, 40, better=True))
+    found = followed(store, [], champion=FRESH)
+    assert found.champion == FRESH and found.winner() is None
+    assert {name: (one.version, one.since) for name, one in found.by_method.items()} == {
+        "boosted": (BOOSTED, "2026-11-20")
+    }
+    assert found.standings()["boosted"].families == 0
