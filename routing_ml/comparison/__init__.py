@@ -7,6 +7,9 @@ from routing_ml.lazily import handing_on
 if TYPE_CHECKING:
     from routing_ml.comparison import intervals as intervals
     from routing_ml.comparison import metrics as metrics
+    from routing_ml.comparison.betting import PairedSequence as PairedSequence
+    from routing_ml.comparison.betting import Standing as Standing
+    from routing_ml.comparison.cases import ALPHA as ALPHA
     from routing_ml.comparison.cases import COLUMNS as COLUMNS
     from routing_ml.comparison.cases import MARGIN as MARGIN
     from routing_ml.comparison.cases import Comparison as Comparison
@@ -16,5 +19,7 @@ if TYPE_CHECKING:
     from routing_ml.comparison.compare import decide as decide
     from routing_ml.comparison.floor import LEAST_ITEMS as LEAST_ITEMS
     from routing_ml.comparison.floor import floor_tests as floor_tests
+    from routing_ml.comparison.sequence import confidence_sequence as confidence_sequence
+    from routing_ml.comparison.verdict import so_far as so_far
 else:
     __getattr__ = handing_on(__name__, __file__)

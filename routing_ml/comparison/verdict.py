@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from routing_ml.comparison import paired
+from routing_ml.comparison.betting import Standing
 from routing_ml.comparison.cases import Comparison, FloorTest
 from routing_ml.comparison.refusal import above, figures, percent, refused
 
@@ -72,6 +73,48 @@ def kept(case: Comparison, alpha: float) -> str:
             f"{percent(disagreement)} of them: about {needed:,} are needed"
         )
     return words
+
+
+def so_far(name: str, standing: Standing, *, fresh_fit: bool) -> str:
+    """What the judged items say so far of this challenger, whichever day it is read."""
+    who = f"{name}, fitted afresh," if fresh_fit else name
+    if not standing.families:
+        return f"{who} cannot be compared with the model in use yet, as no item was judged"
+    points, answer = _points(standing.margin), standing.answer
+    shown = {
+        "better": ("better than the model in use", standing.e_not_better),
+        "worse": ("worse than the model in use", standing.e_not_worse),
+        "equivalent": (
+            f"less than {points} better or worse than the model in use",
+            min(standing.e_margin_worse, standing.e_margin_better),
+        ),
+    }
+    less = f"less than {points} worse than the model in use"
+    if answer in shown:
+        claim, e_value = shown[answer]
+        words = f"{who} is shown to be {claim}"
+        if fresh_fit and answer == "worse" and standing.within:
+            words += f", though by less than {points}"
+    elif fresh_fit and standing.within:
+        words, e_value = f"{who} is shown to be {less}", standing.e_margin_worse
+    elif fresh_fit:
+        words = f"it cannot be told yet whether {who} is {less}"
+        e_value = standing.e_margin_worse
+    else:
+        words = f"it cannot be told yet whether {who} is better than the model in use"
+        e_value = standing.e_not_better
+    single = standing.families == standing.items
+    counted = "items" if single else f"families of {standing.items:,} items in all"
+    return (
+        f"{words}: they differ on {standing.differing:,} of {standing.families:,} {counted}, by "
+        f"{100 * standing.difference:+.1f} points ({100 - 200 * standing.alpha:g} % interval for "
+        f"every day's look {100 * standing.low:+.1f} to {100 * standing.high:+.1f}, "
+        f"e-value {_e(e_value)} where {1 / standing.alpha:g} shows it)"
+    )
+
+
+def _e(value: float) -> str:
+    return "over 1,000" if value > 1_000 else f"{value:.1f}"
 
 
 def _points(share: float) -> str:
