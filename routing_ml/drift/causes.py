@@ -175,7 +175,7 @@ def _new_kinds(kinds: Counts, items: list[float], since: date) -> tuple[list[Pla
 
 def _times(told: Told, tally: Tally, reference: Reference, since: date) -> tuple[list[Place], str]:
     measure, _ = told.measure.split()
-    counts = tally.since(since, f"{measure} {told.scope}").get(told.place, [0.0, 0.0])
+    counts = tally.since(since, f"{measure} {told.scope}").get(told.place, [0.0] * 4)
     before = reference.minutes[measure].scopes[told.scope].places[told.place][0]
     mean = counts[1] / max(counts[0], 1)
     what = {"machine": "machine", "job": "operation"}.get(told.scope)

@@ -15,10 +15,11 @@ import numpy as np
 import pandas as pd
 
 from routing_ml.drift.causes import Told, Verdict, tell
+from routing_ml.drift.centres import Centres
 from routing_ml.drift.evidence import THRESHOLD, Key, Streams
 from routing_ml.drift.expected import ALLOWANCE, MEASURES, Reference
 from routing_ml.drift.judged import Item, Operation, read_items, read_operations
-from routing_ml.drift.minutes import BETS as TIME_BETS
+from routing_ml.drift.spread import BETS as TIME_BETS
 from routing_ml.drift.tally import KEPT_DAYS, Tally
 from routing_ml.errors import InputError, ModelError
 
@@ -48,6 +49,7 @@ class ConceptDetector:
         self._day: date | None = None
         self._families: dict[str, date] = {}
         self._tally = Tally()
+        self._centres = Centres(self.reference.minutes)
         self._streams = _streams(self.reference)
         self._told: Told | None = None
 
@@ -68,7 +70,9 @@ class ConceptDetector:
                 "frames of the same items"
             )
         self._day = day
-        self._tally.forget(day)
+        for tables in self._tally.forget(day):
+            if not self._on:
+                self._centres.learn(tables)
         first = day - timedelta(days=KEPT_DAYS)
         self._families = {name: at for name, at in self._families.items() if at > first}
         if not rows:
@@ -91,10 +95,15 @@ class ConceptDetector:
     @property
     def verdict(self) -> Verdict:
         """What is told now: a change, its cause and place, or that there is none."""
-        told = self._told
-        if told is None or self._day is None or self._day - told.last >= timedelta(days=HELD_DAYS):
+        if self._told is None or not self._on:
             return Verdict(e_value=self.e_value)
-        return tell(told, self._tally, self.reference, self.e_value)
+        return tell(self._told, self._tally, self.reference, self.e_value)
+
+    @property
+    def _on(self) -> bool:
+        """Whether the evidence was there within the last 14 days."""
+        told, day = self._told, self._day
+        return told is not None and day is not None and (day - told.last).days < HELD_DAYS
 
     def state(self) -> dict[str, Any]:
         """What `restore` needs to go on as if nothing had happened, as JSON; families as text."""
@@ -102,6 +111,7 @@ class ConceptDetector:
             "day": self._day.isoformat() if self._day else None,
             "families": {name: at.isoformat() for name, at in self._families.items()},
             "tally": self._tally.state(),
+            "centres": self._centres.state(),
             "streams": {name: streams.state() for name, streams in self._streams.items()},
             "told": self._told.plain() if self._told else None,
         }
@@ -116,6 +126,7 @@ class ConceptDetector:
                 str(name): date.fromisoformat(at) for name, at in state["families"].items()
             }
             detector._tally = Tally.restore(state["tally"])
+            detector._centres.restore(state["centres"])
             for name, streams in detector._streams.items():
                 streams.restore(state["streams"][name])
             detector._told = Told.of(state["told"]) if state["told"] else None
@@ -193,14 +204,17 @@ class ConceptDetector:
             if math.isfinite(value := getattr(op, measure))
         ])  # fmt: skip
         for scope, units in within.items():
-            for (place, _), (total, count) in units.items():
-                self._tally.add(day, f"{measure} {scope}", place, count, total)
-            judged = {unit: sums for unit, sums in units.items() if unit[1] in fresh}
+            table, spread = f"{measure} {scope}", minutes.scopes[scope]
+            judged = []
+            for (place, family), (total, count) in units.items():
+                precision = spread.precision(place, count) if family in fresh else 0.0
+                figures = (count, total, precision, precision * total / count)
+                self._tally.add(day, table, place, *figures)
+                if family in fresh:
+                    judged.append((place, total, count))
             if judged:
-                totals, counts = np.array(list(judged.values())).T
-                names = [place for place, _ in judged]
-                keys = [(scope, place) for place in names]
-                both = minutes.scopes[scope].logs(names, totals, counts)
+                keys = [(scope, place) for place, *_ in judged]
+                both = spread.logs(judged, self._centres.of(table))
                 for way, logs in zip(("rising", "falling"), both, strict=True):
                     self._streams[f"{measure} {way}"].step(day.toordinal(), keys, logs)
 

@@ -26,11 +26,10 @@ class Tally:
             for k, value in enumerate(values):
                 sums[k] = round(sums[k] + value, DIGITS)
 
-    def forget(self, day: date) -> None:
-        """Drop what is older than 60 days on that day."""
+    def forget(self, day: date) -> list[dict[str, Counts]]:
+        """Drop the days older than 60 days on that day, and return the tables of each."""
         first = day - timedelta(days=KEPT_DAYS)
-        for old in [kept for kept in self._days if kept <= first]:
-            del self._days[old]
+        return [self._days.pop(old) for old in sorted(self._days) if old <= first]
 
     def since(self, day: date, table: str) -> Counts:
         """The sums of a table from a day on, by place."""
