@@ -7,6 +7,7 @@ from routing_ml.lazily import handing_on
 if TYPE_CHECKING:
     from routing_ml.drift.baseline import BASELINE_FILE as BASELINE_FILE
     from routing_ml.drift.baseline import Baseline as Baseline
+    from routing_ml.drift.causes import DATA as DATA
     from routing_ml.drift.causes import Place as Place
     from routing_ml.drift.causes import Verdict as Verdict
     from routing_ml.drift.concept import ConceptDetector as ConceptDetector

@@ -12,7 +12,7 @@ import pandas as pd
 from routing_ml import dataset, judging, models
 from routing_ml.dataset import Dataset
 from routing_ml.judging import Written
-from routing_ml.pipeline import standing
+from routing_ml.pipeline import concept, standing
 from routing_ml.pipeline.proposing import source_data
 from routing_ml.registry import Registry, Version
 from routing_ml.settings import Settings
@@ -44,7 +44,7 @@ def judge_data(settings: Settings, data: Dataset, *, as_of: datetime) -> dict[st
     """`judge` by a dataset that has been read."""
     active = Registry(settings.home / "models").active()
     if active is None:
-        return {"judged": 0, "items": 0, "model": None, "decision": None}
+        return {"judged": 0, "items": 0, "model": None, "decision": None, "concept": None}
     newest = dataset.newest_routings(data.routings)
     newest = newest[newest["ITEM_CD"].isin(data.items["ITEM_CD"])]
     settings.opened()
@@ -64,6 +64,7 @@ def judge_data(settings: Settings, data: Dataset, *, as_of: datetime) -> dict[st
         method = active.manifest["candidate"]
         judging.follow(store, champion=active.name, method=method, items=codes, today=as_of.date())
         decision = standing.shown(settings, store)
+        verdict = concept.watch(store, active, found, day=as_of.date())
         live = judging.figures(store, model=active.name, today=as_of.date())
         if (store.fact("live") or live)["day"] <= live["day"]:  # else a run of the past
             store.set_fact("live", live, settings.seconds(as_of))
@@ -73,6 +74,7 @@ def judge_data(settings: Settings, data: Dataset, *, as_of: datetime) -> dict[st
         "items": len(codes),
         "live": {key: live[key] for key in ("all", "model", "seen")},
         "decision": decision,
+        "concept": verdict,
     }
 
 

@@ -6,12 +6,13 @@ changes nothing. What is judged is never judged anew, for a planner may have loo
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from routing_ml.store.records import Records
+from routing_ml.store.records import Records, as_json
 
 AT_ONCE = 500  # names in one statement: SQLite takes 999 at least
 KEYS = {
@@ -208,6 +209,22 @@ class Evidence(Records):
         for row in self._of(sql, items, model, method, model, after):
             first.setdefault(row[0], row)
         return list(first.values())
+
+    def concept(self, model: str) -> tuple[str | None, dict[str, Any] | None]:
+        """The last day that a version's later routings were watched on (ISO 8601), and the state of
+        the watch; None each before the first."""
+        found = self.database.rows(
+            "SELECT day, state FROM concept_detectors WHERE model = ?", (model,)
+        )
+        return (found[0][0], json.loads(found[0][1])) if found else (None, None)
+
+    def save_concept(self, model: str, day: str, state: Mapping[str, Any]) -> None:
+        """Leave the state of a version's watch over later routings after a day."""
+        self.database.run(
+            "INSERT INTO concept_detectors (model, day, state) VALUES (?, ?, ?)"
+            " ON CONFLICT (model) DO UPDATE SET day = excluded.day, state = excluded.state",
+            (model, day, as_json(state)),
+        )
 
     def _of(self, sql: str, names: Sequence[str], *before: Any) -> Iterator[tuple[Any, ...]]:
         """The rows of a query whose `{}` is filled with the names, some at a time."""

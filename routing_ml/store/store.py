@@ -11,7 +11,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from routing_ml.store.evidence import Evidence
@@ -372,6 +372,10 @@ class Store(KeyFigures, Looks, Evidence):
                 "DELETE FROM detectors WHERE model <> ?"
                 " AND model NOT IN (SELECT model FROM drift_verdicts)",
                 (self._watched() or "",),
+            )
+            gone += self.database.run(
+                "DELETE FROM concept_detectors WHERE day < ?",
+                (datetime.fromtimestamp(before, UTC).date().isoformat(),),
             )
             gone += self.database.run("DELETE FROM runs WHERE ended_at < ?", (before,))
             gone += self.database.run("DELETE FROM seen_proposals WHERE at < ?", (before,))

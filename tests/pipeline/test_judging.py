@@ -120,7 +120,7 @@ def test_a_proposal_is_made_where_it_cannot_be_kept(settings, monkeypatch, caplo
 def test_nothing_is_judged_without_a_model(home):
     settings = Settings.from_env()
     assert judge(settings) == {
-        "judged": 0, "items": 0, "model": None, "decision": None, "away": None,
+        "judged": 0, "items": 0, "model": None, "decision": None, "concept": None, "away": None,
     }  # fmt: skip
 
 
