@@ -373,10 +373,9 @@ class Store(KeyFigures, Looks, Evidence):
                 " AND model NOT IN (SELECT model FROM drift_verdicts)",
                 (self._watched() or "",),
             )
-            gone += self.database.run(
-                "DELETE FROM concept_detectors WHERE day < ?",
-                (datetime.fromtimestamp(before, UTC).date().isoformat(),),
-            )
+            day = datetime.fromtimestamp(before, UTC).date().isoformat()
+            for table in ("concept_detectors", "worked"):
+                gone += self.database.run(f"DELETE FROM {table} WHERE day < ?", (day,))  # noqa: S608
             gone += self.database.run("DELETE FROM runs WHERE ended_at < ?", (before,))
             gone += self.database.run("DELETE FROM seen_proposals WHERE at < ?", (before,))
         return gone
