@@ -64,14 +64,15 @@ def match(proposals: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
     return matched
 
 
-def keyed(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows in routing order with their job's occurrence within the item (0, 1, ...)."""
+def keyed(rows: pd.DataFrame, *more: str) -> pd.DataFrame:
+    """The rows in routing order with their job's occurrence within the item (0, 1, ...); `more`
+    columns than those that are compared, where they are wanted."""
     rows = rows.sort_values(["ITEM_CD", "PROC_SEQ"], kind="stable", ignore_index=True)
     rows = rows.assign(JOB_CD=rows["JOB_CD"].astype("str").fillna(""))
     rows["occurrence"] = rows.groupby(["ITEM_CD", "JOB_CD"], sort=False).cumcount()
     if "RES_CD" not in rows:
         rows["RES_CD"] = pd.Series(np.nan, index=rows.index, dtype="str")
-    return rows[["ITEM_CD", "JOB_CD", "occurrence", "RES_CD", "SETUP_TIME", "RUN_TIME"]]
+    return rows[["ITEM_CD", "JOB_CD", "occurrence", "RES_CD", "SETUP_TIME", "RUN_TIME", *more]]
 
 
 def _items(proposals: pd.DataFrame, truth: pd.DataFrame, matched: pd.DataFrame) -> pd.DataFrame:

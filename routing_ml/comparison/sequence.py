@@ -48,13 +48,12 @@ def confidence_sequence(
         raise InputError(f"alpha is {alpha}: it must be above 0 and below 1")
     if wrong := [f"{n} families of {s}" for s, n in sizes.items() if s < 1 or n < 0]:
         raise InputError(f"{wrong[0]} were given: count at least 0 families of at least 1 item")
-    counted = {size: number for size, number in sizes.items() if number}
-    items = sum(size * number for size, number in counted.items())
+    items = sum(size * number for size, number in sizes.items())
     if not 0 <= right <= items:
         raise InputError(f"{right} of {items} items are right: it must be from 0 to all of them")
     if not items:
         return 0.0, 1.0
-    process = Process(counted)
+    process = Process(sizes)
     least = log(2 / alpha)
     return _lowest(process, right, least), 1 - _lowest(process, items - right, least)
 

@@ -93,7 +93,7 @@ def so_far(name: str, standing: Standing, *, fresh_fit: bool) -> str:
     if answer in shown:
         claim, e_value = shown[answer]
         words = f"{who} is shown to be {claim}"
-        if answer == "worse" and standing.within:
+        if fresh_fit and answer == "worse" and standing.within:
             words += f", though by less than {points}"
     elif fresh_fit and standing.within:
         words, e_value = f"{who} is shown to be {less}", standing.e_margin_worse

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from routing_ml.judging.judgement import Judgement as Judgement
     from routing_ml.judging.judgement import Written as Written
     from routing_ml.judging.judgement import judge as judge
+    from routing_ml.judging.judgement import told as told
     from routing_ml.judging.keeping import kept as kept
     from routing_ml.judging.keeping import operations_of as operations_of
     from routing_ml.judging.live import figures as figures
+    from routing_ml.judging.work import judge_work as judge_work
 else:
     __getattr__ = handing_on(__name__, __file__)

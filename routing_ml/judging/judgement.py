@@ -65,7 +65,8 @@ def judge(
     for one in proposals:
         by_model.setdefault(one.model, []).append(one)
     judged: list[Judged] = []
-    told = (pd.DataFrame(), pd.DataFrame())
+    nothing = operations_of([])
+    of_use = by_item([]), by_operation(nothing, nothing, set())
     for model, mine in by_model.items():
         proposed, codes = operations_of(mine), {one.item_cd for one in mine}
         truth = written.routings[written.routings["ITEM_CD"].isin(codes)]
@@ -83,8 +84,32 @@ def judge(
         judged += rows
         if model == in_use:
             free = [row for row in rows if not row.seen]
-            told = by_item(free), by_operation(proposed, truth, {row.item_cd for row in free})
-    return Judgement(tuple(judged), *told)
+            of_use = by_item(free), by_operation(proposed, truth, {row.item_cd for row in free})
+    return Judgement(tuple(judged), *of_use)
+
+
+def told(
+    proposed: pd.DataFrame,
+    truth: pd.DataFrame,
+    family: Mapping[str, str],
+    kind: Mapping[str, str | None],
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The items and operations of a `Judgement`, of proposals as of `RoutingModel.predict` against
+    the routings of the same items; `family` and `kind` are by item."""
+    exact = metrics.per_item(proposed, truth)["exact"]
+    stated = proposed.drop_duplicates("ITEM_CD").set_index("ITEM_CD")
+    codes = [code for code in exact.index.tolist() if code in stated.index]
+    items = pd.DataFrame(
+        {
+            "ITEM_CD": codes,
+            "family": [family[code] for code in codes],
+            "kind": [kind[code] for code in codes],
+            "confidence": stated["CONFIDENCE"].reindex(codes).to_numpy(float),
+            "novelty": stated["NOVELTY"].reindex(codes).to_numpy(float),
+            "exact": exact.reindex(codes).to_numpy(bool),
+        }
+    )
+    return items, by_operation(proposed, truth, set(codes))
 
 
 def by_item(judged: Sequence[Judged]) -> pd.DataFrame:

@@ -65,7 +65,8 @@ def figures(store: Store, *, model: str, today: date) -> dict[str, Any]:
     `all`, by `kind` and by band of `confidence`, of routings entered in the last 28 days, by
     whichever version was in use then; `model` of the one in use, since it has been; `week` of the
     last 26; `seen`, of the last 28 days, of proposals that a planner had seen before writing, which
-    count nowhere else, for a copied label flatters.
+    count nowhere else, for a copied label flatters. `work`, and by `machine`, is what the shop
+    reported in the last 28 days, as of `Store.worked_by`.
     """
     recent = (today - timedelta(days=RECENT_DAYS - 1)).isoformat()
     weeks = today - timedelta(days=today.weekday(), weeks=WEEKS - 1)
@@ -84,6 +85,8 @@ def figures(store: Store, *, model: str, today: date) -> dict[str, Any]:
         "confidence": lives("confidence", recent),
         "week": lives("week", weeks.isoformat()),
         "seen": lives("all", recent, seen=True),
+        "work": store.worked_by("all", since=recent),
+        "machine": store.worked_by("machine", since=recent)[:MOST_KINDS],
     }
 
 

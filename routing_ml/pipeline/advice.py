@@ -1,5 +1,5 @@
-"""Says what to do about drift: where it calls for a retraining, whether there is anything new to
-learn from since the last one.
+"""Says what to do about drift, of items or of the routings that planners write for them: where it
+calls for a retraining, whether there is anything new to learn from since the last one.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from datetime import datetime
 from typing import Any
 
 from routing_ml import dataset
-from routing_ml.drift import active, describe
+from routing_ml.drift import DATA, active, describe
 from routing_ml.notices import tell
+from routing_ml.pipeline import concept
 from routing_ml.proposals import predict
 from routing_ml.registry import Version
 from routing_ml.settings import DEFAULT_SOURCE, Settings
@@ -21,6 +22,15 @@ from routing_ml.store import Store
 
 LEAST_NEW_ITEMS = 50
 DECISION = "drift_decision"
+TOO_LITTLE = (
+    "It is retrained when that many items have been routed, or on the 1st of the month; until then "
+    "look twice at proposals of low similarity. 'routing-ml promote' puts another version of "
+    "'routing-ml models' into use by hand."
+)
+DATA_ADVICE = (
+    "Nothing is learned from that by itself: have the item master corrected, or the columns file "
+    "where the ERP has changed; then 'routing-ml drift reset'."
+)
 
 
 @dataclass(frozen=True)
@@ -42,25 +52,39 @@ def advise(
     run, and gets the same answer when it asks again that day.
 
     A retraining, where at least 50 items got a routing since the last one, so that there is
-    something new to learn from; otherwise people are told, once for each time that drift lasts.
+    something new to learn from; otherwise people are told, once for each time that drift lasts. A
+    fault of the data is no reason to learn from them: of that people are told alone.
     """
-    if not status["should_retrain"]:
-        return Advice(False, "the drift so far does not call for a retraining")
     version = active(settings)
     if version.name != status["model"]:
         return Advice(False, f"{version.name} is in use by now, of which nothing is known yet")
     day = moment.date().isoformat()
     with closing(Store(settings.store_url)) as store:
+        changed = concept.told(store, version.name)
+        if changed and changed["cause"] == DATA:
+            words, began = changed["words"].rstrip("."), f"data {changed['since']}"
+            _tell(settings, "the data are at fault", words, version.name, began, DATA_ADVICE)
+            return Advice(False, f"the data are at fault: {changed['words']}")
+        if not status["should_retrain"] and changed is None:
+            return Advice(False, "the drift so far does not call for a retraining")
+        if changed is None:
+            why = f"new items are not what the past ones were: {describe(status)}"
+            began = status["advised_since"]
+        else:
+            why, began = changed["words"], changed["since"]
         if (made := _decided(store, day, by)) is not None:
             return made
         since = min(_learned_until(version, store.fact("last_success")), moment)
         new = _routed_since(settings, since, moment)
         advice = Advice(
             new >= LEAST_NEW_ITEMS,
-            f"{describe(status)}; {new} items were routed since {since:%Y-%m-%d %H:%M}",
+            f"{why.rstrip('.')}; {new} items were routed since {since:%Y-%m-%d %H:%M}",
         )
         if not advice.retrain:
-            _tell(settings, status, f"{advice.reason}, {LEAST_NEW_ITEMS} are needed to learn from")
+            reason = f"{advice.reason}, {LEAST_NEW_ITEMS} are needed to learn from"
+            _tell(
+                settings, "drift, and too little to learn", reason, version.name, began, TOO_LITTLE
+            )
         with store.transaction():
             if (made := _decided(store, day, by)) is not None:
                 return made
@@ -93,12 +117,6 @@ def _routed_since(settings: Settings, since: datetime, moment: datetime) -> int:
     return int(newest.loc[newest["INSRT_DT"] > since, "ITEM_CD"].nunique())
 
 
-def _tell(settings: Settings, status: Mapping[str, Any], reason: str) -> None:
-    text = [
-        f"New items are not what the past ones were: {reason}.",
-        f"In use: {status['model']}. It is retrained when that many items have been routed, or on "
-        "the 1st of the month; until then look twice at proposals of low similarity. "
-        "'routing-ml promote' puts another version of 'routing-ml models' into use by hand.",
-    ]
-    subject = f"drift/{status['model']}/{status['advised_since']}"
-    tell(settings, subject, "Routing ML: drift, and too little to learn", "\n".join(text))
+def _tell(settings: Settings, title: str, reason: str, model: str, began: str, to_do: str) -> None:
+    text = f"{reason}.\nIn use: {model}. {to_do}"
+    tell(settings, f"drift/{model}/{began}", f"Routing ML: {title}", text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pandas as pd
@@ -12,12 +12,15 @@ import pandas as pd
 from routing_ml import dataset, judging, models
 from routing_ml.dataset import Dataset
 from routing_ml.judging import Written
-from routing_ml.pipeline import standing
+from routing_ml.pipeline import concept, standing
 from routing_ml.pipeline.proposing import source_data
 from routing_ml.registry import Registry, Version
 from routing_ml.settings import Settings
 from routing_ml.source import Columns
 from routing_ml.store import Store
+
+WORK_UNTIL = "work_judged_until"
+FIRST_DAYS = 28
 
 
 def judge(
@@ -35,7 +38,9 @@ def judge(
     All of it is one transaction: a task that is killed or tried again counts nothing twice.
     """
     columns = columns or Columns.load(settings.columns.get(source))
-    data, gone = source_data(settings, source, columns=columns, as_of=as_of, whole=True, say=say)
+    data, gone = source_data(
+        settings, source, columns=columns, as_of=as_of, whole=True, results=True, say=say
+    )
     found = judge_data(settings, data, as_of=as_of)
     return found | {"away": gone and gone.line}
 
@@ -44,7 +49,14 @@ def judge_data(settings: Settings, data: Dataset, *, as_of: datetime) -> dict[st
     """`judge` by a dataset that has been read."""
     active = Registry(settings.home / "models").active()
     if active is None:
-        return {"judged": 0, "items": 0, "model": None, "decision": None}
+        return {
+            "judged": 0,
+            "items": 0,
+            "reports": 0,
+            "model": None,
+            "decision": None,
+            "concept": None,
+        }
     newest = dataset.newest_routings(data.routings)
     newest = newest[newest["ITEM_CD"].isin(data.items["ITEM_CD"])]
     settings.opened()
@@ -64,6 +76,8 @@ def judge_data(settings: Settings, data: Dataset, *, as_of: datetime) -> dict[st
         method = active.manifest["candidate"]
         judging.follow(store, champion=active.name, method=method, items=codes, today=as_of.date())
         decision = standing.shown(settings, store)
+        verdict = concept.watch(store, active, found, day=as_of.date())
+        worked = _judge_work(store, data, as_of=as_of)
         live = judging.figures(store, model=active.name, today=as_of.date())
         if (store.fact("live") or live)["day"] <= live["day"]:  # else a run of the past
             store.set_fact("live", live, settings.seconds(as_of))
@@ -71,9 +85,27 @@ def judge_data(settings: Settings, data: Dataset, *, as_of: datetime) -> dict[st
         "model": active.name,
         "judged": len(found.judged),
         "items": len(codes),
+        "reports": worked,
         "live": {key: live[key] for key in ("all", "model", "seen")},
         "decision": decision,
+        "concept": verdict,
     }
+
+
+def _judge_work(store: Store, data: Dataset, *, as_of: datetime) -> int:
+    """Judge proposed times by what the shop has reported since the last judgement; how many
+    operations were. The first one begins with the four weeks before it."""
+    results = data.results
+    if results is None or "REPORT_DT" not in results:
+        return 0
+    until = store.fact(WORK_UNTIL)
+    since = datetime.fromisoformat(until) if until else as_of - timedelta(days=FIRST_DAYS)
+    new = results[(results["REPORT_DT"] > since) & (results["REPORT_DT"] <= as_of)]
+    proposals = store.proposed_in_use(new["ITEM_CD"].unique().tolist())
+    worked = judging.judge_work(proposals, data.routings, new)
+    store.record_worked(worked)
+    store.set_fact(WORK_UNTIL, max(since, as_of).isoformat())
+    return len(worked)
 
 
 def _written(

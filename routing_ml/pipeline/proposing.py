@@ -116,17 +116,20 @@ def source_data(
     columns: Columns,
     as_of: datetime,
     whole: bool = False,
+    results: bool = False,
     say: Callable[[str], None] | None = None,
 ) -> tuple[dataset.Dataset, away.Away | None]:
-    """All items and routings of a configured source; or its last good dataset, and how that came.
-    Arguments are as of `away.read`."""
+    """All items and routings of a configured source, and what work was reported where `results` are
+    wanted; or its last good dataset, and how that came. Arguments are as of `away.read`."""
 
     def instead(last: Path) -> dataset.Dataset:
         return dataset.load(last)
 
     return away.read(
         settings, source, columns=columns, as_of=as_of, instead=instead, whole=whole, say=say,
-        fetch=lambda: predict.read_source(settings.origin(source), columns, as_of),
+        fetch=lambda: predict.read_source(
+            settings.origin(source), columns, as_of, results=results
+        ),
     )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ items show that it is better.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from contextlib import closing
 from functools import partial
@@ -12,12 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from routing_ml import judging, notices
+from routing_ml.comparison import Decision
 from routing_ml.errors import tried
 from routing_ml.judging import Challenger, Challengers
 from routing_ml.pipeline import monitor
 from routing_ml.registry import ANY, Registry
 from routing_ml.settings import Settings
-from routing_ml.store import Store
+from routing_ml.store import Store, StoreError
+
+log = logging.getLogger(__name__)
 
 NOT_SHOWN = "it is not shown to be better than the simple rules of the last comparison"
 LOOK_FIRST = "check found what a person must look at first"
@@ -42,6 +46,34 @@ def record_challengers(settings: Settings, outcome: Mapping[str, Any]) -> None:
         judging.after_retraining(
             store, champion=champion, promoted=outcome["promoted"], fitted=fitted
         )
+
+
+def judged_since(
+    settings: Settings, champion: str | None, decision: Decision
+) -> tuple[str | None, str]:
+    """What planners' routings say since, beside the held-out items of a retraining's decision: the
+    method that goes in by them where the held-out items left the champion in use, and all of it in
+    words; None and nothing where the store knows nothing of challengers of this champion.
+
+    Neither is a second chance for what the simple rules or a guard have stopped.
+    """
+    try:
+        with closing(Store(settings.store_url, write=False)) as store:
+            known = Challengers.known(store)
+    except StoreError as error:
+        log.warning("judged items have no say in this decision: %s", error)
+        return None, ""
+    if known is None or known.champion != champion:
+        return None, ""
+    said = known.words()
+    words = "; ".join(said[name] for name in decision.exact if name in said)
+    words = f"; by the routings that planners wrote since: {words}" if words else ""
+    method = known.winner()
+    stopped = {one.challenger for one in decision.comparisons if any(g.stops for g in one.guards)}
+    floored = not all(test.passes for test in decision.floor.get(method or "", ()))
+    if decision.winner or method not in decision.exact or method in stopped or floored:
+        return None, words
+    return method, words
 
 
 def shown(settings: Settings, store: Store) -> dict[str, Any] | None:

@@ -21,7 +21,7 @@ from routing_ml import clock, dataset, files, modes
 from routing_ml.dataset import audit as audit_dataset
 from routing_ml.dataset import check as check_dataset
 from routing_ml.errors import InputError, ModelError
-from routing_ml.pipeline import away, monitor, training
+from routing_ml.pipeline import away, monitor, standing, training
 from routing_ml.pipeline.material import Material
 from routing_ml.pipeline.proposing import propose_missing
 from routing_ml.registry import ANY, Registry
@@ -190,7 +190,8 @@ def compare(
     promotion: str = "automatic",
     withheld: Sequence[str] = (),
 ) -> Reference:
-    """Decide which model is to be in use, on items that what is compared was not fitted on.
+    """Decide which model is to be in use, on items that what is compared was not fitted on, and by
+    the routings that planners wrote since.
 
     `withheld` names what `check` found that a person must look at first: then the winner, if there
     is one, is named and not put into use.
@@ -206,7 +207,11 @@ def compare(
         return _decision(settings, decided)
     path, _ = _open(settings, data)
     decision = training.decide(versions, _material(path, files.sha256(path)), challengers, active)
-    winner, reason = decision.winner, decision.reason
+    by_judged, judged = standing.judged_since(settings, active.name if active else None, decision)
+    winner, reason = decision.winner or by_judged, decision.reason
+    if by_judged:
+        reason = f"{by_judged} goes in by what planners wrote, not by the held-out items: {reason}"
+    reason += judged
     if winner and withheld:
         reason = f"{challengers[winner].name} waits: {_look_first(withheld)}; {reason}"
     facts = {

@@ -15,6 +15,7 @@ from routing_ml.comparison import metrics
 from routing_ml.drift import Baseline
 from routing_ml.errors import ModelError
 from routing_ml.models import RoutingModel
+from routing_ml.pipeline import concept
 from routing_ml.pipeline.material import Material, Rule
 from routing_ml.pipeline.unseen import Unseen
 from routing_ml.registry import Registry, Version
@@ -62,6 +63,8 @@ def fit_and_register(
         np.save(folder / "validation_scores.npy", scores, allow_pickle=False)
         with suppress(ModelError):  # too few scores to watch for drift with
             Baseline.fit(scores, in_order=True).save(folder)
+        with suppress(ModelError):  # no item to know by what is to be expected
+            concept.reference(whole, material, proposed).save(folder)
 
     return versions.register(
         write,

@@ -39,13 +39,16 @@ class Predictor:
         return self.model.predict(items, similarity=similarity)
 
 
-def read_source(source: str | Origin, columns: Columns, as_of: datetime) -> dataset.Dataset:
-    """All items and routings of a source as they are at `as_of`; nothing is kept on disk."""
+def read_source(
+    source: str | Origin, columns: Columns, as_of: datetime, *, results: bool = False
+) -> dataset.Dataset:
+    """All items and routings of a source as they are at `as_of`, and what work was reported where
+    `results` are wanted; nothing is kept on disk."""
     with tempfile.TemporaryDirectory(prefix="routing-ml-") as folder:
         done = extract(
             source,
             Path(folder),
-            columns=replace(columns, results=None),
+            columns=columns if results else replace(columns, results=None),
             as_of=as_of,
             limit=EVERY_ROW,
         )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from routing_ml.store.evidence import Judged as Judged
     from routing_ml.store.evidence import Proposed as Proposed
     from routing_ml.store.evidence import Tally as Tally
+    from routing_ml.store.evidence import Worked as Worked
     from routing_ml.store.keyfigures import ALARM_OUTCOMES as ALARM_OUTCOMES
     from routing_ml.store.keyfigures import CAUSES as CAUSES
     from routing_ml.store.keyfigures import HANDS as HANDS

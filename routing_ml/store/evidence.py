@@ -6,12 +6,13 @@ changes nothing. What is judged is never judged anew, for a planner may have loo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from routing_ml import clock
-from routing_ml.store.records import Records
+from routing_ml.store.records import Records, as_json
 
 AT_ONCE = 500  # names in one statement: SQLite takes 999 at least
 KEYS = {
@@ -89,6 +90,25 @@ class Judged(NamedTuple):
     resource_hits: int
     resource_total: int
     resource_known: int
+
+
+class Worked(NamedTuple):
+    """A reported operation against the times that were proposed for it; the fields are the columns
+    of the table.
+
+    `run_log` and `setup_log` are the logarithms of the reported over the proposed minutes, `within`
+    is 1 where the run time was in its band, 0 outside; None where there is nothing to compare.
+    """
+
+    item_cd: str
+    model: str
+    day: str
+    week: str
+    job_cd: str
+    res_cd: str | None
+    run_log: float | None
+    setup_log: float | None
+    within: float | None
 
 
 @dataclass
@@ -208,6 +228,56 @@ class Evidence(Records):
         for row in self._of(sql, items, model, method, model, after):
             first.setdefault(row[0], row)
         return list(first.values())
+
+    def proposed_in_use(self, items: Sequence[str]) -> list[Proposed]:
+        """The last proposal for each of the items that a version made while it was in use."""
+        columns = ", ".join(Proposed._fields)
+        sql = (
+            f"SELECT {columns} FROM shadow_proposals"  # noqa: S608 - our fields
+            " WHERE in_use = 1 AND item_cd IN ({}) ORDER BY at"
+        )
+        return list({row[0]: Proposed(*row) for row in self._of(sql, items)}.values())
+
+    def record_worked(self, worked: Sequence[Worked]) -> None:
+        """Record what reported operations say; the caller says each once."""
+        columns = ", ".join(Worked._fields)
+        marks = ", ".join("?" * len(Worked._fields))
+        self.database.run_many(
+            f"INSERT INTO worked ({columns}) VALUES ({marks})",  # noqa: S608 - our fields
+            worked,
+        )
+
+    def worked_by(self, key: str, *, since: str) -> list[dict[str, Any]]:
+        """What was reported from the day `since` on, by 'all', 'machine' or 'operation': how many
+        `reports`, the mean of the errors of run and setup time (each at most 1, of the logarithm),
+        how far they are off on the whole (`run_bias`, also of the logarithm), and how many were
+        within their band."""
+        value = {"all": "'all'", "machine": "coalesce(res_cd, '')", "operation": "job_cd"}[key]
+        rows = self.database.rows(
+            f"SELECT {value} AS value, count(*), avg(CASE WHEN abs(run_log) > 1 THEN 1"  # noqa: S608
+            " ELSE abs(run_log) END), avg(CASE WHEN abs(setup_log) > 1 THEN 1"
+            " ELSE abs(setup_log) END), avg(run_log), avg(within)"
+            " FROM worked WHERE day >= ? GROUP BY value ORDER BY count(*) DESC, value",
+            (since,),
+        )
+        names = ("value", "reports", "run_error", "setup_error", "run_bias", "within_band")
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def concept(self, model: str) -> tuple[str | None, dict[str, Any] | None]:
+        """The last day that a version's later routings were watched on (ISO 8601), and the state of
+        the watch; None each before the first."""
+        found = self.database.rows(
+            "SELECT day, state FROM concept_detectors WHERE model = ?", (model,)
+        )
+        return (found[0][0], json.loads(found[0][1])) if found else (None, None)
+
+    def save_concept(self, model: str, day: str, state: Mapping[str, Any]) -> None:
+        """Leave the state of a version's watch over later routings after a day."""
+        self.database.run(
+            "INSERT INTO concept_detectors (model, day, state) VALUES (?, ?, ?)"
+            " ON CONFLICT (model) DO UPDATE SET day = excluded.day, state = excluded.state",
+            (model, day, as_json(state)),
+        )
 
     def _of(self, sql: str, names: Sequence[str], *before: Any) -> Iterator[tuple[Any, ...]]:
         """The rows of a query whose `{}` is filled with the names, some at a time."""

@@ -58,10 +58,19 @@ SCHEMA = (
     " resource_total INTEGER NOT NULL, resource_known INTEGER NOT NULL, UNIQUE (item_cd, model))",
     "CREATE INDEX IF NOT EXISTS judged_day ON judged (in_use, day)",
     "CREATE INDEX IF NOT EXISTS judged_family ON judged (family)",
+    "CREATE TABLE IF NOT EXISTS worked (id {id}, item_cd TEXT NOT NULL, model TEXT NOT NULL,"
+    " day TEXT NOT NULL, week TEXT NOT NULL, job_cd TEXT NOT NULL,"
+    " res_cd TEXT, run_log DOUBLE PRECISION, setup_log DOUBLE PRECISION,"
+    " within DOUBLE PRECISION)",
+    "CREATE INDEX IF NOT EXISTS worked_day ON worked (day)",
+    "CREATE TABLE IF NOT EXISTS concept_detectors (model TEXT PRIMARY KEY, day TEXT NOT NULL,"
+    " state TEXT NOT NULL)",
 )
 TABLES = (
     *("counters", "facts", "predictions", "detectors", "drift_verdicts", "runs", "claims"),
     *("retrainings", "alarms", "shadow_proposals", "seen_proposals", "judged"),
+    "concept_detectors",
+    "worked",
 )
 
 MIGRATIONS = {

@@ -10,7 +10,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from routing_ml import clock
@@ -375,6 +375,9 @@ class Store(KeyFigures, Looks, Evidence):
                 " AND model NOT IN (SELECT model FROM drift_verdicts)",
                 (self._watched() or "",),
             )
+            day = datetime.fromtimestamp(before, UTC).date().isoformat()
+            for table in ("concept_detectors", "worked"):
+                gone += self.database.run(f"DELETE FROM {table} WHERE day < ?", (day,))  # noqa: S608
             gone += self.database.run("DELETE FROM runs WHERE ended_at < ?", (before,))
             gone += self.database.run("DELETE FROM seen_proposals WHERE at < ?", (before,))
         return gone

@@ -237,3 +237,41 @@ def test_without_a_model_or_a_baseline_there_is_nothing_to_watch(tmp_path, setti
     assert watch.obstacle(settings) is None
     (pipeline.registry(settings).active().folder / BASELINE_FILE).unlink()
     assert "has no drift baseline" in watch.obstacle(settings)
+
+
+def changed(settings, cause, *, alarm=True, model=None):
+    """A verdict on the routings that planners wrote later, as the daily judgement leaves it."""
+    told = {
+        "cause": cause, "words": "WASH is missing in 15 of 20 proposals.", "since": "2026-11-03",
+        "alarm": alarm, "model": model or pipeline.registry(settings).active().name,
+    }  # fmt: skip
+    with closing(Store(settings.store_url)) as store:
+        store.set_fact("concept", told)
+
+
+def test_other_routings_of_the_same_items_ask_for_a_retraining_too(settings):
+    status = watch.look(settings, moment=NOON)
+    assert not status["should_retrain"]
+    changed(settings, "same items, other routings", alarm=False)
+    assert not advise(settings, status, moment=NOON, by="run 1").retrain
+    changed(settings, "same items, other routings", model="model_20200101_000000")
+    assert not advise(settings, status, moment=NOON, by="run 1").retrain
+    changed(settings, "same items, other routings")
+    advice = advise(settings, status, moment=NOON, by="run 1")
+    assert advice.retrain
+    assert advice.reason.startswith("WASH is missing in 15 of 20 proposals; ")
+    assert not advise(settings, status, moment=NOON, by="run 2").retrain  # once a day
+
+
+def test_nothing_is_learned_from_data_that_are_at_fault(settings):
+    with FakeSlack() as slack:
+        given = replace(settings, slack_webhook_url=slack.url)
+        record(settings, 0.2)
+        status = watch.look(settings, moment=NOON)
+        assert status["should_retrain"]
+        changed(settings, "data fault")
+        for _ in range(2):
+            advice = advise(given, status, moment=NOON, by="run 1")
+            assert not advice.retrain and advice.reason.startswith("the data are at fault: WASH")
+        assert len(slack.messages) == 1
+        assert "Nothing is learned from that by itself" in slack.texts()[0]

@@ -88,6 +88,18 @@ def test_the_figures_are_those_of_the_comparison(settings):
     }
 
 
+def test_reported_work_judges_the_proposed_times_once(settings):
+    propose(settings)
+    first = judge(settings)
+    assert first["reports"] > 0
+    assert judge(settings)["reports"] == 0
+    with closing(Store(settings.store_url, write=False)) as store:
+        (all_of_it,) = store.fact("live")["work"]
+        machines = store.fact("live")["machine"]
+    assert 0 < all_of_it["reports"] == sum(one["reports"] for one in machines) <= first["reports"]
+    assert 0 < all_of_it["run_error"] < 0.5 and 0.3 < all_of_it["within_band"] <= 1
+
+
 def test_a_question_about_the_past_is_no_proposal(settings):
     propose(settings, as_of=AUGUST - timedelta(days=30))
     assert kept(settings) == []
@@ -120,7 +132,8 @@ def test_a_proposal_is_made_where_it_cannot_be_kept(settings, monkeypatch, caplo
 def test_nothing_is_judged_without_a_model(home):
     settings = Settings.from_env()
     assert judge(settings) == {
-        "judged": 0, "items": 0, "model": None, "decision": None, "away": None,
+        "judged": 0, "items": 0, "reports": 0, "model": None, "decision": None, "concept": None,
+        "away": None,
     }  # fmt: skip
 
 

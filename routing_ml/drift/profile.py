@@ -1,0 +1,193 @@
+"""How the columns of items were filled at training, for what a fault in the data makes of them."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Hashable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from routing_ml.errors import ModelError
+from routing_ml.files import atomic_write
+
+PROFILE_FILE = "data_profile.json"
+NEWEST = 0.2  # of the families: looked at as if they were new, for what is usual among new ones
+LOW, HIGH = 0.01, 0.99  # quantiles between which a number is an ordinary one
+LEAST_DISTINCT = 8  # numbers with fewer values have no unit
+MOST_CATEGORIES = 5_000
+MOST_UNKNOWN = 0.3  # of new families: a column with more new texts is no list of categories
+Rate = tuple[int, int]  # families of how many
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: `missing`, `outside` (numbers), `respelled` and `unknown` (categories) are how
+    many families of how many new ones were so; `low`, `middle` and `high` are of the logs of
+    positive numbers; `categories` the spellings. None where it is no such column."""
+
+    missing: Rate
+    outside: Rate | None = None
+    low: float = 0.0
+    middle: float = 0.0
+    high: float = 0.0
+    numeric: bool = False
+    categories: tuple[str, ...] | None = None
+    respelled: Rate = (0, 0)
+    unknown: Rate = (0, 0)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The columns of the items that a model was fitted on; `kind` is the most telling one."""
+
+    columns: dict[str, Column]
+    kind: str | None = None
+
+    @classmethod
+    def fit(
+        cls, items: pd.DataFrame, families: Sequence[Hashable], *, kind: str | None = None
+    ) -> Self:
+        """Of items (n rows) in order of entry with the family of each: every column but dates and
+        `ITEM_CD`. The newest fifth of the families is measured against the others, as what is
+        usual among new items. Raises ModelError without items."""
+        if not len(items):
+            raise ModelError("no items for the profile of the data: train on more items")
+        family = pd.factorize(np.array([str(f) for f in families], object))[0]
+        new = family >= (1 - NEWEST) * (int(family.max()) + 1)
+        columns = {}
+        for name in items.columns:
+            values = items[name]
+            if name == "ITEM_CD" or pd.api.types.is_datetime64_any_dtype(values):
+                continue
+            number = pd.api.types.is_numeric_dtype(values)
+            columns[str(name)] = (_number if number else _text)(values, family, new)
+        return cls(columns, kind if kind in columns else None)
+
+    def save(self, path: Path) -> Path:
+        """Write it to `path`, in a folder as data_profile.json; returns the file."""
+        path = path / PROFILE_FILE if path.is_dir() else path
+        atomic_write(path, json.dumps(asdict(self)))
+        return path
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what `save` wrote; ModelError when it is not that."""
+        path = path / PROFILE_FILE if path.is_dir() else path
+        try:
+            value = json.loads(path.read_text())
+            columns = {str(name): _column(plain) for name, plain in value["columns"].items()}
+            kind = value["kind"]
+            if kind is not None and kind not in columns:
+                raise ValueError(f"no column {kind}")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError,
+                RecursionError) as error:  # fmt: skip
+            raise ModelError(
+                f"{path} is no profile of the data ({error}): train the model again"
+            ) from error
+        return cls(columns, kind)
+
+
+def numbers(values: pd.Series) -> NDArray[np.float64]:
+    """A column's numbers (n,), NaN for what is none."""
+    return pd.to_numeric(values, errors="coerce").to_numpy(float, na_value=np.nan)
+
+
+def texts(values: pd.Series) -> list[str | None]:
+    """A column's values (n,) as text, None for what is missing or empty; 1.0 is '1'."""
+    found: list[str | None] = []
+    for value in values.tolist():
+        if value is None or value is pd.NA or value != value or str(value).strip() == "":
+            found.append(None)
+        else:
+            whole = isinstance(value, float) and value.is_integer()
+            found.append(str(int(value)) if whole else str(value))
+    return found
+
+
+def spelling(text: str) -> str:
+    """What two spellings of a category have in common: letters and digits, whatever their case and
+    width.
+
+    >>> spelling("Sus-304 ") == spelling("ＳＵＳ３０４")
+    True
+    """
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return "".join(each for each in folded if each.isalnum()) or folded.strip()
+
+
+def rate(
+    hit: NDArray[np.bool_], family: NDArray[np.int64], among: NDArray[np.bool_]
+) -> tuple[Rate, float]:
+    """How many families, each counted by its share of `hit` (n,), of those that are `among` (n,),
+    in whole ones; and the share itself, 0 where there are none."""
+    of = np.unique(family[among], return_inverse=True)[1]
+    if not len(of):
+        return (0, 0), 0.0
+    shares = np.bincount(of, hit[among].astype(float)) / np.bincount(of)
+    return (int(shares.sum() + 1e-9), len(shares)), float(shares.mean())
+
+
+def _number(values: pd.Series, family: NDArray[np.int64], new: NDArray[np.bool_]) -> Column:
+    given = numbers(values)
+    there = np.isfinite(given)
+    positive = there & (given > 0)
+    missing = _missing(~there, family, new)
+    distinct = len(np.unique(given[positive]))
+    if distinct < LEAST_DISTINCT or not (positive & ~new).any():
+        return Column(missing, numeric=True)
+    logs = np.log(given, where=positive, out=np.zeros(len(given)))
+    low, high = np.quantile(logs[positive & ~new], [LOW, HIGH])
+    outside, _ = rate((logs < low) | (logs > high), family, positive & new)
+    low, middle, high = np.quantile(logs[positive], [LOW, 0.5, HIGH]).tolist()
+    return Column(missing, outside, low, middle, high, numeric=True)
+
+
+def _text(values: pd.Series, family: NDArray[np.int64], new: NDArray[np.bool_]) -> Column:
+    given = texts(values)
+    there = np.array([text is not None for text in given])
+    missing = _missing(~there, family, new)
+    old = {text for text, late in zip(given, new, strict=True) if text is not None and not late}
+    alike = {spelling(text) for text in old}
+    strange = np.array([text is not None and text not in old for text in given])
+    known = np.array([text is not None and spelling(text) in alike for text in given])
+    unknown, share = rate(strange, family, there & new)
+    respelled, _ = rate(strange & known, family, there & new)
+    every = sorted({text for text in given if text is not None})
+    if share > MOST_UNKNOWN or len(every) > MOST_CATEGORIES or not old:
+        return Column(missing)
+    return Column(missing, categories=tuple(every), respelled=respelled, unknown=unknown)
+
+
+def _missing(gone: NDArray[np.bool_], family: NDArray[np.int64], new: NDArray[np.bool_]) -> Rate:
+    """Among the newest families or all, wherever more is missing."""
+    late, late_share = rate(gone, family, new)
+    ever, share = rate(gone, family, np.ones(len(gone), bool))
+    return late if late_share > share else ever
+
+
+def _column(plain: dict[str, Any]) -> Column:
+    categories, outside = plain["categories"], plain["outside"]
+    return Column(
+        missing=_rate(plain["missing"]),
+        outside=None if outside is None else _rate(outside),
+        low=float(plain["low"]),
+        middle=float(plain["middle"]),
+        high=float(plain["high"]),
+        numeric=bool(plain["numeric"]),
+        categories=None if categories is None else tuple(str(each) for each in categories),
+        respelled=_rate(plain["respelled"]),
+        unknown=_rate(plain["unknown"]),
+    )
+
+
+def _rate(plain: Sequence[int]) -> Rate:
+    hit, of = (int(each) for each in plain)
+    if not 0 <= hit <= of:
+        raise ValueError(f"{hit} of {of} families")
+    return hit, of

@@ -1,0 +1,70 @@
+"""Watches in a day's judged proposals whether planners write other routings than the items' past
+leads to expect.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import date
+from typing import Any
+
+import pandas as pd
+
+from routing_ml import judging
+from routing_ml.drift import REFERENCE_FILE, ConceptDetector, Reference
+from routing_ml.judging import Judgement
+from routing_ml.models import RoutingModel
+from routing_ml.pipeline.material import Material
+from routing_ml.registry import Version
+from routing_ml.store import Store
+
+FACT = "concept"
+
+
+def reference(model: RoutingModel, material: Material, proposed: pd.DataFrame) -> Reference:
+    """What is to be expected of a version: what it `proposed` for items that it was not fitted on,
+    against what their planners had written. ModelError without an item."""
+    codes = proposed["ITEM_CD"].unique().tolist()
+    families = material.families.reindex(codes).astype("str").tolist()
+    kinds = model.kinds(material.items(codes))
+    return Reference.fit(
+        *judging.told(
+            proposed,
+            material.truth(codes),
+            dict(zip(codes, families, strict=True)),
+            dict(zip(codes, kinds, strict=True)),
+        )
+    )
+
+
+def watch(store: Store, version: Version, found: Judgement, *, day: date) -> dict[str, Any] | None:
+    """Take in what was judged of the version in use on a day (the factory's), and leave the verdict
+    in the store; returns it, None where the version has no reference.
+
+    What is judged on a day that was watched already adds to the live figures alone.
+    """
+    if not (version.folder / REFERENCE_FILE).is_file():
+        return None
+    expected = Reference.load(version.folder)
+    last, state = store.concept(version.name)
+    detector = ConceptDetector.restore(expected, state) if state else ConceptDetector(expected)
+    if last is None or day.isoformat() > last:
+        detector.update(day, found.items, found.operations)
+        store.save_concept(version.name, day.isoformat(), detector.state())
+    verdict = detector.verdict
+    told = {
+        **asdict(verdict),
+        "where": [place._asdict() for place in verdict.where],
+        "since": verdict.since.isoformat() if verdict.since else None,
+        "alarm": verdict.alarm,
+        "model": version.name,
+        "day": day.isoformat(),
+    }
+    store.set_fact(FACT, told)
+    return told
+
+
+def told(store: Store, model: str) -> dict[str, Any] | None:
+    """The verdict of a version that says that something changed; None while nothing has."""
+    verdict = store.fact(FACT)
+    return verdict if verdict and verdict["alarm"] and verdict["model"] == model else None

@@ -1,0 +1,87 @@
+"""Proposed times against what the shop reported."""
+
+import math
+
+import pandas as pd
+import pytest
+
+from routing_ml.judging.keeping import kept
+from routing_ml.judging.work import judge_work
+
+OPERATION = {
+    "RES_CD": "L1", "SETUP_TIME": 30.0, "RUN_TIME": 2.0, "RUN_TIME_LOW": 1.5, "RUN_TIME_HIGH": 3.0,
+    "RES_LIKELIHOOD": 0.9, "CONFIDENCE": 0.8, "NOVELTY": 0.0,
+}  # fmt: skip
+
+
+def routing(*jobs, item="A", revision="1", machine="L2"):
+    """The operations of a revision, as planners wrote them."""
+    return pd.DataFrame(
+        {
+            "ITEM_CD": item, "ROUT_NO": revision, "JOB_CD": list(jobs), "RES_CD": machine,
+            "PROC_SEQ": [10 * place for place in range(1, len(jobs) + 1)],
+        }
+    ).astype({"JOB_CD": "str", "RES_CD": "str"})  # fmt: skip
+
+
+def proposed(*jobs, item="A"):
+    frame = routing(*jobs, item=item).assign(**OPERATION)
+    return list(kept(frame, model="m1", method="forest", in_use=True, at=1.0))
+
+
+def report(sequence, *, hours=1.0, setup=0.5, quantity=10.0, item="A", revision="1"):
+    return {
+        "ITEM_CD": item, "ROUT_NO": revision, "PROC_SEQ": sequence, "MACH_WORKED_HOURS": hours,
+        "SETUP_HOURS": setup, "ORDER_QTY": quantity, "REPORT_DT": pd.Timestamp("2026-11-02 14:00"),
+    }  # fmt: skip
+
+
+def worked(proposals, routings, *reports):
+    return judge_work(proposals, routings, pd.DataFrame(reports))
+
+
+def test_minutes_a_piece_are_compared_with_what_was_proposed():
+    (one,) = worked(proposed("SAW", "TURN"), routing("SAW", "TURN"), report(20, hours=0.5))
+    assert (one.item_cd, one.model, one.job_cd, one.res_cd) == ("A", "m1", "TURN", "L2")
+    assert (one.day, one.week) == ("2026-11-02", "2026-W45")
+    assert one.run_log == pytest.approx(math.log(3.0 / 2.0))
+    assert one.setup_log == pytest.approx(0)
+    assert one.within == 1
+
+
+def test_a_time_outside_its_band_is_told():
+    found = worked(proposed("SAW"), routing("SAW"), report(10, hours=0.6), report(10, hours=0.4))
+    assert [one.within for one in found] == [0, 1]
+
+
+def test_a_repeated_operation_is_compared_with_its_own_occurrence():
+    routings = routing("WASH", "TURN", "WASH")
+    found = worked(proposed("WASH"), routings, report(10), report(30))
+    assert len(found) == 1 and found[0].job_cd == "WASH"
+
+
+def test_a_report_of_an_older_revision_is_of_its_operations():
+    routings = pd.concat([routing("TURN", revision="1"), routing("SAW", revision="2")])
+    (one,) = worked(proposed("SAW"), routings, report(10), report(10, revision="2"))
+    assert one.job_cd == "SAW"
+
+
+@pytest.mark.parametrize(
+    "about",
+    [{"hours": 0.0, "setup": 0.0}, {"hours": math.nan, "setup": math.nan},
+     {"quantity": 0.0, "setup": 0.0}, {"item": "B"}, {"sequence": 70}],
+)  # fmt: skip
+def test_what_says_nothing_is_left_out(about):
+    given = {"sequence": 10} | about
+    assert worked(proposed("SAW"), routing("SAW"), report(**given)) == []
+
+
+def test_a_setup_alone_is_compared_too():
+    (one,) = worked(proposed("SAW"), routing("SAW"), report(10, quantity=math.nan, setup=1.0))
+    assert (one.run_log, one.within) == (None, None)
+    assert one.setup_log == pytest.approx(math.log(2))
+
+
+def test_nothing_reported_is_nothing_found():
+    assert judge_work(proposed("SAW"), routing("SAW"), pd.DataFrame([report(10)])[:0]) == []
+    assert judge_work([], routing("SAW"), pd.DataFrame([report(10)])) == []
