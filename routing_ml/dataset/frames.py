@@ -4,6 +4,7 @@ out. A dataset is a manifest, `training_dataset_YYYYMM.json`, beside the Parquet
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,18 +51,28 @@ def load(path: Path) -> Dataset:
     dropped, repeats too (of an item's rows the one entered last stays), and numbers that are not
     finite are missing. Raises InputError where a file is missing or was changed.
     """
-    manifest_path, manifest = read_manifest(path)
-    frames = {
-        role: pd.read_parquet(manifest_path.parent / table["file"])
+    path, manifest = read_manifest(path)
+    return cleaned(path, manifest, read_tables(path, manifest))
+
+
+def read_tables(path: Path, manifest: dict[str, Any]) -> dict[str, pd.DataFrame]:
+    """The tables of a dataset by their roles, as they are in its files."""
+    return {
+        role: pd.read_parquet(path.parent / table["file"])
         for role, table in manifest["tables"].items()
     }
+
+
+def cleaned(path: Path, manifest: dict[str, Any], tables: Mapping[str, pd.DataFrame]) -> Dataset:
+    """What `load` makes of the tables of a dataset, which are left as they are."""
     dropped: dict[str, dict[str, int]] = {}
+    frames = {role: table.copy() for role, table in tables.items()}
     items, routings, results = _clean(
         frames["items"], frames["routings"], frames.get("results"), dropped
     )
     attributes = manifest["attributes"]
     return Dataset(
-        path=manifest_path,
+        path=path,
         manifest=manifest,
         items=items,
         routings=routings,

@@ -47,6 +47,7 @@ def advise(
     *,
     moment: datetime,
     by: str,
+    data: dataset.Dataset | None = None,
 ) -> Advice:
     """What follows from a status of `look`, decided once a day: `by` names who asks, such as a
     run, and gets the same answer when it asks again that day.
@@ -75,7 +76,7 @@ def advise(
         if (made := _decided(store, day, by)) is not None:
             return made
         since = min(_learned_until(version, store.fact("last_success")), moment)
-        new = _routed_since(settings, since, moment)
+        new = _routed_since(settings, since, moment, data)
         advice = Advice(
             new >= LEAST_NEW_ITEMS,
             f"{why.rstrip('.')}; {new} items were routed since {since:%Y-%m-%d %H:%M}",
@@ -108,11 +109,14 @@ def _learned_until(version: Version, last_success: Mapping[str, Any] | None) -> 
     return max(datetime.fromisoformat(as_of) for as_of in read if as_of)
 
 
-def _routed_since(settings: Settings, since: datetime, moment: datetime) -> int:
+def _routed_since(
+    settings: Settings, since: datetime, moment: datetime, data: dataset.Dataset | None
+) -> int:
     """How many items got a routing, or a new revision of it, after `since`, in the source that a
-    retraining reads by itself."""
-    columns = Columns.load(settings.columns.get(DEFAULT_SOURCE))
-    data = predict.read_source(settings.origin(), columns, moment)
+    retraining reads by itself, where its `data` have not been read."""
+    if data is None:
+        columns = Columns.load(settings.columns.get(DEFAULT_SOURCE))
+        data = predict.read_source(settings.origin(), columns, moment)
     newest = dataset.newest_routings(data.routings)
     return int(newest.loc[newest["INSRT_DT"] > since, "ITEM_CD"].nunique())
 

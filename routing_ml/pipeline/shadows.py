@@ -9,8 +9,9 @@ from datetime import datetime
 
 import pandas as pd
 
-from routing_ml import judging, models
+from routing_ml import judging
 from routing_ml.models import RoutingModel
+from routing_ml.proposals import predict
 from routing_ml.registry import Registry, Version
 from routing_ml.settings import Settings
 from routing_ml.store import Store
@@ -60,8 +61,8 @@ def shadow(settings: Settings, items: pd.DataFrame, *, as_of: datetime) -> dict[
     for name in names:
         new = items[~items["ITEM_CD"].isin(known[name])]
         if len(new):
-            version = registry.get(name).verify()
-            model = models.load(version.folder / "model")
+            version = registry.get(name)
+            model = predict.loaded(version)
             proposals = model.predict(new, similarity=False)
             done[name] = keep(settings, proposals, version, model, in_use=False, as_of=as_of)
     return done
