@@ -198,7 +198,8 @@ def _numbered(table: pd.DataFrame, name: str) -> list[str]:
 
 def without_routing(items: pd.DataFrame, routings: pd.DataFrame) -> pd.DataFrame:
     """The items that no routing row speaks of: those to predict."""
-    return items[~items["ITEM_CD"].isin(routings["ITEM_CD"])].reset_index(drop=True)
+    # isin reads its values one by one, and a routing has many rows
+    return items[~items["ITEM_CD"].isin(routings["ITEM_CD"].unique())].reset_index(drop=True)
 
 
 def _clean(
@@ -224,7 +225,8 @@ def _clean(
             continue
         spelling = _spellings(pd.concat([table[name] for table in holders]))
         for table in holders:
-            table[name] = table[name].str.casefold().map(spelling).astype("str")
+            known = {code: spelling[code.casefold()] for code in table[name].dropna().unique()}
+            table[name] = table[name].map(known).astype("str")
     for name, kind in (
         ("INSRT_DT", "M8[us]"),
         ("JOB_NM", "str"),

@@ -175,7 +175,11 @@ class _Player:
         status = drift.look(self.settings, moment=moment)
         self.report.alarm(day, "items", on=status["drift_detected"], words=drift.describe(status))
         advice = advise(
-            self.settings, status, moment=moment, by=f"replay {day}", data=self._data(moment)
+            self.settings,
+            status,
+            moment=moment,
+            by=f"replay {day}",
+            read=lambda: self._data(moment),
         )
         if advice.retrain and may_retrain and self.plan.policy in ("both", "drift"):
             self._retrain(moment, f"by drift: {advice.reason}", "drift")

@@ -47,7 +47,7 @@ body { background: #ffffff; color: #1f2328 }
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
-def svg(replays: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+def draw(replays: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     """The months of replays (`Report.write`), a panel each under its name: the share of judged
     items that were exactly right with its interval, what was stated, and what happened when."""
     panel = GAP + PLOT + LANE * (len(LANES) + 1)
@@ -81,7 +81,7 @@ def page(name: str, months: Sequence[Mapping[str, Any]], rows: Sequence[Sequence
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
         '<meta name="viewport" content="width=device-width">\n'
         f"<style>{PAGE_STYLE}</style></head>\n<body><h1>{title}</h1>\n"
-        f"{svg({name: months})}"
+        f"{draw({name: months})}"
         f'<div class="scroll"><table><thead><tr>{cells}</tr></thead>\n'
         f"<tbody>{lines}</tbody></table></div></body></html>\n"
     )

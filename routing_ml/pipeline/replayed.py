@@ -88,7 +88,7 @@ class Report:
         texts = {
             "replay.json": json.dumps(found, ensure_ascii=False, indent=1) + "\n",
             "replay.csv": as_csv(found),
-            "replay.svg": replay_plot.svg({self.name: months}),
+            "replay.svg": replay_plot.draw({self.name: months}),
             "replay.html": replay_plot.page(self.name, months, [HEADS, *as_rows(found)]),
         }
         with files.told_as(InputError, f"{self.settings.home} cannot be written"):
