@@ -23,8 +23,16 @@ from routing_ml.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "sample" / "factory_sample.accdb"
-HEADS = ("retrained", "judged", "exactly right", "stated", "retrainings", "new models",
-         "alarms: items, routings", "replaced by judged items", "seconds", "of processors")  # fmt: skip
+HEADS = (
+    *("retrained", "judged", "exactly right", "stated", "retrainings", "new models"),
+    *("alarms: items, routings", "replaced by judged items", "seconds", "of processors"),
+)
+WORDS = {
+    "monthly": "retrained monthly",
+    "drift": "retrained on drift",
+    "both": "retrained monthly and on drift",
+    "never": "never retrained",
+}
 
 
 def processors() -> float:
@@ -54,7 +62,7 @@ def row(policy: str, found: dict[str, Any], seconds: float) -> str:
     kinds = [alarm["kind"] for alarm in total["alarms"]]
     low, high = (f"{100 * total[key]:.1f}" for key in ("low", "high"))
     cells = (
-        policy,
+        WORDS[policy],
         f"{total['items']:,}",
         f"{total['exact'] or 0:.1%} ({low} to {high})",
         f"{total['confidence'] or 0:.1%}",
@@ -87,18 +95,19 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=15.0, help="a replay may take")
     options = parser.parse_args()
     shown, missed = {}, []
+    options.plot.parent.mkdir(parents=True, exist_ok=True)
     print(f"| {' | '.join(HEADS)} |\n{'|---' * len(HEADS)}|", flush=True)
     for policy in options.policies.split(","):
         played = [once(options, policy) for _ in range(options.replications)]
         found, seconds = played[0]
         shown[policy] = found["months"]
+        panels = {words: shown[name] for name, words in WORDS.items() if name in shown}
+        options.plot.write_text(draw(panels), encoding="utf-8")
         print(row(policy, found, seconds), flush=True)
         if any(figures(other) != figures(found) for other, _ in played):
             missed.append(f"{policy} was not the same twice")
         if (longest := max(one["seconds"] for one, _ in played)) > 60 * options.minutes:
             missed.append(f"{policy} took {longest:.0f} s")
-    options.plot.parent.mkdir(parents=True, exist_ok=True)
-    options.plot.write_text(draw(shown), encoding="utf-8")
     print("\n".join(missed) or f"the plot: {options.plot}")
     return int(bool(missed))
 
