@@ -1,9 +1,7 @@
-"""What came of a replay: figures by month, as JSON, CSV, text and a page."""
+"""Counts what comes of a replay by month, and writes it down: as JSON, CSV, a plot and a page."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Mapping
 from contextlib import closing
@@ -13,12 +11,10 @@ from typing import Any
 from routing_ml import files
 from routing_ml.errors import InputError
 from routing_ml.judging import Live
-from routing_ml.pipeline import replay_plot
+from routing_ml.pipeline import replay_plot, replay_text
 from routing_ml.registry import Registry
 from routing_ml.settings import Settings
 from routing_ml.store import Store, Tally
-
-SHOWN = ("items", "exact", "low", "high", "confidence", "operation_f1")
 
 
 class Report:
@@ -70,7 +66,7 @@ class Report:
         if active:
             in_use = {"model": active.name, "method": active.manifest["candidate"]}
             self._months[f"{day:%Y-%m}"] |= in_use
-        return _line(self._months[f"{day:%Y-%m}"])
+        return replay_text.as_line(self._months[f"{day:%Y-%m}"])
 
     def write(self, *, until: date, seconds: float, whole: bool) -> dict[str, Any]:
         """Leave it in the state folder; as JSON. `until` is the day after the last one that was
@@ -87,9 +83,9 @@ class Report:
         }
         texts = {
             "replay.json": json.dumps(found, ensure_ascii=False, indent=1) + "\n",
-            "replay.csv": as_csv(found),
+            "replay.csv": replay_text.as_csv(found),
             "replay.svg": replay_plot.draw({self.name: months}),
-            "replay.html": replay_plot.page(self.name, months, [HEADS, *as_rows(found)]),
+            "replay.html": replay_plot.page(self.name, months, replay_text.as_rows(found)),
         }
         with files.told_as(InputError, f"{self.settings.home} cannot be written"):
             for name, text in texts.items():
@@ -106,94 +102,9 @@ class Report:
         return self._months[name]
 
 
-HEADS = ("month", "judged", "exact", "between", "stated", "in use", "retrained", "new model",
-         "alarms", "replaced")  # fmt: skip
-
-
-def as_rows(found: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """The months as people read them, the total last; the columns are HEADS."""
-    return [_row(month) for month in found["months"]] + [_row(found["total"])]
-
-
-def as_text(found: Mapping[str, Any]) -> str:
-    """The months as a table for a terminal."""
-    rows = [HEADS, *as_rows(found)]
-    widths = [max(len(cell) for cell in cells) for cells in zip(*rows, strict=True)]
-    lines = (
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
-    return "\n".join([*lines, f"{found['folder']} holds all of it (ROUTING_ML_HOME)"])
-
-
-def as_csv(found: Mapping[str, Any]) -> str:
-    """The months as CSV: fractions and counts, a row a month."""
-    names = ["month", "days", "proposed", *SHOWN, "model", "method"]
-    counted = ["retrainings", "promoted", "alarms_items", "alarms_routings", "replaced"]
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow([*names, *counted])
-    for month in found["months"]:
-        counts = _counts(month)
-        writer.writerow([*(month[name] for name in names), *(counts[name] for name in counted)])
-    return text.getvalue()
-
-
-def _counts(month: Mapping[str, Any]) -> dict[str, int]:
-    kinds = [alarm["kind"] for alarm in month["alarms"]]
-    return {
-        "retrainings": len(month["retrainings"]),
-        "promoted": sum(one["promoted"] for one in month["retrainings"]),
-        "alarms_items": kinds.count("items"),
-        "alarms_routings": kinds.count("routings"),
-        "replaced": len(month["replaced"]),
-    }
-
-
-def _row(month: Mapping[str, Any]) -> tuple[str, ...]:
-    counts = _counts(month)
-    causes = [one["started_by"] for one in month["retrainings"]]
-    kinds = [alarm["kind"] for alarm in month["alarms"]]
-    between = f"{month['low']:.0%} to {month['high']:.0%}" if month["items"] else ""
-    return (
-        month["month"],
-        f"{month['items']:,}",
-        _percent(month["exact"]),
-        between,
-        _percent(month["confidence"]),
-        month["method"] or "none",
-        _numbered(causes),
-        str(counts["promoted"] or ""),
-        _numbered(kinds),
-        str(counts["replaced"] or ""),
-    )
-
-
-def _numbered(names: list[str]) -> str:
-    """Names with how often each is there.
-
-    >>> _numbered(["schedule", "drift", "schedule"])
-    '2 schedule, 1 drift'
-    """
-    return ", ".join(f"{names.count(name)} {name}" for name in dict.fromkeys(names))
-
-
-def _percent(share: float | None) -> str:
-    return "" if share is None else f"{share:.1%}"
-
-
-def _line(month: Mapping[str, Any]) -> str:
-    cells = dict(zip(HEADS, _row(month), strict=True))
-    told = [f"{month['month']}  {cells['judged']} judged"]
-    if month["items"]:
-        told.append(f"{cells['exact']} exactly right (between {cells['between']})")
-    told += [f"{key}: {cells[key]}" for key in HEADS[5:] if cells[key]]
-    return ", ".join(told)
-
-
 def _figures(tally: Tally) -> dict[str, Any]:
     live = Live.of(tally)
-    return {name: getattr(live, name) for name in SHOWN}
+    return {name: getattr(live, name) for name in replay_text.FIGURES}
 
 
 def _total(months: list[dict[str, Any]], judged: Mapping[str, Tally]) -> dict[str, Any]:
