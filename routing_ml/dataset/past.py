@@ -34,7 +34,9 @@ class Past:
         path, manifest = read_manifest(path)
         tables = read_tables(path, manifest)
         for role in ("items", "routings"):
-            if ENTERED[role] not in tables[role] or tables[role][ENTERED[role]].isna().all():
+            entered = ENTERED[role]
+            named = entered in manifest["columns"][role]
+            if not named or (len(tables[role]) and tables[role][entered].isna().all()):
                 raise InputError(
                     f"{manifest['source']}: no row of the {role} says when it was entered, so that "
                     f"nothing tells what there was on an earlier day; name the column as 'entered' "
@@ -42,10 +44,10 @@ class Past:
                 )
         return cls(path, manifest, tables)
 
-    def began(self) -> datetime:
-        """When the first item was entered."""
-        first: pd.Timestamp = self.tables["items"][ENTERED["items"]].min()
-        return first.to_pydatetime()
+    def began(self) -> datetime | None:
+        """When the first item was entered; None where there is none with a date."""
+        first = self.tables["items"][ENTERED["items"]].min()
+        return None if pd.isna(first) else first.to_pydatetime()
 
     def at(self, moment: datetime) -> Dataset:
         """What `load` gives of an extract without a limit as of a moment (naive, the factory's):

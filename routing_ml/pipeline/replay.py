@@ -50,10 +50,12 @@ def play(
         origin = settings.origin(plan.source)
         read = extract(origin, Path(folder), columns=columns, as_of=end, limit=EVERY_ROW)
         past = dataset.Past.load(read.path)
-    if (began := past.began()) >= datetime.combine(plan.first, RETRAINING):
+    began = past.began()
+    if began is None or began >= datetime.combine(plan.first, RETRAINING):
+        when = f"on {began:%Y-%m-%d}" if began else f"after {plan.end}"
         raise InputError(
-            f"--from {plan.first:%Y-%m}: the first item was entered on {began:%Y-%m-%d}, so that "
-            "there is nothing to learn from yet; begin some months after it"
+            f"--from {plan.first:%Y-%m}: the first item was entered {when}, so that there is "
+            "nothing to learn from yet; begin some months after it"
         )
     own = _own(settings, plan, out)
     player = Player(own, plan, columns, past, Report(own, plan.name))

@@ -141,7 +141,8 @@ class Player:
                     f"nothing can be learned as of {moment:%Y-%m-%d}: {outcome['reason']}"
                 ) from error
         when, folder = self.settings.seconds(moment), run_folder(self.settings, run_id)
-        for path in (*folder.rglob("*"), folder):  # old runs are pruned by the times of their files
+        # old runs are pruned by the times of their files
+        for path in [*folder.rglob("*"), folder] if folder.is_dir() else []:
             os.utime(path, (when, when))
         self.report.retrained(moment, outcome)
 

@@ -116,7 +116,7 @@ def _panel(name: str, months: Sequence[Mapping[str, Any]], top: float) -> list[s
         drawn.append(_text(LEFT - 8, level + 4, label, "faint", anchor="end"))
         for x, month in zip(across, months, strict=True):
             drawn += _marks(key, month[key], x, level)
-    every = -(-len(months) // MOST_LABELS)
+    every = max(-(-len(months) // MOST_LABELS), 1)
     level = ground + LANE * (len(LANES) + 1) + 4
     drawn += [
         _text(x, level, month["month"], "faint", anchor="middle")
