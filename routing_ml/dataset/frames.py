@@ -64,11 +64,10 @@ def read_tables(path: Path, manifest: dict[str, Any]) -> dict[str, pd.DataFrame]
 
 
 def cleaned(path: Path, manifest: dict[str, Any], tables: Mapping[str, pd.DataFrame]) -> Dataset:
-    """What `load` makes of the tables of a dataset, which are left as they are."""
+    """What `load` makes of the tables of a dataset, which it may change."""
     dropped: dict[str, dict[str, int]] = {}
-    frames = {role: table.copy() for role, table in tables.items()}
     items, routings, results = _clean(
-        frames["items"], frames["routings"], frames.get("results"), dropped
+        tables["items"], tables["routings"], tables.get("results"), dropped
     )
     attributes = manifest["attributes"]
     return Dataset(

@@ -86,6 +86,7 @@ def _percent(share: float | None) -> str:
 
 
 def as_line(month: Mapping[str, Any]) -> str:
+    """A month as one line, for who waits."""
     cells = dict(zip(HEADS, _row(month), strict=True))
     told = [f"{month['month']}  {cells['judged']} judged"]
     if month["items"]:

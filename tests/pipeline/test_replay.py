@@ -99,6 +99,13 @@ def test_what_was_read_once_is_on_each_day_what_an_extract_as_of_then_gives(past
     assert past.at(moment).manifest["as_of"] == there.manifest["as_of"]
 
 
+def test_what_was_entered_at_the_very_moment_is_there(past, tmp_path):
+    moment = past.tables["routings"]["INSRT_DT"].sort_values().iloc[5_000].to_pydatetime()
+    there = predict.read_source(settings(tmp_path).origin(), COLUMNS, moment, results=True)
+    equal(past.at(moment), there)
+    assert (there.routings["INSRT_DT"] == moment).any()
+
+
 def test_a_day_does_not_change_the_day_after(past):
     before = past.at(datetime(2026, 9, 1))
     earlier = past.at(datetime(2019, 1, 1)).items
