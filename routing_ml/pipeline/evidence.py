@@ -52,7 +52,8 @@ def judge_data(settings: Settings, data: Dataset, *, as_of: datetime) -> dict[st
         )
         store.record_judged(found.judged)
         live = judging.figures(store, model=active.name, today=as_of.date())
-        store.set_fact("live", live, settings.seconds(as_of))
+        at = settings.seconds(as_of)
+        store.set_fact("live", live | {"at": at}, at)
     return {
         "model": active.name,
         "judged": len(found.judged),
