@@ -274,20 +274,14 @@ def judged(now: float) -> list[Judged]:
     """Routings that planners have written today: 95 of 100 as proposed; of 4 more the proposals
     had been seen."""
     today = date.today()
-    right: dict[str, Any] = {
-        **{"model": MODEL, "method": "boosted", "in_use": 1, "first": 1, "kind": "RING"},
-        **{"proposed_at": now - 86_400, "judged_at": now, "day": today.isoformat()},
-        **{"week": today.strftime("%G-W%V"), "confidence": 0.92, "novelty": 0.0},
-        **{"exact": 1, "ordered": 1, "tp": 7, "fp": 0, "fn": 0, "run_ape": 0.1, "setup_ape": 0.06},
-        **{"resource_hits": 6, "resource_total": 7, "resource_known": 7},
-    }
-    wrong = right | {"exact": 0, "tp": 6, "fp": 1}
+    right = Judged(
+        "", MODEL, "boosted", 1, now - 86_400, now, today.isoformat(), today.strftime("%G-W%V"), "",
+        1, 0, "RING", 0.92, 0.0, 1, 1, 7, 0, 0, 0.1, 0.06, 6, 7, 7,
+    )  # fmt: skip
+    wrong = right._replace(exact=0, tp=6, fp=1)
     return [
-        Judged(
-            item_cd=f"judged-{number}",
-            family=f"judged-{number}",
-            seen=int(number >= 100),
-            **(wrong if number < 5 else right),
+        (wrong if number < 5 else right)._replace(
+            item_cd=f"judged-{number}", family=f"judged-{number}", seen=int(number >= 100)
         )
         for number in range(104)
     ]
