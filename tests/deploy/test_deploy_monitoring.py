@@ -25,6 +25,7 @@ from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from routing_ml import cli
+from routing_ml.comparison.sequence import confidence_sequence
 from routing_ml.dataset.gates import MAX_NULL_RATIO, REQUIRED
 from routing_ml.store.store import Store
 
@@ -154,6 +155,15 @@ def test_every_recording_rule_is_tested_and_used() -> None:
     shown = " ".join(expr for _, expr in panel_expressions())
     assert {name for name in RECORDED if name in tested} == RECORDED
     assert {name for name in RECORDED if name in shown} == RECORDED
+
+
+@pytest.mark.parametrize(("items", "wrong"), [(60, 20), (30, 13), (20, 10)])
+def test_live_accuracy_shows_as_much_as_the_alert_says_that_it_does(items: int, wrong: int) -> None:
+    expr = ALERTS["RoutingMLAccuracyLow"]["expr"]
+    (limit,) = {float(found) for found in re.findall(r"< ([\d.]+)", expr)}
+    highs = [confidence_sequence(items - w, {1: items})[1] for w in (wrong - 1, wrong)]
+    assert highs[0] >= limit > highs[1]
+    assert ">= 60" in expr
 
 
 def test_the_columns_that_alert_are_those_the_audit_requires() -> None:
