@@ -6,7 +6,7 @@ Years of a made-up factory in which each proposal is exactly right with a known 
 family together. Each day the alert's two figures are looked at: all that was judged of the version
 in use, and the last 28 days, whose upper end must be below .85 (`RoutingMLAccuracyLow`). First how
 many years have an alarm though .85 or more are right, beside those by an ordinary interval (Wilson)
-and by the bare share, both from 60 items on; then how many days pass until one comes where fewer are
+and by the bare share, both from 60 items on; then how many days pass until one comes where less is
 right, from the first day on and after half a year of .93. Ends with exit code 1 when more than 5 %
 of the years at .85 have a false alarm.
 """
