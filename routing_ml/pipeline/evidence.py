@@ -80,7 +80,8 @@ def judge_data(settings: Settings, data: Dataset, *, as_of: datetime) -> dict[st
         worked = _judge_work(store, data, as_of=as_of)
         live = judging.figures(store, model=active.name, today=as_of.date())
         if (store.fact("live") or live)["day"] <= live["day"]:  # else a run of the past
-            store.set_fact("live", live, settings.seconds(as_of))
+            at = settings.seconds(as_of)
+            store.set_fact("live", live | {"at": at}, at)
     return {
         "model": active.name,
         "judged": len(found.judged),

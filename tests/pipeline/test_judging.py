@@ -64,7 +64,9 @@ def test_what_was_proposed_is_judged_once_the_planner_has_written(settings):
     assert 0 <= all_of_them["low"] < all_of_them["exact"] < all_of_them["high"] <= 1
     assert judge(settings)["judged"] == 0  # nothing is counted twice
     with closing(Store(settings.store_url, write=False)) as store:
-        assert store.fact("live")["model"][0]["items"] == found["judged"]
+        live = store.fact("live")
+        assert live["model"][0]["items"] == found["judged"]
+        assert live["at"] == settings.seconds(NOVEMBER)
         days = store.database.rows("SELECT DISTINCT day FROM judged ORDER BY day")
         kinds = store.database.rows("SELECT DISTINCT kind FROM judged")
     assert days[0][0] > "2026-08-01" and days[-1][0] <= "2026-11-20"
