@@ -40,8 +40,7 @@ from numpy.typing import NDArray
 from routing_ml.drift import Baseline, evaluate
 from routing_ml.judging import figures
 from routing_ml.settings import default_url
-from routing_ml.store import Store
-from routing_ml.store import Judged
+from routing_ml.store import Judged, Store
 
 ROOT = Path(__file__).resolve().parent.parent
 MODEL = "model_20260101_020000"

@@ -14,6 +14,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -51,14 +52,17 @@ def fill(settings: Settings, proposals: int, judged: int, days: int) -> None:
         )  # fmt: skip
 
     with closing(Store(settings.store_url)) as store:
-        for count, row, keep in (
-            (proposals, waiting, store.keep_proposals),
-            (judged, done, store.record_judged),
-        ):
-            for start in range(0, count, AT_ONCE):
-                rows = [row(k) for k in range(start, min(start + AT_ONCE, count))]
-                with store.transaction():
-                    keep(rows)  # type: ignore[operator]
+        for some in parts(proposals):
+            with store.transaction():
+                store.keep_proposals(map(waiting, some))
+        for some in parts(judged):
+            store.record_judged([done(k) for k in some])
+
+
+def parts(count: int) -> Iterator[range]:
+    """The numbers up to `count`, some at a time."""
+    for start in range(0, count, AT_ONCE):
+        yield range(start, min(start + AT_ONCE, count))
 
 
 def measured(

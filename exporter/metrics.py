@@ -103,6 +103,7 @@ class Collector:
             yield from self._looks(self.snapshot)
             yield from self._sources(self.snapshot)
             yield from evidence.live(self.snapshot)
+            yield from evidence.concept(self.snapshot)
 
     def _own(self) -> Iterator[Metric]:
         readable = self.snapshot is not None
