@@ -50,8 +50,7 @@ def concept(store: Snapshot) -> Iterator[Metric]:
         return
     family = GaugeMetricFamily(
         "routing_ml_concept_drift",
-        "1 for the cause that is told: the routings of items like the past ones have changed, their "
-        "times have moved, items are of a new kind, the data are at fault.",
+        "1 for the cause that is told: why planners write other routings than are proposed.",
         labels=["cause"],
     )
     for cause in CONCEPT_CAUSES:
@@ -61,7 +60,7 @@ def concept(store: Snapshot) -> Iterator[Metric]:
     yield GaugeMetricFamily("routing_ml_concept_drift_e_value", text, value=known["e_value"])
 
 
-def _entries(knowndef _entries(known: Mapping[str, Any]) -> Iterator[Entry]:
+def _entries(known: Mapping[str, Any]) -> Iterator[Entry]:
     """(by, figures) of each group; of weeks the last ones."""
     for by in BY:
         groups = [group for group in known.get(by, ()) if group["value"]]

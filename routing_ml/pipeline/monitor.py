@@ -199,8 +199,8 @@ def record_source_data(settings: Settings, source: str, as_of: datetime) -> None
 
 
 def live_status(settings: Settings) -> dict[str, Any]:
-    """How right the proposals are, by the last judgement (`judging.figures`), and how each version
-    that may replace the one in use stands, in words; and what the watch over later routings says."""
+    """How right the proposals are, by the last judgement (`judging.figures`); how each version that
+    may replace the one in use stands, in words; what the watch over later routings says."""
     with closing(Store(settings.store_url, write=False)) as store:
         known = Challengers.known(store)
         said = {"challengers": known.words() if known else {}, "concept": store.fact("concept")}

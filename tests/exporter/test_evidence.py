@@ -12,6 +12,7 @@ import pytest
 from exporter_process import serving
 from prometheus_client.parser import text_string_to_metric_families as prometheus
 
+from exporter import evidence
 from exporter.evidence import live
 from routing_ml.judging import figures
 from routing_ml.settings import default_url
@@ -136,3 +137,25 @@ def test_what_has_no_value_is_left_out(tmp_path: Path) -> None:
 
 def _named(shown: Shown, name: str) -> list[tuple[tuple[str, ...], float]]:
     return [(key, value) for key, value in shown.items() if key[0] == name]
+
+
+def test_other_routings_than_before_are_shown_with_their_cause(tmp_path: Path) -> None:
+    def shown(told: dict[str, object]) -> dict[str, float]:
+        store = Store(default_url(tmp_path))
+        store.set_fact("concept", told)
+        snapshot = store.snapshot()
+        store.close()
+        families = {family.name: family for family in evidence.concept(snapshot)}
+        samples = families["routing_ml_concept_drift"].samples
+        assert families["routing_ml_concept_drift_e_value"].samples[0].value == 12.5
+        return {sample.labels["cause"]: sample.value for sample in samples}
+
+    told = {"alarm": True, "cause": "times have moved", "e_value": 12.5}
+    assert shown(told) == {
+        "same items, other routings": 0.0,
+        "times have moved": 1.0,
+        "new kind of item": 0.0,
+        "data fault": 0.0,
+    }
+    assert not any(shown(told | {"alarm": False}).values())
+    assert not list(evidence.concept(Snapshot()))
