@@ -11,7 +11,7 @@ from typing import Literal
 from urllib.parse import quote, unquote
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from routing_ml import modes
+from routing_ml import clock, modes
 from routing_ml.errors import SettingError
 from routing_ml.redaction import POSTGRESQL, named
 
@@ -195,7 +195,7 @@ class Settings:
         '2026-11-01T09:00:00'
         """
         if text is None:
-            return datetime.now(self.timezone).replace(tzinfo=None)
+            return clock.utc().astimezone(self.timezone).replace(tzinfo=None)
         if isinstance(text, str):
             try:
                 text = datetime.fromisoformat(text.strip())

@@ -4,14 +4,13 @@ proposed; reads and resets what it says of drift.
 
 import json
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from routing_ml import files
+from routing_ml import clock, files
 from routing_ml.errors import InputError, ModelError
 from routing_ml.judging import Challengers
 from routing_ml.registry import Registry
@@ -37,7 +36,7 @@ def record_run(
     written.
     """
     as_of = outcome["data"]["as_of"] if outcome["data"] else None
-    ended_at = time.time() if ended_at is None else ended_at
+    ended_at = clock.seconds() if ended_at is None else ended_at
     told = ("cause", "started_by", "hands", "model", "promoted", "reason")
     with closing(_written(settings)) as store:
         with store.transaction():
@@ -81,7 +80,7 @@ def record_missed(settings: Settings) -> list[dict[str, Any]]:
 
     A file that is no outcome, or one of an earlier release, is left alone.
     """
-    since = time.time() - MISSED_DAYS * 86_400
+    since = clock.seconds() - MISSED_DAYS * 86_400
     missed = []
     with files.told_as(InputError, f"{settings.home / 'runs'} cannot be read"):
         found = [(path.stat().st_mtime, path) for path in settings.home.glob("runs/*/outcome.json")]
@@ -128,9 +127,11 @@ def record_predictions(
     *,
     model: str,
     seconds: float,
+    at: float | None = None,
     batch: str | None = None,
 ) -> None:
-    """Record a batch of proposals, one entry an item; `seconds` is what predicting them took.
+    """Record a batch of proposals, one entry an item; `seconds` is what predicting them took, `at`
+    the moment that they are of, in seconds since 1970 (now).
 
     A `batch` that was recorded is not recorded again.
     """
@@ -143,6 +144,7 @@ def record_predictions(
                 items["CONFIDENCE"].tolist(),
                 model=model,
                 seconds=seconds,
+                at=at,
                 batch=batch,
                 novelties=items["NOVELTY"].tolist(),
             )

@@ -39,8 +39,9 @@ def propose(
     question and no event (`record`). `batch` names what must not be recorded twice; `alternatives`
     and `quantity` are as of `RoutingModel.predict`; `seen` says, in a word, how people see them.
 
-    Where the items are all that had no routing `as_of` a moment, what is proposed for them is kept,
-    also by the versions that may replace the one in use, until planners' routings judge it.
+    Where the items are all that had no routing `as_of` a moment, it is recorded as of then, and
+    what is proposed for them is kept, also by the versions that may replace the one in use, until
+    planners' routings judge it.
     """
     predictor = predict.Predictor(Registry(settings.home / "models"))
     with _failures_counted(settings):
@@ -53,7 +54,10 @@ def propose(
     version = predictor.version
     first = proposals[proposals["RANK"] == 1] if "RANK" in proposals else proposals
     if record:
-        monitor.record_predictions(settings, first, model=version, seconds=seconds, batch=batch)
+        at = None if as_of is None else settings.seconds(as_of)
+        monitor.record_predictions(
+            settings, first, model=version, seconds=seconds, at=at, batch=batch
+        )
     after: list[Callable[[], object]] = []
     if as_of is not None:
         made_by = predictor.registry.get(version)

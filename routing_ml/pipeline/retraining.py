@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from routing_ml import clock
 from routing_ml.errors import RoutingError, reason_of
 from routing_ml.models import CANDIDATES
 from routing_ml.pipeline import steps as pipeline
@@ -44,7 +45,7 @@ def retrain(
     compared. Raises StepError when a step failed; the active model is then the one it was,
     unless a candidate alone failed.
     """
-    run_id = f"command__{datetime.now(UTC):%Y-%m-%dT%H%M%S.%fZ}"
+    run_id = f"command__{clock.utc():%Y-%m-%dT%H%M%S.%fZ}"
     data = decision = kept = None
     trained: list[dict[str, Any]] = []
     failed: dict[str, str] = {}

@@ -9,7 +9,6 @@ import json
 import os
 import re
 import shutil
-import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -18,7 +17,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from routing_ml import dataset, files, modes
+from routing_ml import clock, dataset, files, modes
 from routing_ml.dataset import audit as audit_dataset
 from routing_ml.dataset import check as check_dataset
 from routing_ml.errors import InputError, ModelError
@@ -272,7 +271,7 @@ def prune(settings: Settings) -> Reference:
     A clock that is ahead would have all of it removed, for good: it is believed as far as a month
     after the last run that was recorded.
     """
-    now = min(time.time(), monitor.last_ended(settings) + LONGEST_PAUSE_DAYS * SECONDS_PER_DAY)
+    now = min(clock.seconds(), monitor.last_ended(settings) + LONGEST_PAUSE_DAYS * SECONDS_PER_DAY)
     removed = registry(settings).prune(now=datetime.fromtimestamp(now, UTC))
     before = now - MAX_AGE_DAYS * SECONDS_PER_DAY
     runs, proposals = settings.home / "runs", settings.home / "proposals"

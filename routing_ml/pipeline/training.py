@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from routing_ml import comparison, dataset, judging, models
+from routing_ml import clock, comparison, dataset, judging, models
 from routing_ml.comparison import metrics
 from routing_ml.drift import Baseline
 from routing_ml.errors import ModelError
@@ -219,7 +219,7 @@ def _beyond_comparison(active: Version, in_use: Unseen, data: dataset.Dataset) -
 
 def _tomorrow() -> str:
     """The end of tomorrow wherever the factory is, as an as-of."""
-    return (datetime.now(UTC) + timedelta(days=2)).replace(tzinfo=None).isoformat()
+    return (clock.utc() + timedelta(days=2)).replace(tzinfo=None).isoformat()
 
 
 def _floor(

@@ -4,12 +4,11 @@ No text is taken for a formula by the program that opens it, whatever an ERP's n
 """
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
 
-from routing_ml import files, modes
+from routing_ml import clock, files, modes
 from routing_ml.errors import InputError
 from routing_ml.escapes import to_csv, to_xml
 
@@ -62,7 +61,7 @@ def default_path(home: Path) -> Path:
     folder = home / "proposals"
     with files.told_as(InputError, f"{folder} cannot be written"):
         modes.make_folder(folder)
-    return folder / f"proposals_{datetime.now(UTC):%Y%m%d_%H%M%S_%f}.parquet"
+    return folder / f"proposals_{clock.utc():%Y%m%d_%H%M%S_%f}.parquet"
 
 
 def add_workbook(parquet: Path) -> Path | None:

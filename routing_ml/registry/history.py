@@ -8,13 +8,13 @@ completes it, so that the record and the link always agree again.
 import errno
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import accumulate, zip_longest
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-from routing_ml import files
+from routing_ml import clock, files
 from routing_ml.errors import ModelError
 from routing_ml.registry.version import MANIFEST, as_json, is_name, parsed
 
@@ -171,7 +171,7 @@ class History:
 
 
 def _entry(action: str, old: str | None, to: str | None, who: str, why: str) -> dict[str, Any]:
-    at = datetime.now(UTC).isoformat(timespec="milliseconds")
+    at = clock.utc().isoformat(timespec="milliseconds")
     return {
         "id": token_hex(8),
         "at": at,

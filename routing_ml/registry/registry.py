@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from routing_ml import files, modes
+from routing_ml import clock, files, modes
 from routing_ml.errors import ModelError
 from routing_ml.registry.history import History
 from routing_ml.registry.version import (
@@ -77,12 +77,12 @@ class Registry:
         `key` names the attempt: when a version of that key is finished it is returned and `write`
         is not called; one that a killed process left half-written is removed first; one that a
         live process is writing is waited for. `facts` go into the manifest (numpy scalars and
-        times are converted, NaN becomes null). `now` (aware; default the clock) names the
+        times are converted, NaN becomes null). `now` (aware; default the time now) names the
         version; a taken second moves on to the next. Raises ModelError when it cannot be stored;
         what else `write` raises passes through. Either way nothing is left behind.
         """
         facts = checked_facts(facts)
-        claimed = self._claim(key, now or datetime.now(UTC))
+        claimed = self._claim(key, now or clock.utc())
         if isinstance(claimed, Version):
             return claimed.verify()
         folder, claim = claimed
@@ -167,7 +167,7 @@ class Registry:
         Their twins are `compare.decide`'s references. Pruned ones are among them; those whose
         manifest cannot be read are left out.
         """
-        since = (now or datetime.now(UTC)) - timedelta(days=REFERENCE_DAYS)
+        since = (now or clock.utc()) - timedelta(days=REFERENCE_DAYS)
         with files.told_as(ModelError, f"{self.folder} cannot be read"):
             names, active = self._history.used_since(since), self._history.target()
         found = [self._readable(n) or self._readable(n, self._shelf) for n in names if n != active]
@@ -270,7 +270,7 @@ class Registry:
         A version that was in use during the past year can no longer be put into use either, but
         `references` has it until the year is over.
         """
-        now = now or datetime.now(UTC)
+        now = now or clock.utc()
         before, since = (now - timedelta(days=d) for d in (older_than_days, REFERENCE_DAYS))
         removed = []
         with self._locked(), files.told_as(ModelError, f"{self.folder} cannot be pruned"):

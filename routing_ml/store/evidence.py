@@ -7,11 +7,11 @@ changes nothing. What is judged is never judged anew, for a planner may have loo
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from routing_ml import clock
 from routing_ml.store.records import Records, as_json
 
 AT_ONCE = 500  # names in one statement: SQLite takes 999 at least
@@ -151,7 +151,7 @@ class Evidence(Records):
 
     def record_seen(self, items: Sequence[str], *, how: str, at: float | None = None) -> None:
         """Tell that people have seen what is proposed for these items; the first time counts."""
-        at = time.time() if at is None else at
+        at = clock.seconds() if at is None else at
         with self.transaction():
             self.database.run_many(
                 "INSERT INTO seen_proposals (item_cd, at, how) VALUES (?, ?, ?)"

@@ -7,12 +7,12 @@ alarm is a row, never forgotten (some twenty a year), and the totals move with i
 
 from __future__ import annotations
 
-import time
 from bisect import bisect_left
 from collections.abc import Collection
 from datetime import date, timedelta
 from typing import NamedTuple
 
+from routing_ml import clock
 from routing_ml.store.records import Records
 
 CAUSES = ("schedule", "drift", "hand", "other")
@@ -171,7 +171,7 @@ class KeyFigures(Records):
         """A person reset the watch: what the alarm was nobody knows."""
         alarm = self._alarm()
         if alarm is not None and alarm.outcome is None:
-            self._judge(alarm, "dismissed", run=None, at=time.time())
+            self._judge(alarm, "dismissed", run=None, at=clock.seconds())
 
     def _retraining(self, run: str) -> Retraining | None:
         found = self.database.rows(

@@ -4,10 +4,10 @@ is that runs use; and what the weekly look at the data found.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from routing_ml import clock
 from routing_ml.store.records import Records
 
 SERIES_MOST = 500
@@ -25,7 +25,7 @@ class Looks(Records):
     def record_source_away(self, source: str, *, at: float | None = None) -> float:
         """Tell that a configured source cannot be reached; since when it is known to be so."""
         with self.transaction():
-            since = self.source(source).get("away_since") or (time.time() if at is None else at)
+            since = self.source(source).get("away_since") or (clock.seconds() if at is None else at)
             self._set_source(source, {"away_since": since})
         return float(since)
 
@@ -53,7 +53,7 @@ class Looks(Records):
         """Record a look at the data that succeeded: findings by measure, and by measure, kind,
         table and column (a row each, the number last), of which the `SERIES_MOST` greatest are
         kept; `worse` is how many things got worse. It replaces what the last one said."""
-        at = time.time() if at is None else at
+        at = clock.seconds() if at is None else at
         most = sorted(columns, key=lambda entry: -entry[-1])
         value = {
             "findings": dict(findings),
@@ -68,6 +68,6 @@ class Looks(Records):
 
     def record_quality_run(self, *, succeeded: bool, at: float | None = None) -> None:
         """Record that a look at the data ended, and how; what the last good one found stays."""
-        at = time.time() if at is None else at
+        at = clock.seconds() if at is None else at
         with self.transaction():
             self.set_fact("quality_run", {"succeeded": succeeded, "at": at}, at)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from routing_ml import clock
 from routing_ml.redaction import named
 from routing_ml.store.database import Database, StoreError, StoreMissingError
 
@@ -230,7 +230,7 @@ class Records:
         self.database.run(
             "INSERT INTO facts (name, value, at) VALUES (?, ?, ?)"
             " ON CONFLICT (name) DO UPDATE SET value = excluded.value, at = excluded.at",
-            (name, as_json(value), time.time() if at is None else at),
+            (name, as_json(value), clock.seconds() if at is None else at),
         )
 
     def fact(self, name: str) -> Any:
@@ -244,7 +244,7 @@ class Records:
         claimed = self.database.run(
             "INSERT INTO claims (name, key, at) VALUES (?, ?, ?)"
             " ON CONFLICT (name, key) DO NOTHING",
-            (name, key, time.time()),
+            (name, key, clock.seconds()),
         )
         return claimed > 0
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from bisect import bisect_left
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from routing_ml import clock
 from routing_ml.store.evidence import Evidence
 from routing_ml.store.keyfigures import KeyFigures
 from routing_ml.store.looks import SERIES_MOST as SERIES_MOST
@@ -85,7 +85,7 @@ class Store(KeyFigures, Looks, Evidence):
             raise ValueError("items, scores, confidences and novelties must be of one length")
         if not len(items):
             return
-        at = time.time() if at is None else at
+        at = clock.seconds() if at is None else at
         each = max(float(seconds), 0.0) / len(items)
         finite = [_finite(value) for value in confidences]
         bands: dict[str, int] = {}
@@ -114,7 +114,9 @@ class Store(KeyFigures, Looks, Evidence):
                 " novelty) VALUES (?, ?, ?, ?, ?, ?, ?)",
                 rows,
             )
-            self.set_fact("last_prediction", {"at": at, "model": model}, at)
+            last = self.fact("last_prediction")
+            if last is None or last["at"] <= at:  # else of a run of the past
+                self.set_fact("last_prediction", {"at": at, "model": model}, at)
 
     def record_prediction_failure(self) -> None:
         """Count one batch of predictions that failed."""
@@ -143,7 +145,7 @@ class Store(KeyFigures, Looks, Evidence):
         corrected outcome moves the totals too. One that succeeded and has not `learned`, for there
         was nothing new, is not the last success: that goes on ageing.
         """
-        ended_at = time.time() if ended_at is None else ended_at
+        ended_at = clock.seconds() if ended_at is None else ended_at
         facts = {"run": run, "succeeded": succeeded, "seconds": seconds, "ended_at": ended_at}
         value = {**outcome, **facts, "cause": cause}
         with self.transaction():
@@ -243,7 +245,7 @@ class Store(KeyFigures, Looks, Evidence):
 
         `status` is `DriftDetector.status()`. The day's last evaluation is the day's verdict.
         """
-        at = time.time()
+        at = clock.seconds()
         with self.transaction():
             before = self._last_status(detector.model).get("advised_since")
             verdict = (
@@ -291,7 +293,7 @@ class Store(KeyFigures, Looks, Evidence):
         The verdicts of past days stay in the summary.
         """
         with self.transaction():
-            model, now = self._watched(), time.time()
+            model, now = self._watched(), clock.seconds()
             empty = {**EMPTY_DRIFT, "reset_at": now, "reset_because": why}
             if model is not None:
                 empty["model"] = model
@@ -312,7 +314,7 @@ class Store(KeyFigures, Looks, Evidence):
         `events` are the drift days, newest first; means and maxima are over days evaluated, and 0
         where there are none.
         """
-        last = today or date.today()
+        last = today or date.fromtimestamp(clock.seconds())
         first = last - timedelta(days=days - 1)
         found = self.database.rows(
             "SELECT day, at, detected, kl, p_value, severity, scores, model FROM drift_verdicts"
@@ -361,7 +363,7 @@ class Store(KeyFigures, Looks, Evidence):
 
         In small transactions, so that no writer waits long.
         """
-        now = time.time() if now is None else now
+        now = clock.seconds() if now is None else now
         before = now - older_than_days * 86400
         gone = self._forget("predictions", "at", before)
         gone += self._forget("shadow_proposals", "at", before)
