@@ -9,6 +9,7 @@ import pytest
 
 from routing_ml.comparison import metrics
 from routing_ml.dataset import newest_routings
+from routing_ml.judging import Challenger, Challengers
 from routing_ml.pipeline import evidence, proposing
 from routing_ml.pipeline import steps as pipeline
 from routing_ml.pipeline.retraining import retrain
@@ -129,6 +130,42 @@ def test_a_proposal_is_made_where_it_cannot_be_kept(settings, monkeypatch, caplo
     assert "what planners' routings will say of these proposals is lost: the disk is full" in (
         caplog.text
     )
+
+
+def test_a_challenger_proposes_too_and_one_that_is_gone_stops_nothing(settings, caplog):
+    registry = pipeline.registry(settings)
+    active = registry.active()
+    other = registry.register(
+        lambda folder: shutil.copytree(active.folder / "model", folder / "model"),
+        key="other",
+        facts={"candidate": "boosted", "as_of": active.manifest["as_of"]},
+    )
+    by_method = {
+        "nearest": Challenger("model_20200101_000000", False, None, "2026-08-01"),
+        "boosted": Challenger(other.name, False, None, "2026-08-01"),
+    }
+    with closing(Store(settings.store_url)) as store:
+        Challengers(active.name, by_method).save(store)
+    propose(settings)
+    counts = {model: 0 for _, model, _ in kept(settings)}
+    for _, model, _ in kept(settings):
+        counts[model] += 1
+    assert counts.keys() == {active.name, other.name}
+    assert counts[active.name] == counts[other.name] > 5
+    assert "model_20200101_000000 may replace the model in use, and cannot propose" in caplog.text
+    assert judge(settings)["judged"] == 2 * judge_items(settings)
+    with closing(Store(settings.store_url)) as store:
+        (standing,) = [
+            standing
+            for method, standing in Challengers.known(store).standings().items()
+            if method == "boosted"
+        ]
+    assert standing.items > 5 and standing.differing == 0
+
+
+def judge_items(settings):
+    with closing(Store(settings.store_url, write=False)) as store:
+        return len(store.database.rows("SELECT DISTINCT item_cd FROM judged"))
 
 
 def test_nothing_is_judged_without_a_model(home):
