@@ -9,7 +9,7 @@ columns.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -59,8 +59,8 @@ def faults_of(
     profile: Profile,
     items: pd.DataFrame,
     *,
-    days: Sequence[date],
-    families: Sequence[Hashable],
+    days: Iterable[date],
+    families: Iterable[Hashable],
     today: date,
 ) -> tuple[Fault, ...]:
     """The faults of the items that were entered in the week up to `today`, each with its day and

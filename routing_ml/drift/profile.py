@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -51,7 +51,7 @@ class Profile:
 
     @classmethod
     def fit(
-        cls, items: pd.DataFrame, families: Sequence[Hashable], *, kind: str | None = None
+        cls, items: pd.DataFrame, families: Iterable[Hashable], *, kind: str | None = None
     ) -> Self:
         """Of items (n rows) in order of entry with the family of each: every column but dates and
         `ITEM_CD`. The newest fifth of the families is measured against the others, as what is
