@@ -1,6 +1,6 @@
 """How often concept drift is told without any, how soon with it, and whether cause and place hold.
 
-    python benchmarks/concept.py [--replications 400] [--part PART] [--source FILE]
+    python benchmarks/concept.py [--replications 400] [--part PART] [--only NAME] [--source FILE]
 
 `alarms` lives two years without a change in each of some factories, with references of 300 items;
 `honest` one year with a new kind of honest low confidence, and one with confidences off by .04.
@@ -264,42 +264,34 @@ def _other_kind(rows: pd.DataFrame) -> None:
 
 
 def sample(source: str) -> None:
-    """A real model of a real factory: fitted on the oldest 70 % of the items, judged on the others
-    in their order, 20 a day, a third of which as they are."""
+    """A real model of a real factory: fitted on the oldest items, judged on the others in their
+    order, 20 a day; at five moments as they are, then changed after the oldest 70 %."""
     from drift import read
 
-    from routing_ml import dataset, models
-
     data, items, newest = read(source)
-    family = dataset.families_of(dataset.entered(items, newest))
-    old, later = np.split(items["ITEM_CD"].to_numpy(object), [int(0.7 * len(items))])
-    fitted, held_out = dataset.split(
-        items[items["ITEM_CD"].isin(old)], newest[newest["ITEM_CD"].isin(old)]
-    )
-
-    def proposed(on: Any, to: Any) -> pd.DataFrame:
-        known = items[items["ITEM_CD"].isin(on)]
-        rows = newest[newest["ITEM_CD"].isin(on)]
-        model = models.fit("forest", known, rows, attributes=data.attributes)
-        return model.predict(items[items["ITEM_CD"].isin(to)], similarity=False)
-
-    told = judged_frames(proposed(fitted, held_out), _of(newest, held_out), family, items)
-    reference = Reference.fit(*told)
-    proposals = proposed(old, later)
-    print(
-        f"\nThe factory {Path(source).name}: {len(old)} items fitted on, reference of "
-        f"{reference.size} in {reference.families} families (confidences {reference.allowance:.3f} "
-        f"too high at most), {len(later)} judged, 20 a day; changed from day {QUIET_PART + 1}"
-    )
+    known = Known(data, items, newest)
+    print(f"\nThe factory {Path(source).name}, items judged in their order, 20 a day")
+    for share in (0.4, 0.5, 0.6, 0.7, 0.8):
+        reference, proposals, later = known.at(share)
+        rows, operations = judged_frames(proposals, _of(newest, later), known.family, items)
+        day, verdict = watched(reference, rows, operations)
+        mark = bound(not verdict.alarm, f"as it is after {share:.0%}")
+        print(
+            f"as it is after {share:.0%}, {reference.size} items in {reference.families} families "
+            f"held out, {len(later)} judged: told {f'on day {day}' if verdict.alarm else 'nothing'}"
+            f"{mark} {verdict.words}",
+            flush=True,
+        )
+    reference, proposals, later = known.at(0.7)
     truth = _of(newest, later)
     kind = items.set_index("ITEM_CD")["PART_TYPE"].str.strip()
     changed = pd.Index(later[20 * QUIET_PART :])
-    half = changed[[sum(map(ord, str(family[code]))) % 2 == 0 for code in changed]]
+    half = changed[[sum(map(ord, str(known.family[code]))) % 2 == 0 for code in changed]]
     seal = changed[kind.reindex(changed) == "SEAL RING"]
     cases: dict[str, tuple[pd.DataFrame, Callable[[Verdict], bool]]] = {
-        "as it is": (truth, lambda verdict: not verdict.alarm),
         f"{SAMPLE_JOB} replaced for half of the families": (
-            _replaced(truth, half, SAMPLE_JOB), lambda v: v.cause == ROUTINGS and _first(v) in (SAMPLE_JOB, NEW)
+            _replaced(truth, half, SAMPLE_JOB),
+            lambda v: v.cause == ROUTINGS and _first(v) in (SAMPLE_JOB, NEW),
         ),
         f"{KIND_JOB} replaced for SEAL RING, {len(seal) / len(changed):.0%}": (
             _replaced(truth, seal, KIND_JOB),
@@ -309,18 +301,59 @@ def sample(source: str) -> None:
             _slower(truth, changed), lambda v: v.cause == TIMES and _first(v) == SAMPLE_MACHINE
         ),
     }  # fmt: skip
+    print(f"after 70 %, changed from day {QUIET_PART + 1}:")
     for name, (routings, holds) in cases.items():
-        detector = ConceptDetector(reference)
-        rows, operations = judged_frames(proposals, routings, family, items)
-        for day in range(len(later) // 20):
-            at = rows[rows["ITEM_CD"].isin(later[20 * day : 20 * (day + 1)])]
-            done = operations[operations["ITEM_CD"].isin(at["ITEM_CD"])]
-            detector.update(day_of(day), at, done)
-            if detector.verdict.alarm:
-                break
-        verdict = detector.verdict
-        when = f"day {day + 1 - QUIET_PART} of the change" if verdict.alarm else "not told"
+        rows, operations = judged_frames(proposals, routings, known.family, items)
+        day, verdict = watched(reference, rows, operations)
+        when = f"day {day - QUIET_PART} of the change" if verdict.alarm else "not told"
         print(f"{name}: {when}{bound(holds(verdict), name)}\n    {verdict.words}", flush=True)
+
+
+class Known:
+    """A factory's items, oldest first, and their newest routings, known up to a share of them."""
+
+    def __init__(self, data: Any, items: pd.DataFrame, newest: pd.DataFrame) -> None:
+        from routing_ml import dataset
+
+        self.data, self.items, self.newest = data, items, newest
+        self.family = dataset.families_of(dataset.entered(items, newest))
+
+    def at(self, share: float) -> tuple[Reference, pd.DataFrame, Any]:
+        """The reference of a model fitted on the oldest `share`, its proposals for the others, and
+        the codes of these."""
+        from routing_ml import dataset
+
+        old, later = np.split(
+            self.items["ITEM_CD"].to_numpy(object), [int(share * len(self.items))]
+        )
+        fitted, held_out = dataset.split(
+            self.items[self.items["ITEM_CD"].isin(old)], _of(self.newest, old)
+        )
+        twin, truth = self.proposed(fitted, held_out), _of(self.newest, held_out)
+        reference = Reference.fit(*judged_frames(twin, truth, self.family, self.items))
+        return reference, self.proposed(old, later), later
+
+    def proposed(self, on: Any, to: Any) -> pd.DataFrame:
+        """What a model fitted `on` some items proposes for others."""
+        from routing_ml import models
+
+        items = self.items[self.items["ITEM_CD"].isin(on)]
+        model = models.fit("forest", items, _of(self.newest, on), attributes=self.data.attributes)
+        return model.predict(self.items[self.items["ITEM_CD"].isin(to)], similarity=False)
+
+
+def watched(
+    reference: Reference, rows: pd.DataFrame, operations: pd.DataFrame
+) -> tuple[int, Verdict]:
+    """The first day, from 1, on which something is told, and what; else the last day."""
+    detector = ConceptDetector(reference)
+    day = 0
+    for day in range(1, len(rows) // 20 + 1):
+        at = rows.iloc[20 * (day - 1) : 20 * day]
+        detector.update(day_of(day), at, operations[operations["ITEM_CD"].isin(at["ITEM_CD"])])
+        if detector.verdict.alarm:
+            break
+    return day, detector.verdict
 
 
 def judged_frames(
@@ -385,7 +418,10 @@ def main() -> int:
     all_parts = ("alarms", "honest", "rules", "times", "data", "sample")
     parser.add_argument("--part", choices=all_parts, action="append")
     parser.add_argument("--source", default=str(SAMPLE), help="for sample: the factory")
+    parser.add_argument("--only", choices=list(FACTORIES), action="append", help="factories")
     options = parser.parse_args()
+    for name in [name for name in FACTORIES if options.only and name not in options.only]:
+        del FACTORIES[name]
     start = time.perf_counter()
     for part in options.part or all_parts:
         if part == "sample":

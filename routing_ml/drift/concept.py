@@ -20,7 +20,7 @@ from routing_ml.drift.evidence import THRESHOLD, Key, Streams
 from routing_ml.drift.expected import ALLOWANCE, MEASURES, Reference
 from routing_ml.drift.judged import Item, Operation, read_items, read_operations
 from routing_ml.drift.spread import BETS as TIME_BETS
-from routing_ml.drift.tally import KEPT_DAYS, Tally
+from routing_ml.drift.tally import KEPT_DAYS, Counts, Tally, add
 from routing_ml.errors import InputError, ModelError
 
 BETS = np.array([0.05, 0.1, 0.2, 0.4, 0.7])  # shares of the right ones that a change makes wrong
@@ -137,20 +137,22 @@ class ConceptDetector:
         return detector
 
     def _count(self, day: date, rows: Mapping[str, Item], done: list[Operation]) -> None:
-        add, novel = self._tally.add, self.reference.novel
+        tables: dict[str, Counts] = {name: {} for name in ("items", "kinds", "jobs", "machines")}
         for row in rows.values():
             wrong = not row.exact
-            new = int(wrong and row.novelty >= novel)
-            figures = (1, int(row.exact), row.confidence, int(wrong), new)
-            add(day, "items", "", *figures)
+            new = wrong and row.novelty >= self.reference.novel
+            figures = (1, int(row.exact), row.confidence, int(wrong), int(new))
+            add(tables["items"], "", figures)
             if row.kind is not None:
-                add(day, "kinds", row.kind, *figures)
+                add(tables["kinds"], row.kind, figures)
         for op in done:
             known, other = int(op.right is not None), int(op.right is False)
             missing, extra = int(op.outcome == "missing"), int(op.outcome == "extra")
-            add(day, "jobs", op.job, 1, missing, extra, known, other)
+            add(tables["jobs"], op.job, (1, missing, extra, known, other))
             if known and op.machine is not None:
-                add(day, "machines", op.machine, known, other)
+                add(tables["machines"], op.machine, (known, other))
+        for table, counts in tables.items():
+            self._tally.put(day, table, counts)
 
     def _routings(self, day: date, rows: Mapping[str, Item], fresh: set[str]) -> None:
         units: dict[tuple[Key, str], list[float]] = {}
@@ -205,13 +207,13 @@ class ConceptDetector:
         ])  # fmt: skip
         for scope, units in within.items():
             table, spread = f"{measure} {scope}", minutes.scopes[scope]
-            judged = []
+            judged, counts = [], Counts()
             for (place, family), (total, count) in units.items():
                 precision = spread.precision(place, count) if family in fresh else 0.0
-                figures = (count, total, precision, precision * total / count)
-                self._tally.add(day, table, place, *figures)
+                add(counts, place, (count, total, precision, precision * total / count))
                 if family in fresh:
                     judged.append((place, total, count))
+            self._tally.put(day, table, counts)
             if judged:
                 keys = [(scope, place) for place, *_ in judged]
                 both = spread.logs(judged, self._centres.of(table))
