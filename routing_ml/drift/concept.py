@@ -25,13 +25,13 @@ from routing_ml.drift.spread import Spread, Units
 from routing_ml.drift.tally import KEPT_DAYS, Counts, Tally, add
 from routing_ml.errors import InputError, ModelError
 
-BETS = np.array([0.05, 0.1, 0.2, 0.4, 0.7])  # shares of the right ones that a change makes wrong
+BETS = np.array([0.1, 0.2, 0.4, 0.7])  # shares of the right ones that a change makes wrong
 HELD_DAYS = 14  # a verdict stays on for so long after its evidence was last there
 SHARES: dict[str, dict[str, float]] = {
-    "routing": {"all": 0.25, "kind": 0.25},
-    "machine": {"all": 0.05, "job": 0.05},
+    "routing": {"all": 0.34, "kind": 0.25},
+    "machine": {"all": 0.03, "job": 0.03},
     "run": {"all": 0.05, "machine": 0.15, "job": 0.05},
-    "setup": {"all": 0.03, "machine": 0.08, "job": 0.04},
+    "setup": {"all": 0.02, "machine": 0.05, "job": 0.03},
 }  # of the level; they sum to 1
 
 
