@@ -209,7 +209,7 @@ def data(replications: int) -> None:
         within = np.mean(np.isfinite(days))
         mark = bound(within >= 0.95 and right >= 0.90, name)
         print(f"{name:48}{within:8.3f}{np.median(days):8.1f}{right:8.3f}{mark}", flush=True)
-    lives = max(replications // 4, 1)
+    lives = max(replications // 8, 1)
     quiet = np.mean(
         [spoiled(number, lambda rows: None, 365) is not None for number in range(lives)]
     )

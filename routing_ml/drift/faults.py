@@ -23,9 +23,10 @@ from routing_ml.drift.evidence import LEVEL, YEAR_DAYS
 from routing_ml.drift.profile import Column, Profile, Rate, numbers, rate, spelling, texts
 
 WINDOWS = (1, 2, 3, 5, 7)  # days looked back
-TESTS = 3  # of a column
+TESTS = 5  # of a column
 LEAST_MISSING = 0.5  # of the new families: fewer are no column that went empty
 RENAMED = 0.9  # of the new families: unknown values in nearly all are another list of values
+NEVER_SEEN = 0.3  # of the numbers: where fewer are out of range, small ones are small items
 RESTORED = 0.8  # of the numbers out of range: a factor that brings so many back is another unit
 UNITS = {
     2.2046: "pounds and kilograms",
@@ -134,7 +135,12 @@ class _Look:
         logs = np.log(given, where=positive, out=np.full(len(given), usual_middle))
         outside = (logs < low) | (logs > high)
         seen, share = rate(outside, self.family, positive)
-        if not _rare(seen, usual, self.level):
+        beyond = ((logs < self.column.small, self.column.below),
+                  (logs > self.column.large, self.column.above))  # fmt: skip
+        most = share >= NEVER_SEEN and any(
+            _rare(rate(hit, self.family, positive)[0], before, self.level) for hit, before in beyond
+        )
+        if not (most or _rare(seen, usual, self.level)):
             return
         moved = logs[positive & outside]
         # Where most have moved all tell by how much; else those in range are not known from it.
@@ -143,9 +149,15 @@ class _Look:
         step = min(steps, key=lambda log: abs(middle - log))
         back = moved - step
         if np.mean((back >= low) & (back <= high)) >= RESTORED:
-            way, factor = "too high" if step > 0 else "too low", steps[step]
-            what = f"is {way} by a factor of {factor:g} ({UNITS[factor]})"
-            yield self._fault("unit", seen, what, factor=math.exp(step))
+            way = "too high" if step > 0 else "too low"
+            # Of few families the median says the factor only roughly: the next one is named too.
+            error = 1.25 * (self.column.large - self.column.small) / 2.56 / math.sqrt(seen[1])
+            near = sorted((abs(middle - log), log) for log in steps)
+            named = [steps[log] for off, log in near[:2] if log == step or off < error]
+            what = " or ".join(f"{factor:g} ({UNITS[factor]})" for factor in named)
+            yield self._fault(
+                "unit", seen, f"is {way} by a factor of {what}", factor=math.exp(step)
+            )
 
     def _categories(self, said: list[str | None], categories: tuple[str, ...]) -> Iterator[Fault]:
         known, alike = set(categories), {spelling(text): text for text in categories}
