@@ -76,7 +76,8 @@ def judge_data(settings: Settings, data: Dataset, *, as_of: datetime) -> dict[st
         method = active.manifest["candidate"]
         judging.follow(store, champion=active.name, method=method, items=codes, today=as_of.date())
         decision = standing.shown(settings, store)
-        verdict = concept.watch(store, active, found, day=as_of.date())
+        routed = data.items[data.items["ITEM_CD"].isin(newest["ITEM_CD"])]
+        verdict = concept.watch(store, active, found, routed, day=as_of.date())
         worked = _judge_work(store, data, as_of=as_of)
         live = judging.figures(store, model=active.name, today=as_of.date())
         if (store.fact("live") or live)["day"] <= live["day"]:  # else a run of the past

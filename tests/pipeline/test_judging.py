@@ -2,6 +2,7 @@
 
 import shutil
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pandas as pd
@@ -183,3 +184,19 @@ def test_the_same_item_is_kept_once_a_version(settings):
     assert set(before) <= set(kept(settings))
     assert len({item for item, _, _ in kept(settings)}) == len(kept(settings))
     assert {model for _, model, _ in before} == {pipeline.registry(settings).active().name}
+
+
+def test_a_column_that_went_empty_is_told_as_a_fault_of_the_data(settings):
+    """With a profile of the data as training leaves it, and a source whose newest items lack it."""
+    data = predict.read_source(settings.origin(), COLUMNS, NOVEMBER)
+    items = data.items.copy()
+    last = items["INSRT_DT"] >= items["INSRT_DT"].max() - timedelta(days=30)
+    items.loc[last & (items["INSRT_DT"] > SOON), "PART_TYPE"] = None
+    day = items.loc[items["ITEM_CD"].isin(data.routings["ITEM_CD"]), "INSRT_DT"].max()
+    told = evidence.judge_data(settings, replace(data, items=items), as_of=day.to_pydatetime())
+    concept = told["concept"]
+    assert concept["alarm"] and concept["cause"] == "data fault"
+    assert [place["value"] for place in concept["where"]] == ["PART_TYPE"]
+    assert "PART_TYPE" in concept["words"]
+    as_it_is = evidence.judge_data(settings, data, as_of=day.to_pydatetime())["concept"]
+    assert not as_it_is["alarm"]
