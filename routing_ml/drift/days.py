@@ -28,15 +28,22 @@ from routing_ml.drift.windows import UNIT, Sample, Tests, WindowTest
 LAGS = (7, 14, *range(26, 36))
 # The longest cycle, and a window of about as much again.
 KEPT_DAYS = 75
-# As many cycles before are looked at together, where they are kept.
-CYCLES = 4
-# (1): one-sided level at which the same days one cycle ago must be unlike the baseline.
-UNLIKE = 0.01
+# As many cycles as make this are looked at together, where they are kept: months differ.
+POOLED_DAYS = 28
+# (1): one-sided level at which the same days one cycle ago must be unlike the baseline: the second
+# where the cycle before the window has a day that is so by itself, at the level ODD_DAY, for then
+# it is known that days differ.
+UNLIKE, UNLIKE_KNOWN = 0.001, 0.05
+ODD_DAY = 1e-4
 # (3): level at which the whole cycle is.
 CYCLE = 0.002
 # Squares of normal scores are kept in this part of UNIT, so that their sums fit 64 bits.
 COARSE = 1 << 16
-LEAST_FREE = 20
+# A day of more scores than that has a variance of its own, at least that share of the baseline's.
+LEAST_FREE, LEAST_VARIANCE = 20, 0.05
+# Fewer days with one a week before do not tell how much such days differ.
+LEAST_PAIRS = 14
+MEDIAN_CHI = 0.4549  # the median of chi squared with one degree of freedom
 
 
 class Days:
@@ -52,6 +59,13 @@ class Days:
         counts = tests.baseline.counts
         cells = np.repeat(np.arange(len(counts)), counts)
         self.usual = self._row(cells)
+        self.plain = [
+            *(WindowTest("mean", 0, 1.0, sign) for sign in (-1, 1) if tests.shifts),
+            WindowTest("low", 0, 1.0),
+            WindowTest("kl", 0, 1.0),
+        ]
+        self._found: dict[int, float] = {}
+        self._odd: dict[tuple[int, int], bool] = {}
 
     def add(self, day: int, cells: NDArray[np.int64]) -> None:
         """Take in scores of a day (its ordinal; nothing where that is 0, not known), by the
@@ -81,12 +95,16 @@ class Days:
 
         `days` (n,) are those of the window's scores, oldest first; `alpha` is the level of (2).
         """
+        first, today = int(days[0]), int(days[-1])
         for lag in LAGS:
             before = self.cycle_ago(days, lag)
-            if before is None or self.tests.p_value(test, before) > UNLIKE:
+            if before is None:
+                continue
+            unlike = self.tests.p_value(test, before)
+            if unlike > UNLIKE and (unlike > UNLIKE_KNOWN or not self._has_odd_day(first, lag)):
                 continue
             p = self.tests.p_value(test, window, before)
-            if p >= alpha and self._whole_cycle_is_usual(int(days[-1]), lag):
+            if p >= alpha and self._whole_cycle_is_usual(today, lag):
                 return p, lag
         return 0.0, 0
 
@@ -96,14 +114,23 @@ class Days:
         named, counts = np.unique(days, return_counts=True)
         rows, known = [], False
         for day in named.tolist():
-            before = [
-                self.sums[d]
-                for k in range(1, CYCLES + 1)
-                if day and (d := day - k * lag) in self.sums
-            ]
+            earlier = (day - k * lag for k in range(1, max(POOLED_DAYS // lag, 1) + 1) if day)
+            before = [self.sums[d] for d in earlier if d in self.sums]
             known |= bool(before)
             rows.append(np.sum(before, axis=0) if before else self.usual)
         return self._sample(np.stack(rows), counts / len(days)) if known else None
+
+    def _has_odd_day(self, first: int, lag: int) -> bool:
+        """Whether a day of the `lag` days before `first` is unlike the baseline by itself."""
+        return any(self._is_odd(day) for day in range(first - lag, first) if day in self.sums)
+
+    def _is_odd(self, day: int) -> bool:
+        row = self.sums[day]
+        key = day, int(row[0])
+        if key not in self._odd:
+            sample = self._sample(row[None], np.ones(1))
+            self._odd[key] = any(self.tests.p_value(t, sample) < ODD_DAY for t in self.plain[:-1])
+        return self._odd[key]
 
     def _whole_cycle_is_usual(self, today: int, lag: int) -> bool:
         rows = [self.sums[day] for day in range(today - lag, today) if day in self.sums]
@@ -111,31 +138,55 @@ class Days:
             return False
         sums = np.stack(rows)
         cycle = self._sample(sums, sums[:, 0] / sums[:, 0].sum())
-        tests = [
-            *(WindowTest("mean", 0, 1.0, sign) for sign in (-1, 1) if self.tests.shifts),
-            WindowTest("low", 0, 1.0),
-            WindowTest("kl", 0, 1.0),
-        ]
-        return all(self.tests.p_value(test, cycle) >= CYCLE for test in tests)
+        return all(self.tests.p_value(test, cycle) >= CYCLE for test in self.plain)
 
     def _sample(self, sums: NDArray[np.int64], shares: NDArray[np.float64]) -> Sample:
         """Days mixed in these shares (D,), which sum to 1; its variance is that within days."""
         n = sums[:, 0].astype(float)
         size = 1 / float((shares**2 / n).sum())
         means = sums[:, 1] / UNIT / n
-        free = float(n.sum()) - len(n)
-        within = float((sums[:, 2] / COARSE**2 - n * means**2).sum()) / max(free, 1.0)
-        variance = self.tests.variance
-        if free >= LEAST_FREE:
-            variance = min(max(within, variance / 10), variance)
         each = size * shares / n
         return Sample(
             size=size,
             mean=float(shares @ means),
-            variance=variance,
+            variance=float(shares @ self._within(sums)),
             low=float(each @ sums[:, 3]),
             bins=each @ sums[:, 4:],
+            dispersion=self._dispersion(),
         )
+
+    def _within(self, sums: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The variance of each day's normal scores (D,); of a day of few the baseline's."""
+        n, usual = sums[:, 0].astype(float), self.tests.variance
+        squares = sums[:, 2] / COARSE**2 - n * (sums[:, 1] / UNIT / n) ** 2
+        found = np.maximum(squares / np.maximum(n - 1, 1), usual * LEAST_VARIANCE)
+        return np.where(n > LEAST_FREE, found, usual)
+
+    def _dispersion(self) -> float:
+        """How many times as much a day's mean differs from that of a week before as those of
+        independent scores would; at most the baseline's, which has what the calendar does in it.
+
+        By the median, and without the last week, so that a few odd days or a drift do not count,
+        and with the standard error of it on top.
+        """
+        most = self.tests.dispersion
+        if most == 1:
+            return most
+        newest = max(self.sums)
+        if newest not in self._found:
+            pairs = [
+                (self.sums[day], self.sums[day - 7])
+                for day in self.sums
+                if day <= newest - 7 and day - 7 in self.sums
+            ]
+            self._found = {newest: most}
+            if len(pairs) >= LEAST_PAIRS:
+                one, other = (np.stack(rows) for rows in zip(*pairs, strict=True))
+                gaps = one[:, 1] / UNIT / one[:, 0] - other[:, 1] / UNIT / other[:, 0]
+                spread = self._within(one) / one[:, 0] + self._within(other) / other[:, 0]
+                ratio = float(np.median(gaps**2 / spread)) / MEDIAN_CHI
+                self._found[newest] = min(max(ratio * (1 + 2 / len(pairs) ** 0.5), 1.0), most)
+        return self._found[newest]
 
     def state(self) -> dict[str, list[int]]:
         """The sums by ISO date, as JSON."""

@@ -131,7 +131,8 @@ class DriftDetector:
     def p_value(self) -> float:
         """The smallest of the tests' p-values, each divided by its share of alpha; at most 1.
 
-        Of a test that the same days one cycle ago explain, it is the p-value against those days.
+        Where an alarm was taken back, of each test that alarmed the p-value against the same days
+        one cycle ago.
         """
         return self._evaluate()[1]
 
@@ -294,21 +295,20 @@ class DriftDetector:
     def _look(self, rings: Rings, n: int) -> tuple[float, float]:
         """(p-value, KL) of the last n scores of the rings, but for what the calendar explains."""
         found, kl = self._tests.look(rings, n)
-        p, cycle = min((p for p, _ in found), default=1.0), 0
+        p = min((p for p, _ in found), default=1.0)
         if p >= self.alpha or not self._days.sums:
             return min(p, 1.0), kl
         days = self._day_of[rings.end - n : rings.end]
-        left = 1.0
-        for p, test in found:
-            if p < self.alpha:
-                window = self._tests.sample(rings, test.n)
-                explained, lag = self._days.explain(test, window, days[-test.n :], self.alpha)
-                p, cycle = max(p, explained), lag or cycle
-            left = min(left, p)
-        if cycle and left >= self.alpha:
-            before = self._days.cycle_ago(days, cycle)
-            if before is not None:
-                kl = min(kl, self._tests.kl(self._tests.sample(rings, n), before))
+        left = min((other for other, _ in found if other >= self.alpha), default=1.0)
+        for _, test in sorted(pair for pair in found if pair[0] < self.alpha):
+            window = self._tests.sample(rings, test.n)
+            explained, lag = self._days.explain(test, window, days[-test.n :], self.alpha)
+            if not lag:
+                return p, kl
+            left = min(left, explained)
+        before = self._days.cycle_ago(days, lag)
+        if before is not None:
+            kl = min(kl, self._tests.kl(self._tests.sample(rings, n), before))
         return left, kl
 
 

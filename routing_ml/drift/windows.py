@@ -31,8 +31,8 @@ UNIT = 1 << 32
 
 
 class Sample(NamedTuple):
-    """Scores as the tests see them: how many independent ones they say as much as (but for the
-    baseline's dispersion), the mean and the variance of their normal scores, how many of them are
+    """Scores as the tests see them: how many they say as much as (but for the dispersion, that of
+    the baseline or less), the mean and the variance of their normal scores, how many of them are
     low, and the scores in each bin of the KL (B,)."""
 
     size: float
@@ -40,6 +40,7 @@ class Sample(NamedTuple):
     variance: float
     low: float
     bins: NDArray[np.float64]
+    dispersion: float
 
 
 class WindowTest(NamedTuple):
@@ -85,10 +86,7 @@ class Tests:
         self.tail = int(np.searchsorted(below, TAIL * size, side="right"))
         self.rank = int(below[self.tail - 1]) + 1 if self.tail else 1
         self.lows = [
-            (
-                WindowTest("low", n, share),
-                _low_p_values(n, self.rank, size, baseline.dispersion).tolist(),
-            )
+            (WindowTest("low", n, share), self._low_p_values(n))
             for n, share in _within(TAILS, window)
         ]
         self.kls = [WindowTest("kl", n, share) for n, share in _within(KLS, window)]
@@ -121,7 +119,7 @@ class Tests:
             scores = test.n
             if scores <= n:
                 kl, of = self._kl(bins[end - scores : end]), scores
-                found.append((self._kl_p(kl, scores, self.size) / test.share, test))
+                found.append((self._kl_p(kl, scores) / test.share, test))
         if of != n:
             kl = self._kl(bins[end - n : end])
         if n < min(LEAST_KL * self.dispersion, self.window):
@@ -144,27 +142,25 @@ class Tests:
             variance=self.variance,
             low=int(lows[end - 1] - lows[end - 1 - n]),
             bins=np.bincount(bins[end - n : end], minlength=self.degrees + 1).astype(float),
+            dispersion=self.dispersion,
         )
 
     def p_value(self, test: WindowTest, sample: Sample, other: Sample | None = None) -> float:
         """What the test, at whatever length the sample has, says of it against the baseline, or
-        against another sample (which a mean is compared with at that one's variance)."""
-        if test.kind == "mean":
-            if other is None:
-                return self._shift(test.sign * sample.mean, sample.size, test.sign)
-            spread = other.variance * (1 / sample.size + 1 / other.size) * self.dispersion
-            shift = test.sign * (sample.mean - other.mean)
-            return math.erfc(shift / math.sqrt(2 * spread)) / 2
+        against another sample, at that one's variance."""
+        size, dispersion, variance = self.size, self.dispersion, self.variance
+        if other is not None:
+            size, dispersion, variance = other.size, other.dispersion, other.variance
         if test.kind == "low":
-            rank, size = (self.rank, self.size) if other is None else (other.low + 1, other.size)
-            return float(
-                _low_p_values(round(sample.size), int(rank), round(size), self.dispersion)[
-                    int(sample.low)
-                ]
-            )
-        return self._kl_p(
-            self.kl(sample, other), sample.size, self.size if other is None else other.size
-        )
+            rank = self.rank if other is None else int(other.low) + 1
+            n, of = sample.size / sample.dispersion, size / dispersion
+            p_values = _low_p_values(n, rank / dispersion, of)
+            return float(p_values[min(int(sample.low / sample.dispersion), len(p_values) - 1)])
+        spread = sample.dispersion / sample.size + dispersion / size
+        if test.kind == "kl":
+            return float(special.chdtrc(self.degrees, 2 * self.kl(sample, other) / spread))
+        shift = sample.mean if other is None else sample.mean - other.mean
+        return math.erfc(test.sign * shift / math.sqrt(2 * variance * spread)) / 2
 
     def kl(self, sample: Sample, other: Sample | None = None) -> float:
         """KL divergence of a sample from the baseline, or from another one, in nats."""
@@ -174,7 +170,7 @@ class Tests:
             expected = np.log((other.bins + SMOOTHING) / (other.bins + SMOOTHING).sum())
         return max(float(shown @ (np.log(shown / shown.sum()) - expected)) / shown.sum(), 0.0)
 
-    def _shift(self, mean: float, n: float, sign: int) -> float:
+    def _shift(self, mean: float, n: int, sign: int) -> float:
         """P(mean of n normal scores exceeds the baseline's so far), by Pearson's type III curve
         (Wilson and Hilferty's cube root), since few values make the scores skew."""
         spread = 1 / n + 1 / self.size
@@ -186,8 +182,16 @@ class Tests:
             z = (root - 1 + 1 / (9 * shape)) * 3 * math.sqrt(shape)
         return math.erfc(z / math.sqrt(2)) / 2
 
-    def _kl_p(self, kl: float, n: float, size: float) -> float:
-        statistic = 2 * kl / (1 / n + 1 / size) / self.dispersion
+    def _low_p_values(self, n: int) -> list[float]:
+        """P(at least k of n scores are low), k = 0..n; of as many independent scores as these
+        amount to where neighbours are alike."""
+        of = self.dispersion
+        p_values = _low_p_values(n / of, self.rank / of, self.size / of)
+        shown = (np.arange(n + 1) / of).astype(int)
+        return p_values[np.minimum(shown, len(p_values) - 1)].tolist()
+
+    def _kl_p(self, kl: float, n: int) -> float:
+        statistic = 2 * kl / (1 / n + 1 / self.size) / self.dispersion
         return float(special.chdtrc(self.degrees, statistic))
 
     def _kl(self, bins: NDArray[np.int64]) -> float:
@@ -208,21 +212,17 @@ def _within(tests: Sequence[tuple[int, float]], window: int) -> list[tuple[int, 
     return fitting
 
 
-def _low_p_values(n: int, rank: int, size: int, dispersion: float) -> NDArray[np.float64]:
+def _low_p_values(n: float, rank: float, size: float) -> NDArray[np.float64]:
     """P(at least k of n scores lie below the `rank`-th smallest of `size` others), k = 0..n.
 
-    Beta-binomial, exact for any continuous distribution and an upper bound with ties; of as many
-    independent scores as these amount to where neighbours are alike.
+    Beta-binomial, exact for any continuous distribution and an upper bound with ties.
     """
-    shown = (np.arange(n + 1) / dispersion).astype(int)
-    n, size = round(n / dispersion), round(size / dispersion)
-    rank = math.ceil(rank / dispersion)
+    n, size, rank = round(n), round(size), math.ceil(rank)
     k = np.arange(n + 1)
     a, b = rank, max(size + 1 - rank, 1)
     log_p = (
         special.gammaln(n + 1) - special.gammaln(k + 1) - special.gammaln(n - k + 1)
         + special.betaln(k + a, n - k + b) - special.betaln(a, b)
     )  # fmt: skip
-    tail = np.minimum(np.cumsum(np.exp(log_p)[::-1])[::-1], 1.0)
-    found: NDArray[np.float64] = tail[np.minimum(shown, n)]
-    return found
+    tail: NDArray[np.float64] = np.minimum(np.cumsum(np.exp(log_p)[::-1])[::-1], 1.0)
+    return tail
