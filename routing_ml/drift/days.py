@@ -4,7 +4,8 @@ A line that comes only on Mondays, or that fills two days a month, is in the bas
 share; a short window holds all of it or nothing of it, and would alarm each time. So an alarm is
 taken back where all three of these hold for one cycle:
 
-1. the same days one cycle ago were unlike the baseline in the same way;
+1. days differ: one of the cycle before the window is unlike the baseline by itself, and the same
+   days one cycle ago were unlike it in the same way;
 2. the window is not unlike those days;
 3. the last whole cycle, up to yesterday, is like the baseline.
 
@@ -30,11 +31,10 @@ LAGS = (7, 14, *range(26, 36))
 KEPT_DAYS = 75
 # As many cycles as make this are looked at together, where they are kept: months differ.
 POOLED_DAYS = 28
-# (1): one-sided level at which the same days one cycle ago must be unlike the baseline: the second
-# where the cycle before the window has a day that is so by itself, at the level ODD_DAY, for then
-# it is known that days differ.
-UNLIKE, UNLIKE_KNOWN = 0.001, 0.05
+# (1): level at which a day of the cycle before the window must be unlike the baseline by itself,
+# and one-sided one at which the same days one cycle ago must be.
 ODD_DAY = 1e-4
+UNLIKE = 0.05
 # (3): level at which the whole cycle is.
 CYCLE = 0.002
 # Squares of normal scores are kept in this part of UNIT, so that their sums fit 64 bits.
@@ -98,12 +98,12 @@ class Days:
         first, today = int(days[0]), int(days[-1])
         for lag in LAGS:
             before = self.cycle_ago(days, lag)
-            if before is None:
+            if before is None or self.tests.p_value(test, before) > UNLIKE:
                 continue
-            unlike = self.tests.p_value(test, before)
-            if unlike > UNLIKE and (unlike > UNLIKE_KNOWN or not self._has_odd_day(first, lag)):
+            if not self._has_odd_day(first, lag):
                 continue
-            p = self.tests.p_value(test, window, before)
+            alike = window._replace(dispersion=before.dispersion)
+            p = self.tests.p_value(test, alike, before)
             if p >= alpha and self._whole_cycle_is_usual(today, lag):
                 return p, lag
         return 0.0, 0
