@@ -131,9 +131,10 @@ def weeks_with_an_alarm(replications: int) -> bool:
                     rng = np.random.default_rng([31, size, number])
                     base = baseline(rng, size, calendar, in_order)
                     days = calendar.cycle + 7 * WEEKS
-                    alarms = live(rng, base, calendar, days).any(axis=2)
+                    alarms = np.any(live(rng, base, calendar, days), axis=2)
                     first.append(alarms[0, : calendar.cycle].any())
-                    told, untold = alarms[:, calendar.cycle :].reshape(2, WEEKS, 7).any(axis=2)
+                    after = alarms[:, calendar.cycle :].reshape(2, WEEKS, 7)
+                    told, untold = np.any(after, axis=2)
                     weeks.append(told)
                     without.append(untold)
                 later = np.array(weeks)[:, -(-WINDOW_DAYS // 7) :].mean()
@@ -209,5 +210,5 @@ def shown(alarms: NDArray[np.bool_]) -> str:
 def calendar(replications: int) -> bool:
     """Both tables; whether the promise is kept."""
     kept = weeks_with_an_alarm(replications)
-    delays(max(replications // 4, 1))
+    delays(max(replications // 8, 1))
     return kept

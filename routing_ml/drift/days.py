@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from routing_ml.drift.windows import UNIT, Sample, Tests, WindowTest
+from routing_ml.drift.windows import UNIT, Sample, WindowTest, WindowTests
 
 # Days from one cycle to the next: one and two weeks; a month, whose days a weekend may move by
 # two, and four or five weeks (the first Friday).
@@ -53,7 +53,7 @@ class Days:
     (times COARSE squared), how many are low, and how many are in each bin of the KL.
     """
 
-    def __init__(self, tests: Tests) -> None:
+    def __init__(self, tests: WindowTests) -> None:
         self.tests = tests
         self.sums: dict[int, NDArray[np.int64]] = {}
         counts = tests.baseline.counts
@@ -64,8 +64,9 @@ class Days:
             WindowTest("low", 0, 1.0),
             WindowTest("kl", 0, 1.0),
         ]
-        self._found: dict[int, float] = {}
-        self._odd: dict[tuple[int, int], bool] = {}
+        # Of complete days, so that both stay until a new one begins.
+        self._found: float | None = None
+        self._odd: dict[int, bool] = {}
 
     def add(self, day: int, cells: NDArray[np.int64]) -> None:
         """Take in scores of a day (its ordinal; nothing where that is 0, not known), by the
@@ -73,12 +74,13 @@ class Days:
         if not day or not len(cells):
             return
         row = self._row(cells)
-        if day in self.sums:
+        if day in self.sums and day == max(self.sums):
             self.sums[day] += row
             return
-        self.sums[day] = row
+        self.sums[day] = self.sums[day] + row if day in self.sums else row
         first = max(self.sums) - KEPT_DAYS
         self.sums = {known: sums for known, sums in self.sums.items() if known > first}
+        self._found, self._odd = None, {}
 
     def _row(self, cells: NDArray[np.int64]) -> NDArray[np.int64]:
         weights = self.tests.weights[cells]
@@ -93,9 +95,13 @@ class Days:
         """(p-value of the window against the same days one cycle ago, that cycle in days) where
         those explain what the test says of the window; (0, 0) where no cycle does.
 
-        `days` (n,) are those of the window's scores, oldest first; `alpha` is the level of (2).
+        `days` (n,) are the ordinals of those of the window's scores, 0 where one is not known;
+        `alpha` is the level of (2).
         """
-        first, today = int(days[0]), int(days[-1])
+        known = days[days > 0]
+        if not len(known):
+            return 0.0, 0
+        first, today = int(known.min()), int(known.max())
         for lag in LAGS:
             before = self.cycle_ago(days, lag)
             if before is None or self.tests.p_value(test, before) > UNLIKE:
@@ -125,12 +131,10 @@ class Days:
         return any(self._is_odd(day) for day in range(first - lag, first) if day in self.sums)
 
     def _is_odd(self, day: int) -> bool:
-        row = self.sums[day]
-        key = day, int(row[0])
-        if key not in self._odd:
-            sample = self._sample(row[None], np.ones(1))
-            self._odd[key] = any(self.tests.p_value(t, sample) < ODD_DAY for t in self.plain[:-1])
-        return self._odd[key]
+        if day not in self._odd:
+            sample = self._sample(self.sums[day][None], np.ones(1))
+            self._odd[day] = any(self.tests.p_value(t, sample) < ODD_DAY for t in self.plain[:-1])
+        return self._odd[day]
 
     def _whole_cycle_is_usual(self, today: int, lag: int) -> bool:
         rows = [self.sums[day] for day in range(today - lag, today) if day in self.sums]
@@ -170,23 +174,21 @@ class Days:
         and with the standard error of it on top.
         """
         most = self.tests.dispersion
-        if most == 1:
-            return most
-        newest = max(self.sums)
-        if newest not in self._found:
+        if self._found is None:
+            newest = max(self.sums)
             pairs = [
-                (self.sums[day], self.sums[day - 7])
-                for day in self.sums
+                (row, self.sums[day - 7])
+                for day, row in self.sums.items()
                 if day <= newest - 7 and day - 7 in self.sums
             ]
-            self._found = {newest: most}
+            self._found = most
             if len(pairs) >= LEAST_PAIRS:
                 one, other = (np.stack(rows) for rows in zip(*pairs, strict=True))
                 gaps = one[:, 1] / UNIT / one[:, 0] - other[:, 1] / UNIT / other[:, 0]
                 spread = self._within(one) / one[:, 0] + self._within(other) / other[:, 0]
                 ratio = float(np.median(gaps**2 / spread)) / MEDIAN_CHI
-                self._found[newest] = min(max(ratio * (1 + 2 / len(pairs) ** 0.5), 1.0), most)
-        return self._found[newest]
+                self._found = min(max(ratio * (1 + 2 / len(pairs) ** 0.5), 1.0), most)
+        return self._found
 
     def state(self) -> dict[str, list[int]]:
         """The sums by ISO date, as JSON."""
@@ -194,6 +196,7 @@ class Days:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a `state`."""
+        self._found, self._odd = None, {}
         self.sums = {
             date.fromisoformat(day).toordinal(): np.array(row, dtype=np.int64)
             for day, row in state.items()

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from routing_ml.drift.baseline import Baseline, valid_scores
 from routing_ml.drift.days import Days
-from routing_ml.drift.windows import Rings, Tests
+from routing_ml.drift.windows import Rings, WindowTests
 from routing_ml.errors import SettingError
 
 __all__ = ["Baseline", "DriftDetector"]
@@ -79,7 +79,7 @@ class DriftDetector:
         self._waiting_items: list[Hashable] = []
         self._waiting_day: date | None = None
         self._verdict: tuple[int, float, float] | None = None
-        self._tests = Tests(baseline, window)
+        self._tests = WindowTests(baseline, window)
         self._days = Days(self._tests)
 
     def update(
@@ -246,6 +246,8 @@ class DriftDetector:
         elif self._items:
             self._items.clear()
         self.seen += len(scores)
+        if day is None:
+            scores = scores[-self._keep :]
         cells = np.searchsorted(self.baseline.edges, scores)
         ordinal = day.toordinal() if day else 0
         self._days.add(ordinal, cells)

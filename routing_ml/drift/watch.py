@@ -84,15 +84,17 @@ def evaluate(
         last = saved.last_prediction
         while page := store.predictions_after(last, model=model, limit=PAGE_ROWS):
             last = page[-1][0]
-            for day_of, batch in groupby(
-                page, key=lambda row: datetime.fromtimestamp(row[3], zone).date()
-            ):
+            for recorded_on, batch in groupby(page, lambda row: _day(row[3], zone)):
                 _, items, scores, moments = zip(*batch, strict=True)
                 at = datetime.fromtimestamp(moments[-1], UTC)
-                detector.update_many(scores, items=items, at=at, day=day_of)
+                detector.update_many(scores, items=items, at=at, day=recorded_on)
         now = Detector(model, saved.epoch, last, detector.state())
         store.save_detector(now, detector.status(), day=day)
         return store.drift_status()
+
+
+def _day(seconds: float, zone: tzinfo) -> date:
+    return datetime.fromtimestamp(seconds, zone).date()
 
 
 def describe(status: Mapping[str, Any]) -> str:

@@ -63,7 +63,7 @@ class Rings(NamedTuple):
     end: int
 
 
-class Tests:
+class WindowTests:
     """The tests of one baseline, with what can be computed beforehand."""
 
     def __init__(self, baseline: Baseline, window: int) -> None:
@@ -148,7 +148,8 @@ class Tests:
     def p_value(self, test: WindowTest, sample: Sample, other: Sample | None = None) -> float:
         """What the test, at whatever length the sample has, says of it against the baseline, or
         against another sample, at that one's variance."""
-        size, dispersion, variance = self.size, self.dispersion, self.variance
+        size: float = self.size
+        dispersion, variance = self.dispersion, self.variance
         if other is not None:
             size, dispersion, variance = other.size, other.dispersion, other.variance
         if test.kind == "low":
