@@ -38,8 +38,8 @@ class DriftDetector:
     Without drift at most 5 % of weeks have an alarm. Where the day of the scores is given, that
     holds from the second cycle on also where some of what comes in follows a calendar (a line that
     comes only on Mondays, or fills two days a month) and is in the baseline in its due share; the
-    first cycle may alarm. The calendar only ever takes alarms back: a drift that stays goes on
-    being told in its second cycle.
+    first cycle may alarm, for as long as the window holds it. The calendar only ever takes alarms
+    back: a drift that stays goes on being told in its second cycle.
 
     >>> rng = np.random.default_rng(7)
     >>> detector = DriftDetector(Baseline.fit(rng.beta(8, 2, 2000)))
