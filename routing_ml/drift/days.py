@@ -116,12 +116,18 @@ class Days:
 
     def cycle_ago(self, days: NDArray[np.int64], lag: int) -> Sample | None:
         """The same days in the cycles before, of `lag` days each, each with the weight that it has
-        in `days`; None where none is known. A day that is not known counts as the baseline."""
+        in `days`; None where none is known. A day that is not known counts as the baseline, and so
+        does one that comes each week where the cycle is not of weeks: else Mondays would explain
+        any day."""
         named, counts = np.unique(days, return_counts=True)
         rows, known = [], False
         for day in named.tolist():
             earlier = (day - k * lag for k in range(1, max(POOLED_DAYS // lag, 1) + 1) if day)
-            before = [self.sums[d] for d in earlier if d in self.sums]
+            before = [
+                self.sums[d]
+                for d in earlier
+                if d in self.sums and not (lag % 7 and self._is_weekly(d))
+            ]
             known |= bool(before)
             rows.append(np.sum(before, axis=0) if before else self.usual)
         return self._sample(np.stack(rows), counts / len(days)) if known else None
@@ -135,6 +141,12 @@ class Days:
             sample = self._sample(self.sums[day][None], np.ones(1))
             self._odd[day] = any(self.tests.p_value(t, sample) < ODD_DAY for t in self.plain[:-1])
         return self._odd[day]
+
+    def _is_weekly(self, day: int) -> bool:
+        """Whether it is odd, and so is the same weekday before or after it."""
+        return self._is_odd(day) and any(
+            near in self.sums and self._is_odd(near) for near in (day - 7, day + 7)
+        )
 
     def _whole_cycle_is_usual(self, today: int, lag: int) -> bool:
         rows = [self.sums[day] for day in range(today - lag, today) if day in self.sums]
