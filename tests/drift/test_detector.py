@@ -259,6 +259,14 @@ def test_with_days_one_by_one_in_batches_and_restored_are_the_same(
     assert taken_back
 
 
+def test_scores_one_by_one_count_for_their_own_day(baseline: Baseline) -> None:
+    detector = DriftDetector(baseline)
+    for day, score in ((1, 0.8), (1, 0.7), (2, 0.9)):
+        detector.update(score, day=date(2026, 11, day))
+    found = {day: row[0] for day, row in detector.state()["days"].items()}
+    assert found == {"2026-11-01": 2, "2026-11-02": 1}
+
+
 def test_a_detector_saved_by_2_1_0_goes_on_and_learns_the_days(baseline: Baseline) -> None:
     kept = {
         "scores": usual(300, seed=27).tolist(),
