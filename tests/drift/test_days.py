@@ -208,6 +208,17 @@ def test_a_day_counts_in_the_cycle_before_by_its_part_of_the_window() -> None:
     assert found.bins.sum() == pytest.approx(found.size)
 
 
+def test_mondays_explain_only_mondays() -> None:
+    """30 days back from a Wednesday is a Monday."""
+    rng = np.random.default_rng(51)
+    detector = DriftDetector(with_line(rng, 1 / 7, 2000))
+    days_with_an_alarm(detector, on_mondays, rng, MONDAY, 45)
+    wednesday = np.full(50, MONDAY.toordinal() + 44)
+    assert detector._days.cycle_ago(wednesday, 30) is None
+    mondays = detector._days.cycle_ago(wednesday - 2, 7)
+    assert mondays is not None and mondays.mean < -0.5
+
+
 def test_how_alike_days_are_is_told_by_those_a_week_apart() -> None:
     """In a baseline in order a calendar looks like families; days a week apart know better."""
     rng = np.random.default_rng(50)
