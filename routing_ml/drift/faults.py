@@ -153,7 +153,7 @@ class _Look:
             # Of few families the median says the factor only roughly: the next one is named too.
             error = 1.25 * (self.column.large - self.column.small) / 2.56 / math.sqrt(seen[1])
             near = sorted((abs(middle - log), log) for log in steps)
-            named = [steps[log] for off, log in near[:2] if log == step or off < error]
+            named = [steps[log] for off, log in near[:2] if off - near[0][0] < error]
             what = " or ".join(f"{factor:g} ({UNITS[factor]})" for factor in named)
             yield self._fault(
                 "unit", seen, f"is {way} by a factor of {what}", factor=math.exp(step)

@@ -107,6 +107,29 @@ def test_a_unit_that_changed_for_a_third_is_told(profile: Profile) -> None:
     assert fault.what == "unit" and fault.factor == pytest.approx(1 / 25.4)
 
 
+def test_a_unit_of_numbers_that_vary_widely_is_told_of_few_families() -> None:
+    """Half of them stay in range, so that the small ones must tell."""
+    rows = made(100, 3)
+    rows["OUTER"] = np.random.default_rng(1).lognormal(4, 1, 100)
+    profile = Profile.fit(rows.drop(columns="family"), rows["family"], kind="PART_TYPE")
+    later = made(28, 30)
+    later["OUTER"] = np.random.default_rng(2).lognormal(4, 1, 28) / 10
+    assert [(fault.column, fault.what) for fault in found(profile, later)] == [("OUTER", "unit")]
+
+
+def test_small_items_are_no_fault(profile: Profile) -> None:
+    rows = made(140, 31, family=2)
+    rows["OUTER"] = np.random.default_rng(1).lognormal(3.25, 0.2, len(rows))
+    assert found(profile, rows) == ()
+
+
+def test_where_two_factors_are_as_likely_both_are_said(profile: Profile) -> None:
+    rows = made(70, 32, family=2)
+    rows["OUTER"] *= 11
+    (fault,) = found(profile, rows)
+    assert "factor of 1" in fault.words and " or 1" in fault.words
+
+
 def test_numbers_no_unit_explains_are_no_fault(profile: Profile) -> None:
     rows = made(140, 23, family=2)
     rows["OUTER"] = np.random.default_rng(1).lognormal(8, 4, len(rows))
@@ -123,8 +146,8 @@ def test_a_fault_is_told_of_its_last_days(profile: Profile) -> None:
 
 def test_one_family_however_large_is_one(profile: Profile) -> None:
     rows = made(140, 25)
-    rows["family"] = np.where(rows.index < 60, 0, rows["family"])
-    rows.loc[:59, "OUTER"] = np.nan
+    rows["family"] = np.where(rows.index < 100, 0, rows["family"])
+    rows.loc[:99, "OUTER"] = np.nan
     assert found(profile, rows) == ()
 
 
