@@ -9,12 +9,15 @@ installed (`pip install river evidently`). `line` leaves one PART_TYPE of a fact
 and lets it be 30 % of what comes in, scored by the real model, at 200 items a day and at 5.
 `families` enters items in families that score alike, as factories do.
 `history` retrains at 20 moments of a factory's history and watches the items that really came next.
+`calendar` lets a line come only on Mondays, or on two days a month (see drift_calendar.py); exit 1
+where more than 5 % of weeks alarm.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+import sys
 import tempfile
 import time
 import warnings
@@ -488,11 +491,21 @@ def read(source: str) -> tuple[Any, Any, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--replications", type=int, default=400)
-    parts = ("alarms", "delays", "repeated", "families", "line", "history", "speed", "anchors")
+    parts = (
+        "alarms",
+        "delays",
+        "repeated",
+        "families",
+        "line",
+        "history",
+        "speed",
+        "anchors",
+        "calendar",
+    )
     parser.add_argument("--part", choices=parts, action="append")
     parser.add_argument("--source", default=str(SAMPLE), help="for line and history: the factory")
     options = parser.parse_args()
-    start = time.perf_counter()
+    start, kept = time.perf_counter(), True
     for part in options.part or parts:
         if part == "speed":
             speed()
@@ -506,9 +519,14 @@ def main() -> None:
             families(max(options.replications // 2, 1))
         elif part == "anchors":
             anchors(max(options.replications // 4, 1))
+        elif part == "calendar":
+            from drift_calendar import calendar
+
+            kept = calendar(options.replications)
         else:
             {"alarms": alarms, "repeated": repeated}[part](options.replications)
     print(f"\n{time.perf_counter() - start:.0f} s")
+    sys.exit(0 if kept else 1)
 
 
 if __name__ == "__main__":

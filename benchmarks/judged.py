@@ -108,7 +108,8 @@ class Factory:
         affected = ruled[of]
         outcome[affected, 0] = "extra"
         hit = outcome == "hit"
-        right = np.where(hit, ~other[of], None)
+        right = (~other[of]).astype(object)
+        right[~hit] = None
         codes = np.array([f"J{k:02d}" for k in range(JOBS)], object)
         machines = np.array([f"M{k:02d}" for k in range(JOBS)], object)
         operations = pd.DataFrame({

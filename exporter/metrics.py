@@ -17,6 +17,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.process_collector import ProcessCollector
 
+from exporter import evidence
 from routing_ml import __version__
 from routing_ml.store import (
     ALARM_OUTCOMES,
@@ -101,6 +102,8 @@ class Collector:
             yield from self._key_figures(self.snapshot)
             yield from self._looks(self.snapshot)
             yield from self._sources(self.snapshot)
+            yield from evidence.live(self.snapshot)
+            yield from evidence.concept(self.snapshot)
 
     def _own(self) -> Iterator[Metric]:
         readable = self.snapshot is not None

@@ -27,10 +27,10 @@ def settings() -> list[str]:
 
 
 def metrics() -> list[str]:
-    code = (ROOT / "exporter" / "metrics.py").read_text(encoding="utf-8")
+    code = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("exporter/*.py"))
     counters = re.findall(r'(?:_counter\(|CounterMetricFamily\()\s*"(?:routing_ml_)?(\w+)"', code)
     others = re.findall(
-        r'(?:_gauge\(|(?:Gauge|Histogram)MetricFamily\()\s*"(?:routing_ml_)?(\w+)"', code
+        r'(?:_gauge\(|_figure\(|(?:Gauge|Histogram)MetricFamily\()\s*"(?:routing_ml_)?(\w+)"', code
     )
     infos = re.findall(r'InfoMetricFamily\(\s*"routing_ml_(\w+)"', code)
     return sorted({*others, *(f"{name}_total" for name in counters), *(f"{n}_info" for n in infos)})

@@ -41,6 +41,7 @@ SCRAPES: Steps = [(None, "red"), (0.99, "green")]
 FALSE_ALARMS: Steps = [(None, "green"), (3, "yellow"), (4, "red")]
 WITHIN_A_DAY: Steps = [(None, "green"), (DAY_SECONDS, "red")]
 WATCH_AGE: Steps = [(None, "green"), (2 * 3600, "yellow"), (3 * 3600, "red")]
+JUDGED_AGE: Steps = [(None, "green"), (26 * 3600, "yellow"), (3 * DAY_SECONDS, "red")]
 
 YES_NO = {0: "no", 1: "yes"}
 
@@ -101,9 +102,10 @@ def listing(
     value: str,
     unit: str = "short",
     steps: Steps = NEUTRAL,
+    least_first: bool = False,
 ) -> table.Panel:
-    """A row for each series as it is now, the largest value first: the labels `columns`, then its
-    value under the name `value`, coloured."""
+    """A row for each series as it is now, the largest value first, or the least: the labels
+    `columns`, then its value under the name `value`, coloured."""
     panel = _described(table.Panel(), title, says, "", steps).span(12).height(14)
     panel.with_target(_query(expr).format(PromQueryFormat.TABLE).instant())
     order = {name: place for place, name in enumerate((*columns, "Value"))}
@@ -123,7 +125,8 @@ def listing(
         ],
     )
     panel.align(options.FieldTextAlignment.AUTO).inspect(False)
-    return panel.sort_by([common.TableSortByFieldState().display_name(value).desc(True)])
+    order_by = common.TableSortByFieldState().display_name(value).desc(not least_first)
+    return panel.sort_by([order_by])
 
 
 def dashboard(uid: str, title: str, says: str, since: str, *panels: Panel) -> models.Dashboard:
@@ -476,6 +479,131 @@ def retraining() -> models.Dashboard:
     )
 
 
+def live() -> models.Dashboard:
+    """How right proposals are, by the routings that planners wrote later."""
+    kinds = 'label_replace({}{{by="kind"}}, "kind", "$1", "value", "(.+)")'
+    return dashboard(
+        "routing-ml-live",
+        "Routing ML: live accuracy",
+        "How right proposals are: those of the last 28 days by the routings that planners wrote "
+        "later, without having seen them.",
+        "now-90d",
+        figure(
+            "Exactly right",
+            "Of the last 28 days, by whichever version was in use then; 85 % are expected.",
+            'routing_ml_live_accuracy{by="all"}',
+            unit="percentunit",
+            steps=ACCURACY,
+        ),
+        figure(
+            "At least",
+            "The lower end of the interval: from 85 % on it is shown to be good enough.",
+            'routing_ml_live_accuracy_low{by="all"}',
+            unit="percentunit",
+        ),
+        figure(
+            "At most",
+            "The upper end: below 85 % it is shown to be too little, and told of the version in "
+            "use.",
+            'routing_ml_live_accuracy_high{by="all"}',
+            unit="percentunit",
+            steps=ACCURACY,
+        ),
+        figure(
+            "Items judged",
+            "Of the last 28 days; the fewer, the wider the interval.",
+            'routing_ml_live_items{by="all"}',
+        ),
+        figure(
+            "Seen before",
+            "Items whose planner had seen a proposal before writing: they count nowhere else, for "
+            "what is copied is no witness.",
+            'routing_ml_live_items{by="seen"}',
+        ),
+        figure(
+            "Last judged",
+            "How long ago planners' routings were last asked; each day they are.",
+            "time() - routing_ml_live_judged_timestamp_seconds",
+            unit="s",
+            steps=JUDGED_AGE,
+        ),
+        course(
+            "Of the last 28 days",
+            "Exactly right, and the interval; the line is at 85 %.",
+            ('routing_ml_live_accuracy_high{by="all"}', "at most"),
+            ('routing_ml_live_accuracy{by="all"}', "exactly right"),
+            ('routing_ml_live_accuracy_low{by="all"}', "at least"),
+            unit="percentunit",
+            steps=ACCURACY,
+            most=1,
+        ),
+        course(
+            "Of the version in use",
+            "Since it has been, all that was judged; the line is at 85 %.",
+            ('routing_ml_live_accuracy_high{by="model"}', "at most, {{value}}"),
+            ('routing_ml_live_accuracy{by="model"}', "exactly right, {{value}}"),
+            ('routing_ml_live_accuracy_low{by="model"}', "at least, {{value}}"),
+            unit="percentunit",
+            steps=ACCURACY,
+            most=1,
+        ),
+        course(
+            "Stated and right",
+            "By band of confidence: how likely to be right proposals were said to be, and how many "
+            "were. The two of a band should be near each other.",
+            ('routing_ml_live_confidence{by="confidence"}', "stated, {{value}}"),
+            ('routing_ml_live_accuracy{by="confidence"}', "right, {{value}}"),
+            unit="percentunit",
+            most=1,
+        ),
+        course(
+            "Items judged, and seen before",
+            "Of the last 28 days, and by the week in which the routing was entered.",
+            ('routing_ml_live_items{by="all"}', "judged"),
+            ('routing_ml_live_items{by="seen"}', "seen before, counted apart"),
+            ('routing_ml_live_items{by="week"}', "{{value}}"),
+        ),
+        course(
+            "Operations, machines, run times",
+            "Of the last 28 days: F1 of the operations, machines that are right, and the error of "
+            "run times.",
+            ('routing_ml_live_operation_f1{by="all"}', "operations"),
+            ('routing_ml_live_resource_accuracy{by="all"}', "machines"),
+            ('routing_ml_live_run_error{by="all"}', "error of run times"),
+            unit="percentunit",
+            most=1,
+        ),
+        course(
+            "Right where a planner had seen it",
+            "Beside where none had: the difference is what was copied, or what planners ask for.",
+            ('routing_ml_live_accuracy{by="seen"}', "seen"),
+            ('routing_ml_live_accuracy{by="all"}', "not seen"),
+            unit="percentunit",
+            most=1,
+        ),
+        listing(
+            "Kinds, worst first",
+            "Exactly right by kind of item, of the last 28 days; of few items it says little.",
+            kinds.format("routing_ml_live_accuracy"),
+            "kind",
+            value="exactly right",
+            unit="percentunit",
+            steps=ACCURACY,
+            least_first=True,
+        ),
+        listing(
+            "Kinds, by what is shown",
+            "The upper end of the interval: red is shown to be below 85 %, however few its items.",
+            kinds.format("routing_ml_live_accuracy_high"),
+            "kind",
+            value="at most",
+            unit="percentunit",
+            steps=ACCURACY,
+            least_first=True,
+        ),
+    )
+
+
 def key_figures() -> models.Dashboard:
     """What is promised, and how much of it was kept."""
     return dashboard(
@@ -485,13 +613,21 @@ def key_figures() -> models.Dashboard:
         "where that is less.",
         "now-1y",
         figure(
+            "Live accuracy",
+            "Proposals of the last 28 days that are exactly the routings that planners wrote "
+            "without having seen them. Over 85 %.",
+            'routing_ml_live_accuracy{by="all"}',
+            unit="percentunit",
+            steps=ACCURACY,
+        ).span(6),
+        figure(
             "Retrainings that succeed",
             "Of all, whoever started them, one that was cleared by how it ended at last. At least "
             "95 %.",
             "routing_ml:retrain_success:ratio365d",
             unit="percentunit",
             steps=MOST_SUCCEED,
-        ),
+        ).span(6),
         figure(
             "Retrainings without a hand",
             "Of all, those that the schedule or drift started, that ended well, of which no task "
@@ -499,21 +635,21 @@ def key_figures() -> models.Dashboard:
             "routing_ml:retrain_unattended:ratio365d",
             unit="percentunit",
             steps=MOST_ALONE,
-        ),
+        ).span(6),
         figure(
             "False drift alarms",
             "Alarms after which a retraining found nothing better, or that passed by themselves. "
             "At most 3 a year.",
             'routing_ml:drift_alarms:delta365d{outcome="false"}',
             steps=FALSE_ALARMS,
-        ),
+        ).span(6),
         figure(
             "Scrapes that succeed",
             "Of those of the exporter, over 30 days. Over 99 %.",
             "routing_ml:scrape_success:ratio30d",
             unit="percentunit",
             steps=SCRAPES,
-        ),
+        ).span(8),
         figure(
             "From advice to a new model",
             "Mean time from the evaluation that first called for a retraining until a new model "
@@ -521,14 +657,14 @@ def key_figures() -> models.Dashboard:
             'routing_ml:drift_response_seconds:avg365d{since="advice"}',
             unit="s",
             steps=WITHIN_A_DAY,
-        ),
+        ).span(8),
         figure(
             "Waiting for one",
             "How long drift has been calling for a retraining that has not judged it yet.",
             "time() - routing_ml_drift_advised_timestamp_seconds",
             unit="s",
             steps=WITHIN_A_DAY,
-        ),
+        ).span(8),
         course(
             "Retrainings",
             "Of the last 365 days, by what started them and how they ended.",
@@ -560,6 +696,7 @@ def key_figures() -> models.Dashboard:
 DASHBOARDS = {
     "key_figures": key_figures,
     "overview": overview,
+    "live": live,
     "drift": drift,
     "quality": quality,
     "retraining": retraining,

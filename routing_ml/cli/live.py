@@ -41,7 +41,7 @@ def judge(settings: Settings, options: argparse.Namespace) -> Result:
 
 def _shown(live: dict[str, Any]) -> Result:
     """The figures as text: a line each."""
-    if not any(live.get(key) for key in HEADS):
+    if not any(live.get(key) for key in HEADS) and not live.get("concept"):
         return live, (
             "no proposal has been judged yet: items that were proposed for need a routing of their "
             "planner's first, and the daily run, or 'routing-ml live judge', to see it"
@@ -52,6 +52,8 @@ def _shown(live: dict[str, Any]) -> Result:
             lines += [head, *(f"  {_line(one)}" for one in live[key])]
     if challengers := live.get("challengers"):
         lines += ["that may replace it", *(f"  {words}" for words in challengers.values())]
+    if (concept := live.get("concept")) and concept["alarm"]:
+        lines += [f"CHANGED: {concept['cause']}", f"  {concept['words']}"]
     return live, "\n".join(lines)
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from math import exp, log
+from math import exp, log, sqrt
+from statistics import NormalDist
 from typing import Any, Self
 
 import numpy as np
@@ -33,10 +34,11 @@ PRECISION = 1e-7
 class Standing:
     """Where the comparison stands; differences are challenger minus champion, as fractions.
 
-    `difference` is the mean over families, `low` and `high` its anytime bounds (each at `alpha`);
-    `by_item` is the mean over items, which must agree with an answer. The four e-values are against
-    the challenger being not better, worse by the margin or more, not worse, and better by the
-    margin or more; 1 / alpha shows the contrary.
+    `difference` is the mean over families, `low` and `high` its anytime bounds (each at `alpha`).
+    The four e-values are against the challenger being not better, worse by the margin or more, not
+    worse, and better by the margin or more; 1 / alpha shows the contrary. Where families are of
+    unlike sizes, most of them may say one thing and most items another: so an answer must also be
+    that of a single look (at `alpha`) at the mean over items, `by_item`, of standard error `error`.
     """
 
     families: int
@@ -44,6 +46,7 @@ class Standing:
     differing: int
     difference: float
     by_item: float
+    error: float
     low: float
     high: float
     e_not_better: float
@@ -56,23 +59,22 @@ class Standing:
     @property
     def better(self) -> bool:
         """Shown to be better: what another method needs to go in."""
-        return self._shown(self.e_not_better) and self.by_item > 0
+        return self._shown(self.e_not_better, self.by_item)
 
     @property
     def worse(self) -> bool:
         """Shown to be worse."""
-        return self._shown(self.e_not_worse) and self.by_item < 0
+        return self._shown(self.e_not_worse, -self.by_item)
 
     @property
     def within(self) -> bool:
         """Shown to be less than the margin worse: what a fresh fit needs to go in."""
-        return self._shown(self.e_margin_worse) and self.by_item > -self.margin
+        return self._shown(self.e_margin_worse, self.by_item + self.margin)
 
     @property
     def equivalent(self) -> bool:
         """Shown to be less than the margin worse, and less than the margin better."""
-        no_better = self._shown(self.e_margin_better) and self.by_item < self.margin
-        return self.within and no_better
+        return self.within and self._shown(self.e_margin_better, self.margin - self.by_item)
 
     @property
     def answer(self) -> str:
@@ -87,8 +89,9 @@ class Standing:
         shown = {name: getattr(self, name) for name in ("answer", "within")}
         return asdict(self) | shown
 
-    def _shown(self, e_value: float) -> bool:
-        return e_value >= 1 / self.alpha
+    def _shown(self, e_value: float, ahead: float) -> bool:
+        certain = NormalDist().inv_cdf(1 - self.alpha) * self.error
+        return e_value >= 1 / self.alpha and ahead > certain
 
 
 class PairedSequence:
@@ -117,6 +120,7 @@ class PairedSequence:
         self.alpha = alpha
         self.items = 0
         self._net = 0.0
+        self._squares = np.zeros(3)
         self._families: Counter[float] = Counter()
 
     def update(self, differences: ArrayLike, sizes: ArrayLike) -> Self:
@@ -124,15 +128,16 @@ class PairedSequence:
 
         InputError for differences outside, sizes below 1, or more of the one than of the other.
         """
-        d, size = np.asarray(differences, float).ravel(), np.asarray(sizes).ravel()
+        d, size = np.asarray(differences, float).ravel(), np.asarray(sizes, float).ravel()
         if len(d) != len(size):
             raise InputError(f"{len(d)} differences but {len(size)} sizes: give one for each")
         if not (inside := np.abs(d) <= 1).all():
             raise InputError(f"a family's difference is {d[~inside][0]}: it must be from -1 to 1")
         if not (counted := size >= 1).all():
-            raise InputError(f"a family's size is {size[~counted][0]}: it must be at least 1")
-        self.items += int(size.sum())
+            raise InputError(f"a family's size is {size[~counted][0]:g}: it must be at least 1")
+        self.items += round(float(size.sum()))
         self._net += float(d @ size)
+        self._squares += [float(size**2 @ d**power) for power in range(3)]
         self._families.update((np.round(d, DIGITS) + 0.0).tolist())
         return self
 
@@ -141,6 +146,9 @@ class PairedSequence:
         d, counts = np.array(list(self._families)), np.array(list(self._families.values()))
         families = int(counts.sum())
         mean = float(d @ counts) / families if families else 0.0
+        by_item = self._net / self.items if families else 0.0
+        # The sum of (size (d - by_item))^2, as of a ratio of sums over families.
+        squares = max(float(self._squares @ [by_item**2, -2 * by_item, 1]), 0.0)
 
         def e_value(sign: int, at_most: float) -> float:
             return exp(min(float(log_wealth(sign * d, counts, at_most)), 700.0))
@@ -150,7 +158,8 @@ class PairedSequence:
             items=self.items,
             differing=int(counts[d != 0].sum()),
             difference=mean,
-            by_item=self._net / self.items if families else 0.0,
+            by_item=by_item,
+            error=sqrt(squares) / self.items if families else 0.0,
             low=_lowest(d, counts, mean, self.alpha),
             high=-_lowest(-d, counts, -mean, self.alpha),
             e_not_better=e_value(1, 0.0),
@@ -166,6 +175,7 @@ class PairedSequence:
         return {
             "items": self.items,
             "net": self._net,
+            "squares": self._squares.tolist(),
             "families": {str(d): number for d, number in sorted(self._families.items())},
         }
 
@@ -176,6 +186,7 @@ class PairedSequence:
         """The comparison whose `state` that is."""
         test = cls(margin=margin, alpha=alpha)
         test.items, test._net = int(state["items"]), float(state["net"])
+        test._squares = np.array(state["squares"], float)
         test._families.update({float(d): int(n) for d, n in state["families"].items()})
         return test
 

@@ -103,6 +103,7 @@ def so_far(name: str, standing: Standing, *, fresh_fit: bool) -> str:
     else:
         words = f"it cannot be told yet whether {who} is better than the model in use"
         e_value = standing.e_not_better
+    doubt = words.startswith("it cannot") and e_value >= 1 / standing.alpha
     single = standing.families == standing.items
     counted = "items" if single else f"families of {standing.items:,} items in all"
     return (
@@ -110,6 +111,7 @@ def so_far(name: str, standing: Standing, *, fresh_fit: bool) -> str:
         f"{100 * standing.difference:+.1f} points ({100 - 200 * standing.alpha:g} % interval for "
         f"every day's look {100 * standing.low:+.1f} to {100 * standing.high:+.1f}, "
         f"e-value {_e(e_value)} where {1 / standing.alpha:g} shows it)"
+        + (", but the items of large families leave it open" if doubt else "")
     )
 
 

@@ -11,11 +11,9 @@ from typing import Any, NamedTuple, Self
 from routing_ml.drift.evidence import THRESHOLD
 from routing_ml.drift.expected import Reference
 from routing_ml.drift.tally import Counts, Tally
+from routing_ml.store import CONCEPT_CAUSES
 
-ROUTINGS = "same items, other routings"
-TIMES = "times have moved"
-NEW_KIND = "new kind of item"
-DATA = "data fault"
+ROUTINGS, TIMES, NEW_KIND, DATA = CONCEPT_CAUSES
 LEAST_EXCESS = 2.0  # operations more than were to be expected, for one to be named
 SECOND = 0.5  # of the excess of the worst: another operation that is named with it
 MOSTLY = 0.6  # of what went wrong: a kind that is named as the place

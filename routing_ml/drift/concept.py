@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from routing_ml.drift.causes import Told, Verdict, tell
 from routing_ml.drift.centres import Centres
@@ -20,16 +21,17 @@ from routing_ml.drift.evidence import THRESHOLD, Key, Streams
 from routing_ml.drift.expected import ALLOWANCE, MEASURES, Reference
 from routing_ml.drift.judged import Item, Operation, read_items, read_operations
 from routing_ml.drift.spread import BETS as TIME_BETS
-from routing_ml.drift.tally import KEPT_DAYS, Tally
+from routing_ml.drift.spread import Spread, Units
+from routing_ml.drift.tally import KEPT_DAYS, Counts, Tally, add
 from routing_ml.errors import InputError, ModelError
 
-BETS = np.array([0.05, 0.1, 0.2, 0.4, 0.7])  # shares of the right ones that a change makes wrong
+BETS = np.array([0.1, 0.2, 0.4, 0.7])  # shares of the right ones that a change makes wrong
 HELD_DAYS = 14  # a verdict stays on for so long after its evidence was last there
 SHARES: dict[str, dict[str, float]] = {
-    "routing": {"all": 0.25, "kind": 0.25},
-    "machine": {"all": 0.05, "job": 0.05},
+    "routing": {"all": 0.34, "kind": 0.25},
+    "machine": {"all": 0.03, "job": 0.03},
     "run": {"all": 0.05, "machine": 0.15, "job": 0.05},
-    "setup": {"all": 0.03, "machine": 0.08, "job": 0.04},
+    "setup": {"all": 0.02, "machine": 0.05, "job": 0.03},
 }  # of the level; they sum to 1
 
 
@@ -137,20 +139,22 @@ class ConceptDetector:
         return detector
 
     def _count(self, day: date, rows: Mapping[str, Item], done: list[Operation]) -> None:
-        add, novel = self._tally.add, self.reference.novel
+        tables: dict[str, Counts] = {name: {} for name in ("items", "kinds", "jobs", "machines")}
         for row in rows.values():
             wrong = not row.exact
-            new = int(wrong and row.novelty >= novel)
-            figures = (1, int(row.exact), row.confidence, int(wrong), new)
-            add(day, "items", "", *figures)
+            new = wrong and row.novelty >= self.reference.novel
+            figures = (1, int(row.exact), row.confidence, int(wrong), int(new))
+            add(tables["items"], "", figures)
             if row.kind is not None:
-                add(day, "kinds", row.kind, *figures)
+                add(tables["kinds"], row.kind, figures)
         for op in done:
             known, other = int(op.right is not None), int(op.right is False)
             missing, extra = int(op.outcome == "missing"), int(op.outcome == "extra")
-            add(day, "jobs", op.job, 1, missing, extra, known, other)
+            add(tables["jobs"], op.job, (1, missing, extra, known, other))
             if known and op.machine is not None:
-                add(day, "machines", op.machine, known, other)
+                add(tables["machines"], op.machine, (known, other))
+        for table, counts in tables.items():
+            self._tally.put(day, table, counts)
 
     def _routings(self, day: date, rows: Mapping[str, Item], fresh: set[str]) -> None:
         units: dict[tuple[Key, str], list[float]] = {}
@@ -198,23 +202,24 @@ class ConceptDetector:
         minutes = self.reference.minutes.get(measure)
         if minutes is None:
             return
-        within = minutes.within([
-            (op.machine or "", op.job, rows[op.item].family, value)
-            for op in done
-            if math.isfinite(value := getattr(op, measure))
-        ])  # fmt: skip
-        for scope, units in within.items():
+        ops = [op for op in done if math.isfinite(getattr(op, measure))]
+        number: dict[str, int] = {}
+        family = [number.setdefault(rows[op.item].family, len(number)) for op in ops]
+        new = np.array([name in fresh for name in number], dtype=bool)
+        by_scope = minutes.units(
+            np.array([getattr(op, measure) for op in ops], dtype=float),
+            [op.machine or "" for op in ops],
+            [op.job for op in ops],
+            np.array(family, dtype=np.int64),
+        )
+        for scope, units in by_scope.items():
             table, spread = f"{measure} {scope}", minutes.scopes[scope]
-            judged = []
-            for (place, family), (total, count) in units.items():
-                precision = spread.precision(place, count) if family in fresh else 0.0
-                figures = (count, total, precision, precision * total / count)
-                self._tally.add(day, table, place, *figures)
-                if family in fresh:
-                    judged.append((place, total, count))
-            if judged:
-                keys = [(scope, place) for place, *_ in judged]
-                both = spread.logs(judged, self._centres.of(table))
+            evidence = new[units.family]
+            self._tally.put(day, table, _sums(spread, units, evidence))
+            if evidence.any():
+                units = Units(*(part[evidence] for part in units))
+                keys = [(scope, spread.names[k]) for k in units.place.tolist()]
+                both = spread.logs(units, *self._centres.of(table))
                 for way, logs in zip(("rising", "falling"), both, strict=True):
                     self._streams[f"{measure} {way}"].step(day.toordinal(), keys, logs)
 
@@ -222,6 +227,20 @@ class ConceptDetector:
         best = [(found, name) for name, s in self._streams.items() if (found := s.best())]
         (_, (scope, place), since), measure = max(best)
         return Told(measure, scope, place, date.fromordinal(since), day)
+
+
+def _sums(spread: Spread, units: Units, evidence: NDArray[np.bool_]) -> Counts:
+    """By place: operations, the sum of their log ratios, and of the units that are evidence the
+    sums of their precisions and of precision * mean."""
+    precisions = np.where(evidence, spread.precisions(units), 0.0)
+    columns = (units.counts, units.counts * units.means, precisions, precisions * units.means)
+    many = len(spread.names)
+    sums = np.stack([np.bincount(units.place, column, many) for column in columns], axis=1)
+    return {
+        spread.names[k]: [int(count), *rest]
+        for k, (count, *rest) in enumerate(sums.tolist())
+        if count
+    }
 
 
 def _streams(reference: Reference) -> dict[str, Streams]:

@@ -20,8 +20,9 @@ from routing_ml.files import atomic_write
 
 REFERENCE_FILE = "concept_reference.json"
 ALLOWANCE = 0.05  # a stated confidence may be this far off
-ERRORS = 2.0  # standard errors of the reference's own means that are allowed for on top
-KIND_ERRORS = 1.5
+SHOWN = 1.5  # standard errors from which held-out items show that confidences are too high
+ERRORS = 2.0  # standard errors of the share of wrong machines that are allowed for on top
+PLACE_ERRORS = 1.5  # and of that of a kind or a job
 LEAST_BETWEEN = 0.03  # standard deviation between kinds, and between jobs, of a share
 LEAST_NOVEL = 0.15
 MEASURES = ("run", "setup")
@@ -62,21 +63,23 @@ class Reference:
         over = np.array([row.confidence - row.exact for row in rows.values()])
         families = [row.family for row in rows.values()]
         mean, error = _mean(over, families)
-        kinds, other = _by_place(over - mean, [row.kind for row in rows.values()], families, error)
+        # What chance makes of a few hundred items is no reason to allow for more.
+        known, margin = (mean, error) if mean > SHOWN * error else (0.0, 0.0)
+        kinds, other = _by_place(over - known, [row.kind for row in rows.values()], families, error)
         wrong = [(op, float(not op.right)) for op in done if op.right is not None]
         family_of = {code: row.family for code, row in rows.items()}
         wrongs = np.array([value for _, value in wrong])
         within = [family_of.get(op.item, op.item) for op, _ in wrong]
         rate, rate_error = _mean(wrongs, within) if wrong else (0.0, 0.5)
         jobs, _ = _by_place(wrongs - rate, [op.job for op, _ in wrong], within, rate_error)
-        allowance = max(ALLOWANCE, mean + ERRORS * error)
+        allowance = max(ALLOWANCE, known + margin)
         top = np.quantile([row.novelty for row in rows.values()], 0.95)
         return cls(
             size=len(rows),
             families=len(set(families)),
             allowance=min(allowance, 1.0),
-            other_kinds=min(max(allowance, mean + other), 1.0),
-            kinds={kind: min(max(ALLOWANCE, mean + off), 1.0) for kind, off in kinds.items()},
+            other_kinds=min(max(allowance, known + other), 1.0),
+            kinds={kind: min(max(ALLOWANCE, known + off), 1.0) for kind, off in kinds.items()},
             jobs=_counts(done),
             machine=min(rate + ERRORS * rate_error, 1.0),
             machine_jobs={job: min(max(rate + off, 0.0), 1.0) for job, off in jobs.items()},
@@ -145,8 +148,8 @@ def _by_place(
     counts = np.array([len(of) for of in found.values()], dtype=float)
     spread = error**2 * max(len(set(families)), 1)
     drawn = shrunk(means, spread / counts, least=LEAST_BETWEEN)
-    bounds = drawn.means + KIND_ERRORS * drawn.errors
-    return dict(zip(found, bounds.tolist(), strict=True)), drawn.mean + KIND_ERRORS * drawn.error
+    bounds = drawn.means + PLACE_ERRORS * drawn.errors
+    return dict(zip(found, bounds.tolist(), strict=True)), drawn.mean + PLACE_ERRORS * drawn.error
 
 
 def _counts(done: list[Operation]) -> dict[str, tuple[int, int, int, int, int]]:

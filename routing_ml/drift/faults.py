@@ -9,7 +9,7 @@ columns.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -23,9 +23,10 @@ from routing_ml.drift.evidence import LEVEL, YEAR_DAYS
 from routing_ml.drift.profile import Column, Profile, Rate, numbers, rate, spelling, texts
 
 WINDOWS = (1, 2, 3, 5, 7)  # days looked back
-TESTS = 3  # of a column
+TESTS = 5  # of a column
 LEAST_MISSING = 0.5  # of the new families: fewer are no column that went empty
 RENAMED = 0.9  # of the new families: unknown values in nearly all are another list of values
+NEVER_SEEN = 0.3  # of the numbers: where fewer are out of range, small ones are small items
 RESTORED = 0.8  # of the numbers out of range: a factor that brings so many back is another unit
 UNITS = {
     2.2046: "pounds and kilograms",
@@ -59,8 +60,8 @@ def faults_of(
     profile: Profile,
     items: pd.DataFrame,
     *,
-    days: Sequence[date],
-    families: Sequence[Hashable],
+    days: Iterable[date],
+    families: Iterable[Hashable],
     today: date,
 ) -> tuple[Fault, ...]:
     """The faults of the items that were entered in the week up to `today`, each with its day and
@@ -78,10 +79,15 @@ def faults_of(
     found = []
     for name, column in profile.columns.items():
         values = items[name] if name in items else pd.Series([None] * len(items), dtype=object)
-        among = np.ones(len(items), bool) if name == profile.kind else usual
-        for fault in _looks(name, column, values, family, age, among, level):
-            found.append(fault)
-            break
+        of_kind = name == profile.kind
+        among = np.ones(len(items), bool) if of_kind else usual
+        looks = (
+            _Look(name, column, family, among & (age < window), window, level) for window in WINDOWS
+        )
+        faults = (fault for look in looks for fault in look.faults(values))
+        # Another kind has a name that no past item had, which is no fault.
+        told = next((fault for fault in faults if not (of_kind and fault.what == "values")), None)
+        found += [told] if told else []
     return tuple(found)
 
 
@@ -97,80 +103,83 @@ def blame(verdict: Verdict, found: Sequence[Fault]) -> Verdict:
     return replace(verdict, cause=DATA, where=where + verdict.where, words=words)
 
 
-def _looks(
-    name: str, column: Column, values: pd.Series, family: NDArray[np.int64],
-    age: NDArray[np.int64], among: NDArray[np.bool_], level: float,
-) -> Iterator[Fault]:  # fmt: skip
-    """Of one column, each test on each window, the shortest first."""
-    given = numbers(values) if column.numeric else None
-    said = texts(values)
-    gone = np.array([text is None for text in said])
-    if given is not None:
-        gone = ~np.isfinite(given)
-    for window in WINDOWS:
-        here = among & (age < window)
-        past = f"of the last {window} days" if window > 1 else "of the last day"
-        (hit, of), share = rate(gone, family, here)
-        if share >= LEAST_MISSING and _rare((hit, of), column.missing, level):
-            words = f"{name} is empty in {hit} of {of} families of items {past}"
-            yield Fault(name, "missing", window, hit, of, words)
-        if given is not None and column.outside is not None:
-            yield from _unit(name, column, given, family, here, window, past, level)
-        if column.categories is not None:
-            yield from _categories(name, column, said, family, here, window, past, level)
+@dataclass(frozen=True)
+class _Look:
+    """At one column of the items that are `here` (n,): those of the last `days`."""
 
+    name: str
+    column: Column
+    family: NDArray[np.int64]
+    here: NDArray[np.bool_]
+    days: int
+    level: float
 
-def _unit(
-    name: str, column: Column, given: NDArray[np.float64], family: NDArray[np.int64],
-    here: NDArray[np.bool_], window: int, past: str, level: float,
-) -> Iterator[Fault]:  # fmt: skip
-    positive = here & np.isfinite(given) & (given > 0)
-    logs = np.log(given, where=positive, out=np.full(len(given), column.middle))
-    outside = (logs < column.low) | (logs > column.high)
-    (hit, of), share = rate(outside, family, positive)
-    if column.outside is None or not _rare((hit, of), column.outside, level):
-        return
-    moved = logs[positive & outside]
-    # Where most have moved all tell by how much; those in range are not known from the rest.
-    middle = float(np.median(logs[positive] if share > 0.3 else moved)) - column.middle
-    steps = {sign * math.log(factor): factor for factor in UNITS for sign in (1, -1)}
-    step = min(steps, key=lambda log: abs(middle - log))
-    back = moved - step
-    if np.mean((back >= column.low) & (back <= column.high)) >= RESTORED:
-        way = "too high" if step > 0 else "too low"
-        factor = steps[step]
-        words = (
-            f"{name} is {way} by a factor of {factor:g} ({UNITS[factor]}) in {hit} of {of} "
-            f"families of items {past}"
+    def faults(self, values: pd.Series) -> Iterator[Fault]:
+        """Of the column's values (n,), the plainest first."""
+        said = texts(values)
+        gone = np.array([text is None for text in said])
+        given = numbers(values) if self.column.numeric else None
+        if given is not None:
+            gone = ~np.isfinite(given)
+        seen, share = rate(gone, self.family, self.here)
+        if share >= LEAST_MISSING and _rare(seen, self.column.missing, self.level):
+            yield self._fault("missing", seen, "is empty")
+        if given is not None and self.column.outside is not None:
+            yield from self._unit(given, self.column.outside)
+        if self.column.categories is not None:
+            yield from self._categories(said, self.column.categories)
+
+    def _unit(self, given: NDArray[np.float64], usual: Rate) -> Iterator[Fault]:
+        low, usual_middle, high = self.column.low, self.column.middle, self.column.high
+        positive = self.here & np.isfinite(given) & (given > 0)
+        logs = np.log(given, where=positive, out=np.full(len(given), usual_middle))
+        outside = (logs < low) | (logs > high)
+        seen, share = rate(outside, self.family, positive)
+        beyond = ((logs < self.column.small, self.column.below),
+                  (logs > self.column.large, self.column.above))  # fmt: skip
+        most = share >= NEVER_SEEN and any(
+            _rare(rate(hit, self.family, positive)[0], before, self.level) for hit, before in beyond
         )
-        yield Fault(name, "unit", window, hit, of, words, math.exp(step))
+        if not (most or _rare(seen, usual, self.level)):
+            return
+        moved = logs[positive & outside]
+        # Where most have moved all tell by how much; else those in range are not known from it.
+        middle = float(np.median(logs[positive] if share > 0.5 else moved)) - usual_middle
+        steps = {sign * math.log(factor): factor for factor in UNITS for sign in (1, -1)}
+        step = min(steps, key=lambda log: abs(middle - log))
+        back = moved - step
+        if np.mean((back >= low) & (back <= high)) >= RESTORED:
+            way = "too high" if step > 0 else "too low"
+            # Of few families the median says the factor only roughly: the next one is named too.
+            error = 1.25 * (self.column.large - self.column.small) / 2.56 / math.sqrt(seen[1])
+            near = sorted((abs(middle - log), log) for log in steps)
+            named = [steps[log] for off, log in near[:2] if off - near[0][0] < error]
+            what = " or ".join(f"{factor:g} ({UNITS[factor]})" for factor in named)
+            yield self._fault(
+                "unit", seen, f"is {way} by a factor of {what}", factor=math.exp(step)
+            )
 
+    def _categories(self, said: list[str | None], categories: tuple[str, ...]) -> Iterator[Fault]:
+        known, alike = set(categories), {spelling(text): text for text in categories}
+        there = self.here & np.array([text is not None for text in said])
+        strange = np.array([text is not None and text not in known for text in said])
+        respelled = strange & np.array([text and spelling(text) in alike for text in said], bool)
+        seen, _ = rate(respelled, self.family, there)
+        if _rare(seen, self.column.respelled, self.level):
+            text = said[int(np.flatnonzero(respelled & there)[0])] or ""
+            more = f" ({text!r} for {alike[spelling(text)]!r})"
+            yield self._fault("spelling", seen, "is spelled otherwise", more)
+        seen, share = rate(strange, self.family, there)
+        if share >= RENAMED and _rare(seen, self.column.unknown, self.level):
+            text = said[int(np.flatnonzero(strange & there)[0])] or ""
+            yield self._fault("values", seen, "has values that no past item had", f" ({text!r})")
 
-def _categories(
-    name: str, column: Column, said: list[str | None], family: NDArray[np.int64],
-    here: NDArray[np.bool_], window: int, past: str, level: float,
-) -> Iterator[Fault]:  # fmt: skip
-    known = set(column.categories or ())
-    alike = {spelling(text): text for text in known}
-    there = here & np.array([text is not None for text in said])
-    strange = np.array([text is not None and text not in known for text in said])
-    respelled = strange & np.array([text is not None and spelling(text) in alike for text in said])
-    seen, _ = rate(respelled, family, there)
-    if _rare(seen, column.respelled, level):
-        text = next(t for t, hit in zip(said, respelled & there, strict=True) if hit and t)
-        words = (
-            f"{name} is spelled otherwise in {seen[0]} of {seen[1]} families of items {past} "
-            f"({text!r} for {alike[spelling(text)]!r})"
-        )
-        yield Fault(name, "spelling", window, *seen, words)
-    seen, share = rate(strange, family, there)
-    if share >= RENAMED and _rare(seen, column.unknown, level):
-        text = next(t for t, hit in zip(said, strange & there, strict=True) if hit and t)
-        words = (
-            f"{name} has values that no past item had in {seen[0]} of {seen[1]} families of items "
-            f"{past} ({text!r})"
-        )
-        yield Fault(name, "values", window, *seen, words)
+    def _fault(
+        self, what: str, seen: Rate, says: str, more: str = "", *, factor: float = 1.0
+    ) -> Fault:
+        past = f"of the last {self.days} days" if self.days > 1 else "of the last day"
+        words = f"{self.name} {says} in {seen[0]} of {seen[1]} families of items {past}{more}"
+        return Fault(self.name, what, self.days, *seen, words, factor)
 
 
 def _usual_kinds(profile: Profile, items: pd.DataFrame) -> NDArray[np.bool_]:

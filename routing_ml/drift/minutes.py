@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from routing_ml.drift.spread import LEAST_UNITS, Spread
+from routing_ml.drift.spread import LEAST_UNITS, Spread, Units
 
 OUTLIER = 4.0  # robust standard deviations of one operation that count at most
 
@@ -33,7 +32,8 @@ class Minutes:
         jobs: list[str],
         families: list[str],
     ) -> Self | None:
-        """Of the held-out items' operations (n,), no NaN; None where there are too few."""
+        """Of the held-out items' operations (n,), no NaN; None where there are too few. A machine
+        or job that is not known is ''."""
         if len(values) < LEAST_UNITS:
             return None
         centre = float(np.median(values))
@@ -42,42 +42,41 @@ class Minutes:
         made = cls(centre - width, centre + width, {})
         values = np.clip(values, made.low, made.high)
         for scope, places in (("machine", machines), ("job", jobs)):
-            if spread := Spread.fit(values, places, families):
+            named = [k for k, place in enumerate(places) if place]
+            of = [families[k] for k in named]
+            if spread := Spread.fit(values[named], [places[k] for k in named], of):
                 made.scopes[scope] = spread
-        usual = made._usual()
-        rest = values - np.array([usual.get(machine, 0.0) for machine in machines])
+        rest = made._rest(values, machines)
         if spread := Spread.fit(rest, [""] * len(rest), families):
             made.scopes["all"] = spread
         return made if made.scopes else None
 
-    def within(
-        self, operations: Iterable[tuple[str, str, str, float]]
-    ) -> dict[str, dict[tuple[str, str], list[float]]]:
-        """The units of operations (machine, job, family, log ratio): by scope, and by place and
-        family, the sum of the clipped log ratios and their count; places not known left out."""
-        units: dict[str, dict[tuple[str, str], list[float]]] = {s: {} for s in self.scopes}
-        usual = self._usual()
-        kinds = [(units[scope], spread.places, scope) for scope, spread in self.scopes.items()]
-        for machine, job, family, value in operations:
-            value = min(max(value, self.low), self.high)
-            for found, known, scope in kinds:
-                if scope == "all":
-                    place, value_there = "", value - usual.get(machine, 0.0)
-                else:
-                    place, value_there = (machine if scope == "machine" else job), value
-                if place in known:
-                    sums = found.get((place, family))
-                    if sums is None:
-                        found[place, family] = [value_there, 1]
-                    else:
-                        sums[0] += value_there
-                        sums[1] += 1
-        return units
+    def units(
+        self,
+        values: NDArray[np.float64],
+        machines: list[str],
+        jobs: list[str],
+        families: NDArray[np.int64],
+    ) -> dict[str, Units]:
+        """The units of operations (n,), no NaN, of numbered families, by scope."""
+        values = np.clip(values, self.low, self.high)
+        found = {}
+        for scope, spread in self.scopes.items():
+            if scope == "all":
+                found[scope] = spread.units(
+                    [""] * len(values), families, self._rest(values, machines)
+                )
+            else:
+                found[scope] = spread.units(
+                    machines if scope == "machine" else jobs, families, values
+                )
+        return found
 
-    def _usual(self) -> dict[str, float]:
-        """The mean log ratio on each machine at training that is known."""
+    def _rest(self, values: NDArray[np.float64], machines: list[str]) -> NDArray[np.float64]:
+        """Log ratios (n,) without the mean of their machine at training, where that is known."""
         spread = self.scopes.get("machine")
-        return {name: place[0] for name, place in spread.places.items()} if spread else {}
+        places = spread.places if spread else {}
+        return values - np.array([places.get(name, (0.0,))[0] for name in machines])
 
     def plain(self) -> dict[str, Any]:
         """It as JSON."""

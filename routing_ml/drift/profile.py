@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -19,6 +19,7 @@ from routing_ml.files import atomic_write
 PROFILE_FILE = "data_profile.json"
 NEWEST = 0.2  # of the families: looked at as if they were new, for what is usual among new ones
 LOW, HIGH = 0.01, 0.99  # quantiles between which a number is an ordinary one
+SMALL, LARGE = 0.1, 0.9  # and beyond which nearly all of a column in another unit are
 LEAST_DISTINCT = 8  # numbers with fewer values have no unit
 MOST_CATEGORIES = 5_000
 MOST_UNKNOWN = 0.3  # of new families: a column with more new texts is no list of categories
@@ -27,14 +28,20 @@ Rate = tuple[int, int]  # families of how many
 
 @dataclass(frozen=True)
 class Column:
-    """One column: `missing`, `outside` (numbers), `respelled` and `unknown` (categories) are how
-    many families of how many new ones were so; `low`, `middle` and `high` are of the logs of
-    positive numbers; `categories` the spellings. None where it is no such column."""
+    """One column: `missing`; of numbers `outside`, `below` and `above`; of categories `respelled`
+    and `unknown` are how many families of how many new ones were so. `low`, `small`, `middle`,
+    `large` and `high` are quantiles of the logs of positive numbers, which are outside beyond the
+    outer ones, below or above beyond the inner ones; `categories` the spellings. None where it is
+    no such column."""
 
     missing: Rate
     outside: Rate | None = None
+    below: Rate = (0, 0)
+    above: Rate = (0, 0)
     low: float = 0.0
+    small: float = 0.0
     middle: float = 0.0
+    large: float = 0.0
     high: float = 0.0
     numeric: bool = False
     categories: tuple[str, ...] | None = None
@@ -51,7 +58,7 @@ class Profile:
 
     @classmethod
     def fit(
-        cls, items: pd.DataFrame, families: Sequence[Hashable], *, kind: str | None = None
+        cls, items: pd.DataFrame, families: Iterable[Hashable], *, kind: str | None = None
     ) -> Self:
         """Of items (n rows) in order of entry with the family of each: every column but dates and
         `ITEM_CD`. The newest fifth of the families is measured against the others, as what is
@@ -142,10 +149,14 @@ def _number(values: pd.Series, family: NDArray[np.int64], new: NDArray[np.bool_]
     if distinct < LEAST_DISTINCT or not (positive & ~new).any():
         return Column(missing, numeric=True)
     logs = np.log(given, where=positive, out=np.zeros(len(given)))
-    low, high = np.quantile(logs[positive & ~new], [LOW, HIGH])
-    outside, _ = rate((logs < low) | (logs > high), family, positive & new)
-    low, middle, high = np.quantile(logs[positive], [LOW, 0.5, HIGH]).tolist()
-    return Column(missing, outside, low, middle, high, numeric=True)
+    at = [LOW, SMALL, 0.5, LARGE, HIGH]
+    low, small, _, large, high = np.quantile(logs[positive & ~new], at)
+    outside, below, above = (
+        rate(beyond, family, positive & new)[0]
+        for beyond in ((logs < low) | (logs > high), logs < small, logs > large)
+    )
+    low, small, middle, large, high = np.quantile(logs[positive], at).tolist()
+    return Column(missing, outside, below, above, low, small, middle, large, high, numeric=True)
 
 
 def _text(values: pd.Series, family: NDArray[np.int64], new: NDArray[np.bool_]) -> Column:
@@ -176,8 +187,12 @@ def _column(plain: dict[str, Any]) -> Column:
     return Column(
         missing=_rate(plain["missing"]),
         outside=None if outside is None else _rate(outside),
+        below=_rate(plain["below"]),
+        above=_rate(plain["above"]),
         low=float(plain["low"]),
+        small=float(plain["small"]),
         middle=float(plain["middle"]),
+        large=float(plain["large"]),
         high=float(plain["high"]),
         numeric=bool(plain["numeric"]),
         categories=None if categories is None else tuple(str(each) for each in categories),

@@ -7,8 +7,9 @@ log(true / proposed minutes), against what the held-out items showed there.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,16 @@ ERRORS = 1.25  # standard errors of a place's own mean that are allowed for on t
 LEAST_UNITS = 8  # places with fewer are seen among all only
 PRIOR_UNITS = 10  # what the spread of all counts for in that of one place
 LEAST_BETWEEN = 0.02  # standard deviation between places, log minutes
+
+
+class Units(NamedTuple):
+    """Units (U,): `place` among a spread's names, the number of their family, the mean log ratio
+    of their operations and how many these are."""
+
+    place: NDArray[np.int64]
+    family: NDArray[np.int64]
+    means: NDArray[np.float64]
+    counts: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -85,30 +96,50 @@ class Spread:
             falling=_growth(-standard, family),
         )
 
+    @cached_property
+    def names(self) -> list[str]:
+        """The places, in an order of their own."""
+        return list(self.places)
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """Where each place is among `names`."""
+        return {name: k for k, name in enumerate(self.names)}
+
+    def units(
+        self, places: list[str], families: NDArray[np.int64], values: NDArray[np.float64]
+    ) -> Units:
+        """The units of operations (n,), those of places that are not known left out."""
+        at = np.array([self.index.get(place, -1) for place in places], dtype=np.int64)
+        known = at >= 0
+        many = int(families.max(initial=0)) + 1
+        both, of = np.unique(at[known] * many + families[known], return_inverse=True)
+        counts = np.bincount(of, minlength=len(both))
+        return Units(both // many, both % many, np.bincount(of, values[known]) / counts, counts)
+
+    def precisions(self, units: Units) -> NDArray[np.float64]:
+        """1 / the variance of the mean of each unit (U,)."""
+        return 1 / (self._scales[units.place] ** 2 * (self.shared + self.own / units.counts))
+
     def logs(
-        self,
-        units: Sequence[tuple[str, float, float]],
-        centres: Mapping[str, tuple[float, float]],
+        self, units: Units, means: NDArray[np.float64], errors: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Log factors (U, B) of the bets that times rose, and that they fell, of units given by
-        their place, sum of log ratios and operations; `centres` are the means of places and their
-        standard errors as they are known by now."""
-        known = np.array([(*centres[place], self.places[place][2]) for place, *_ in units])
-        totals, counts = np.array([unit[1:] for unit in units]).T
-        width = known[:, 2] * np.sqrt(self.shared + self.own / counts)
-        off, allowed = totals / counts - known[:, 0], ALLOWANCE + ERRORS * known[:, 1]
-        bets = np.array(BETS)
-        up, down = (np.clip(v / width, -CLIP, CLIP) for v in (off - allowed, -off - allowed))
+        """Log factors (U, B) of the bets that times rose, and that they fell; `means` of the places
+        and their standard `errors` (P,) are as they are known by now."""
+        off = units.means - means[units.place]
+        allowed = ALLOWANCE + ERRORS * errors[units.place]
+        root, bets = np.sqrt(self.precisions(units)), np.array(BETS)
+        up, down = (np.clip(v * root, -CLIP, CLIP) for v in (off - allowed, -off - allowed))
         rising = np.outer(up, bets) - np.log(self.rising)
         return rising, np.outer(down, bets) - np.log(self.falling)
 
-    def precision(self, place: str, count: float) -> float:
-        """1 / the variance of the mean of a unit of so many operations."""
-        return 1 / (self.places[place][2] ** 2 * (self.shared + self.own / count))
+    @cached_property
+    def _scales(self) -> NDArray[np.float64]:
+        return np.array([scale for *_, scale in self.places.values()])
 
     def plain(self) -> dict[str, Any]:
         """It as JSON."""
-        return asdict(self)
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> Self:

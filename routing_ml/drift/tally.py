@@ -17,14 +17,11 @@ class Tally:
     def __init__(self) -> None:
         self._days: dict[date, dict[str, Counts]] = {}
 
-    def add(self, day: date, table: str, place: str, *values: float) -> None:
-        """Add `values` to the sums of a place on a day."""
-        sums = self._days.setdefault(day, {}).setdefault(table, {}).get(place)
-        if sums is None:
-            self._days[day][table][place] = [round(value, DIGITS) for value in values]
-        else:
-            for k, value in enumerate(values):
-                sums[k] = round(sums[k] + value, DIGITS)
+    def put(self, day: date, table: str, counts: Counts) -> None:
+        """Note the sums of a table on a day, by place."""
+        self._days.setdefault(day, {})[table] = {
+            place: [round(value, DIGITS) for value in values] for place, values in counts.items()
+        }
 
     def forget(self, day: date) -> list[dict[str, Counts]]:
         """Drop the days older than 60 days on that day, and return the tables of each."""
@@ -60,3 +57,13 @@ class Tally:
                 for table, counts in tables.items()
             }
         return tally
+
+
+def add(counts: Counts, place: str, values: tuple[float, ...]) -> None:
+    """Add `values` to the sums of a place."""
+    sums = counts.get(place)
+    if sums is None:
+        counts[place] = [*values]
+    else:
+        for k, value in enumerate(values):
+            sums[k] += value

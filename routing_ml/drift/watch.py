@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import closing
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, tzinfo
+from itertools import groupby
 from typing import Any
 
 from routing_ml.drift.baseline import BASELINE_FILE
@@ -50,7 +51,9 @@ def look(settings: Settings, *, moment: datetime) -> dict[str, Any]:
     # The model in use is looked up inside: one that has been replaced must not come after.
     with closing(Store(settings.store_url)) as store, store.transaction():
         version = active(settings)
-        status = evaluate(store, version.name, Baseline.load(version.folder), day=moment.date())
+        baseline = Baseline.load(version.folder)
+        zone = settings.timezone
+        status = evaluate(store, version.name, baseline, day=moment.date(), zone=zone)
     return {"model": version.name} | status
 
 
@@ -60,12 +63,14 @@ def evaluate(
     baseline: Baseline,
     *,
     day: date,
+    zone: tzinfo = UTC,
     window: int = WINDOW,
     alpha: float = ALPHA,
 ) -> dict[str, Any]:
     """Take in the scores that `model` (the one in use) gave since last time; returns the status.
 
-    `day` is the day, in the factory's time zone, that the verdict is for. A model that is evaluated
+    `day` is the day, in the factory's time zone `zone`, that the verdict is for; the day of each
+    prediction is when it was recorded. A model that is evaluated
     for the first time, or after a reset, begins with an empty window and no drift days; one that
     comes back into use goes on with its own. All of it is one transaction: any number of processes
     may ask, each prediction counts once.
@@ -79,14 +84,17 @@ def evaluate(
         last = saved.last_prediction
         while page := store.predictions_after(last, model=model, limit=PAGE_ROWS):
             last = page[-1][0]
-            detector.update_many(
-                [score for _, _, score, _ in page],
-                items=[item for _, item, _, _ in page],
-                at=datetime.fromtimestamp(page[-1][3], UTC),
-            )
+            for recorded_on, batch in groupby(page, lambda row: _day(row[3], zone)):
+                _, items, scores, moments = zip(*batch, strict=True)
+                at = datetime.fromtimestamp(moments[-1], UTC)
+                detector.update_many(scores, items=items, at=at, day=recorded_on)
         now = Detector(model, saved.epoch, last, detector.state())
         store.save_detector(now, detector.status(), day=day)
         return store.drift_status()
+
+
+def _day(seconds: float, zone: tzinfo) -> date:
+    return datetime.fromtimestamp(seconds, zone).date()
 
 
 def describe(status: Mapping[str, Any]) -> str:

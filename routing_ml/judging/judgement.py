@@ -83,7 +83,8 @@ def judge(
         ]  # fmt: skip
         judged += rows
         if model == in_use:
-            free = [row for row in rows if not row.seen]
+            stated = [r for r in rows if r.confidence is not None and r.novelty is not None]
+            free = [row for row in stated if not row.seen]
             of_use = by_item(free), by_operation(proposed, truth, {row.item_cd for row in free})
     return Judgement(tuple(judged), *of_use)
 
@@ -98,6 +99,7 @@ def told(
     the routings of the same items; `family` and `kind` are by item."""
     exact = metrics.per_item(proposed, truth)["exact"]
     stated = proposed.drop_duplicates("ITEM_CD").set_index("ITEM_CD")
+    stated = stated[stated["CONFIDENCE"].notna() & stated["NOVELTY"].notna()]
     codes = [code for code in exact.index.tolist() if code in stated.index]
     items = pd.DataFrame(
         {

@@ -63,10 +63,10 @@ def figures(store: Store, *, model: str, today: date) -> dict[str, Any]:
     """The live figures as JSON.
 
     `all`, by `kind` and by band of `confidence`, of routings entered in the last 28 days, by
-    whichever version was in use then; `model` of the one in use, since it has been; `week` of the
-    last 26; `seen`, of the last 28 days, of proposals that a planner had seen before writing, which
-    count nowhere else, for a copied label flatters. `work`, and by `machine`, is what the shop
-    reported in the last 28 days, as of `Store.worked_by`.
+    whichever version was in use then; `model` of the one in use, since it has been, `recent` of
+    it alone in the last 28 days; `week` of the last 26; `seen`, of the last 28 days, of proposals
+    that a planner had seen before writing, which count nowhere else, for a copied label flatters.
+    `work`, and by `machine`, is what the shop reported in the last 28 days (`Store.worked_by`).
     """
     recent = (today - timedelta(days=RECENT_DAYS - 1)).isoformat()
     weeks = today - timedelta(days=today.weekday(), weeks=WEEKS - 1)
@@ -81,6 +81,7 @@ def figures(store: Store, *, model: str, today: date) -> dict[str, Any]:
         "day": today.isoformat(),
         "all": lives("all", recent),
         "model": lives("model", "", of=model),
+        "recent": lives("model", recent, of=model),
         "kind": kinds[:MOST_KINDS],
         "confidence": lives("confidence", recent),
         "week": lives("week", weeks.isoformat()),

@@ -64,7 +64,8 @@ def advise(
     with closing(Store(settings.store_url)) as store:
         changed = concept.told(store, version.name)
         if changed and changed["cause"] == DATA:
-            words, began = changed["words"].rstrip("."), f"data {changed['since']}"
+            columns = [place["value"] for place in changed["where"] if place["what"] == "column"]
+            words, began = changed["words"].rstrip("."), f"data {', '.join(columns)}"
             _tell(settings, "the data are at fault", words, version.name, began, DATA_ADVICE)
             return Advice(False, f"the data are at fault: {changed['words']}")
         if not status["should_retrain"] and changed is None:

@@ -4,14 +4,24 @@ leads to expect.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date
 from typing import Any
 
 import pandas as pd
 
-from routing_ml import judging
-from routing_ml.drift import REFERENCE_FILE, ConceptDetector, Reference
+from routing_ml import dataset, judging
+from routing_ml.drift import (
+    PROFILE_FILE,
+    REFERENCE_FILE,
+    ConceptDetector,
+    Fault,
+    Profile,
+    Reference,
+    blame,
+    faults_of,
+)
 from routing_ml.judging import Judgement
 from routing_ml.models import RoutingModel
 from routing_ml.pipeline.material import Material
@@ -37,9 +47,18 @@ def reference(model: RoutingModel, material: Material, proposed: pd.DataFrame) -
     )
 
 
-def watch(store: Store, version: Version, found: Judgement, *, day: date) -> dict[str, Any] | None:
-    """Take in what was judged of the version in use on a day (the factory's), and leave the verdict
-    in the store; returns it, None where the version has no reference.
+def profile(model: RoutingModel, material: Material) -> Profile:
+    """The columns of the items with a routing, as what is usual among new ones."""
+    families = material.families.reindex(material.codes).astype("str").tolist()
+    return Profile.fit(material.items(material.codes), families, kind=model.kinds_by)
+
+
+def watch(
+    store: Store, version: Version, found: Judgement, items: pd.DataFrame, *, day: date
+) -> dict[str, Any] | None:
+    """Take in what was judged of the version in use on a day (the factory's), look at those of the
+    routed `items` that were entered in the week before (one without a routing may not be complete
+    yet), and leave the verdict in the store; returns it, None where the version has no reference.
 
     What is judged on a day that was watched already adds to the live figures alone.
     """
@@ -51,7 +70,7 @@ def watch(store: Store, version: Version, found: Judgement, *, day: date) -> dic
     if last is None or day.isoformat() > last:
         detector.update(day, found.items, found.operations)
         store.save_concept(version.name, day.isoformat(), detector.state())
-    verdict = detector.verdict
+    verdict = blame(detector.verdict, _faults(version, items, day))
     told = {
         **asdict(verdict),
         "where": [place._asdict() for place in verdict.where],
@@ -62,6 +81,21 @@ def watch(store: Store, version: Version, found: Judgement, *, day: date) -> dic
     }
     store.set_fact(FACT, told)
     return told
+
+
+def _faults(version: Version, items: pd.DataFrame, day: date) -> Sequence[Fault]:
+    """What is wrong in the data of the items that were entered lately, as against what a version
+    was fitted on; nothing where nobody knows when they were."""
+    if not (version.folder / PROFILE_FILE).is_file() or "INSRT_DT" not in items:
+        return ()
+    dated = items[items["INSRT_DT"].notna()]
+    return faults_of(
+        Profile.load(version.folder),
+        dated,
+        days=dated["INSRT_DT"].dt.date,
+        families=dataset.families_of(dated.set_index("ITEM_CD")["INSRT_DT"]),
+        today=day,
+    )
 
 
 def told(store: Store, model: str) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime, timedelta
@@ -11,6 +12,7 @@ import pandas as pd
 
 from routing_ml import dataset, judging
 from routing_ml.dataset import Dataset
+from routing_ml.errors import RoutingError
 from routing_ml.judging import Written
 from routing_ml.pipeline import concept, standing
 from routing_ml.pipeline.proposing import source_data
@@ -19,6 +21,8 @@ from routing_ml.registry import Registry, Version
 from routing_ml.settings import Settings
 from routing_ml.source import Columns
 from routing_ml.store import Store
+
+log = logging.getLogger(__name__)
 
 WORK_UNTIL = "work_judged_until"
 FIRST_DAYS = 28
@@ -77,11 +81,17 @@ def judge_data(settings: Settings, data: Dataset, *, as_of: datetime) -> dict[st
         method = active.manifest["candidate"]
         judging.follow(store, champion=active.name, method=method, items=codes, today=as_of.date())
         decision = standing.shown(settings, store)
-        verdict = concept.watch(store, active, found, day=as_of.date())
+        routed = data.items[data.items["ITEM_CD"].isin(newest["ITEM_CD"])]
+        verdict = None
+        try:
+            verdict = concept.watch(store, active, found, routed, day=as_of.date())
+        except RoutingError as error:  # what was judged counts all the same
+            log.warning("later routings are not watched: %s", error)
         worked = _judge_work(store, data, as_of=as_of)
         live = judging.figures(store, model=active.name, today=as_of.date())
         if (store.fact("live") or live)["day"] <= live["day"]:  # else a run of the past
-            store.set_fact("live", live, settings.seconds(as_of))
+            at = settings.seconds(as_of)
+            store.set_fact("live", live | {"at": at}, at)
     return {
         "model": active.name,
         "judged": len(found.judged),

@@ -201,11 +201,12 @@ def record_source_data(settings: Settings, source: str, as_of: datetime) -> None
 
 
 def live_status(settings: Settings) -> dict[str, Any]:
-    """How right the proposals are, by the last judgement (`judging.figures`), and how each version
-    that may replace the one in use stands, in words."""
+    """How right the proposals are, by the last judgement (`judging.figures`); how each version that
+    may replace the one in use stands, in words; what the watch over later routings says."""
     with closing(Store(settings.store_url, write=False)) as store:
         known = Challengers.known(store)
-        return (store.fact("live") or {}) | {"challengers": known.words() if known else {}}
+        said = {"challengers": known.words() if known else {}, "concept": store.fact("concept")}
+        return (store.fact("live") or {}) | said
 
 
 def drift_status(settings: Settings) -> dict[str, Any]:

@@ -10,9 +10,11 @@ from typing import Any
 from routing_ml import files, modes, notices
 from routing_ml.dataset import in_words
 from routing_ml.errors import InputError, ModelError
+from routing_ml.pipeline import monitor
 from routing_ml.pipeline import steps as pipeline
 from routing_ml.redaction import redact
 from routing_ml.settings import Settings
+from routing_ml.store import StoreError
 
 OFFENDERS = "offenders.csv"
 SHOWN_OFFENDERS = 3
@@ -87,7 +89,7 @@ def write(settings: Settings, outcome: Mapping[str, Any]) -> None:
         modes.make_folder(folder)
         for name in ("report.md", "outcome.json"):
             files.remove_leftovers(folder, name)
-        files.atomic_write(folder / "report.md", _as_markdown(outcome, folder))
+        files.atomic_write(folder / "report.md", _as_markdown(outcome, folder, _live(settings)))
         files.atomic_write(folder / "outcome.json", json.dumps(outcome, ensure_ascii=False) + "\n")
 
 
@@ -148,7 +150,15 @@ def _withheld(decision: Mapping[str, Any] | None) -> list[str]:
     return list(decision.get("withheld", ())) if decision and decision["winner"] else []
 
 
-def _as_markdown(outcome: Mapping[str, Any], folder: Path) -> str:
+def _live(settings: Settings) -> Mapping[str, Any]:
+    """What planners' routings said of the proposals so far; nothing where the store cannot say."""
+    try:
+        return monitor.live_status(settings)
+    except StoreError:
+        return {}
+
+
+def _as_markdown(outcome: Mapping[str, Any], folder: Path, live: Mapping[str, Any]) -> str:
     title, _ = notice(outcome)
     lines = [f"# {title}", "", outcome["reason"], ""]
     lines += [
@@ -165,12 +175,34 @@ def _as_markdown(outcome: Mapping[str, Any], folder: Path) -> str:
         lines += ["", *_candidates(outcome["candidates"], compared.get("baselines", {}))]
     lines += _floor(compared.get("floor", {}))
     lines += _comparison(compared)
+    lines += _judged(live)
     found = _read(folder / "check.json").get("findings", [])
     if found:
         lines += ["", "## What check found", ""]
         lines += [f"- {_level(one)}, {one['name']}: {one['found']}" for one in found]
     lines += _audited(_read(folder / "audit.json"))
     return "\n".join(lines) + "\n"
+
+
+def _judged(live: Mapping[str, Any]) -> list[str]:
+    """The live accuracy, and how the versions that may replace the one in use stand by it."""
+    groups = [("the version that was in use", one) for one in live.get("model", ())]
+    groups += [("the last 28 days", one) for one in live.get("all", ())]
+    groups += [("seen by a planner before", one) for one in live.get("seen", ())]
+    lines = []
+    if groups:
+        lines += ["", "## What planners wrote since", ""]
+        heads = ["proposals of", "items", "exactly right", "between", "stated", "operations, F1"]
+        lines += [_row(heads), "|---" * len(heads) + "|"]
+        for words, one in groups:
+            between = f"{one['low']:.3f} and {one['high']:.3f}"
+            figures = map(_figure, (one["exact"], between, one["confidence"], one["operation_f1"]))
+            lines.append(_row([words, f"{one['items']:,}", *figures]))
+    if said := live.get("challengers"):
+        lines += ["", *(f"- {_cell(words)}" for words in said.values())]
+    if (concept := live.get("concept")) and concept["alarm"]:
+        lines += ["", f"**{concept['cause']}**: {_cell(concept['words'])}"]
+    return lines
 
 
 def _level(finding: Mapping[str, Any]) -> str:

@@ -4,17 +4,22 @@ until planners' own routings judge it.
 
 from __future__ import annotations
 
+import logging
 from contextlib import closing
 from datetime import datetime
+from functools import partial
 
 import pandas as pd
 
 from routing_ml import judging
+from routing_ml.errors import tried
 from routing_ml.models import RoutingModel
 from routing_ml.proposals import predict
 from routing_ml.registry import Registry, Version
 from routing_ml.settings import Settings
 from routing_ml.store import Store
+
+log = logging.getLogger(__name__)
 
 
 def keep(
@@ -53,16 +58,25 @@ def keep(
 def shadow(settings: Settings, items: pd.DataFrame, *, as_of: datetime) -> dict[str, int]:
     """Have the versions that may replace the one in use propose for those of the items that they
     have not proposed for yet, and keep it; for how many items each did."""
-    registry, done = Registry(settings.home / "models"), {}
+    done: dict[str, int] = {}
     with closing(Store(settings.store_url)) as store:
         challengers = judging.Challengers.known(store)
         names = challengers.versions if challengers else []
         known = {name: store.proposed_by(name, items["ITEM_CD"].tolist()) for name in names}
     for name in names:
         new = items[~items["ITEM_CD"].isin(known[name])]
-        if len(new):
-            version = registry.get(name)
-            model = predict.loaded(version)
-            proposals = model.predict(new, similarity=False)
-            done[name] = keep(settings, proposals, version, model, in_use=False, as_of=as_of)
+        if not len(new):
+            continue
+        if trouble := tried(partial(_propose, settings, name, new, as_of, done)):
+            log.warning("%s may replace the model in use, and cannot propose: %s", name, trouble)
     return done
+
+
+def _propose(
+    settings: Settings, name: str, items: pd.DataFrame, as_of: datetime, done: dict[str, int]
+) -> None:
+    """Have a version propose for items and keep it, and say in `done` for how many."""
+    version = Registry(settings.home / "models").get(name)
+    model = predict.loaded(version)
+    proposals = model.predict(items, similarity=False)
+    done[name] = keep(settings, proposals, version, model, in_use=False, as_of=as_of)

@@ -65,6 +65,7 @@ def fit_and_register(
             Baseline.fit(scores, in_order=True).save(folder)
         with suppress(ModelError):  # no item to know by what is to be expected
             concept.reference(whole, material, proposed).save(folder)
+        concept.profile(whole, material).save(folder)
 
     return versions.register(
         write,

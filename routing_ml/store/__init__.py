@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from routing_ml.store.copies import require_free as require_free
     from routing_ml.store.database import StoreError as StoreError
     from routing_ml.store.database import StoreMissingError as StoreMissingError
+    from routing_ml.store.evidence import CONCEPT_CAUSES as CONCEPT_CAUSES
     from routing_ml.store.evidence import Judged as Judged
     from routing_ml.store.evidence import Proposed as Proposed
     from routing_ml.store.evidence import Tally as Tally

@@ -15,6 +15,13 @@ from routing_ml import clock
 from routing_ml.store.records import Records, as_json
 
 AT_ONCE = 500  # names in one statement: SQLite takes 999 at least
+CONCEPT_CAUSES = (
+    "same items, other routings",
+    "times have moved",
+    "new kind of item",
+    "data fault",
+)
+"""What the watch over later routings may tell: the causes of a `drift.Verdict`."""
 KEYS = {
     "all": "'all'",
     "model": "model",

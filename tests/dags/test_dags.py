@@ -507,7 +507,7 @@ def announced():
 def test_every_item_without_a_routing_is_proposed_one_and_recorded_once(dag_bag, in_use):
     dag = dag_bag.dags["routing_ml_predict"]
     states, run = states_of(dag, source="default", as_of="2026-11-20")
-    assert states == {"predict": "success"}
+    assert states == {"predict": "success", "judge": "success", "replace": "skipped"}
     (file,) = (in_use / "proposals").glob("*.parquet")
     assert run.run_id[-18:-6].replace(":", "_") in file.name
     items = pd.read_parquet(file).drop_duplicates("ITEM_CD")
@@ -524,8 +524,42 @@ def test_every_item_without_a_routing_is_proposed_one_and_recorded_once(dag_bag,
     assert not left.exists()
 
 
+def test_routings_that_planners_wrote_judge_and_may_replace_the_model(dag_bag, in_use, monkeypatch):
+    from routing_ml.pipeline import evidence
+
+    dag = dag_bag.dags["routing_ml_predict"]
+    registry = Registry(in_use / "models")
+    before = registry.active()
+    other = registry.register(
+        lambda folder: shutil.copytree(before.folder / "model", folder / "model"),
+        key="another",
+        facts={key: before.manifest[key] for key in ("candidate", "as_of", "metrics")},
+    )  # fmt: skip
+    states_of(dag, source="default", as_of="2026-11-10", promotion="automatic")
+    judge = evidence.judge
+
+    def shown(settings, **about):
+        found = judge(settings, **about)
+        decision = {"winner": other.name, "champion": before.name, "promote": True}
+        return found | {"decision": decision | {"reason": "by what planners wrote"}}
+
+    monkeypatch.setattr(evidence, "judge", shown)
+    states, _ = states_of(dag, source="default", as_of="2026-11-24", promotion="never")
+    assert (states["judge"], states["replace"]) == ("success", "skipped")
+    assert registry.active().name == before.name
+    with store(in_use) as opened, opened.transaction():
+        assert opened.fact("live")["day"] == "2026-11-24"
+        opened.database.run("DELETE FROM judged")
+        opened.database.run("UPDATE shadow_proposals SET judged = 0")
+    states, run = states_of(dag, source="default", as_of="2026-11-24", promotion="automatic")
+    assert states["replace"] == "success"
+    assert registry.active().name == other.name
+    assert registry.history()[-1]["who"] == f"run {run.run_id}"
+
+
 def test_before_the_first_model_nothing_is_proposed_or_watched(dag_bag, home):
-    assert states_of(dag_bag.dags["routing_ml_predict"])[0] == {"predict": "skipped"}
+    states, _ = states_of(dag_bag.dags["routing_ml_predict"])
+    assert states == dict.fromkeys(["predict", "judge", "replace"], "skipped")
     states, _ = states_of(dag_bag.dags["routing_ml_drift_watch"])
     assert states == {"evaluate": "skipped", "announce": "skipped", "catch_up": "success"}
 
@@ -654,8 +688,8 @@ def test_proposals_wait_for_a_source_without_a_worker_and_are_made_when_it_is_ba
 
     monkeypatch.setattr(pipeline, "predict", counted)
     states, run = states_of(dag_bag.dags["routing_ml_predict"], source="default", as_of=None)
-    assert (states, len(tries)) == ({"predict": "success"}, 3)
-    (ti,) = run.get_task_instances()
+    assert (states["predict"], len(tries)) == ("success", 3)
+    ti = run.get_task_instance("predict")
     assert ti.try_number == 1
     with create_session() as session:
         assert session.query(TaskReschedule).filter(TaskReschedule.ti_id == ti.id).count() == 2
@@ -678,8 +712,8 @@ def test_a_source_that_stays_away_fails_the_run_when_it_was_waited_for(
 
     monkeypatch.setattr(Settings, "from_env", staticmethod(soon))
     states, run = states_of(dag_bag.dags["routing_ml_predict"], source="default", as_of=None)
-    assert states == {"predict": "failed"}
-    (ti,) = run.get_task_instances()
+    assert states == {"predict": "failed", "judge": "failed", "replace": "upstream_failed"}
+    ti = run.get_task_instance("predict")
     assert ti.try_number == 1
     with store(in_use) as opened:
         assert opened.snapshot().count("prediction_failures") == 1

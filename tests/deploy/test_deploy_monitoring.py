@@ -25,6 +25,7 @@ from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from routing_ml import cli
+from routing_ml.comparison.sequence import confidence_sequence
 from routing_ml.dataset.gates import MAX_NULL_RATIO, REQUIRED
 from routing_ml.store.store import Store
 
@@ -81,6 +82,7 @@ def test_the_commands_and_dags_that_people_are_sent_to_exist() -> None:
     texts = [text for rule in ALERTS.values() for text in rule["annotations"].values()]
     said = " ".join(texts + [panel["description"] for _, panel in panels()])
     said = said.replace('{{ or $externalLabels.command "routing-ml" }}', "routing-ml")
+    said = re.sub(r"{{.*?}}", "", said, flags=re.DOTALL)  # what figures are taken from
     for command in sorted(set(re.findall(r"'routing-ml ([a-z ]+)'", said))):
         with pytest.raises(SystemExit) as end:
             cli.main([*command.split(), "--help"])
@@ -98,14 +100,15 @@ def mutants(rule: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     expr = rule["expr"]
     if "[" in expr:
         yield "does not look back", {**rule, "expr": re.sub(r"\[\d+[mhd]\]", "[1s]", expr)}
-    for found in re.finditer(r"(==|<|>) ([\d.]+(?: \* \d+)?)", expr):
+    for found in re.finditer(r"(==|<|>=|>) ([\d.]+(?: \* \d+)?)", expr):
         operator, limit = found.groups()
         swapped = {"==": ["!= "], "<": ["<= ", "< 0.98 * ", "< 1.02 * "]}
         swapped[">"] = [each.replace("<", ">") for each in swapped["<"]]
+        swapped[">="] = ["> ", ">= 0.98 * ", ">= 1.02 * "]
         for start in swapped[operator]:
             wrong = expr[: found.start()] + start + limit + expr[found.end() :]
             yield f"{start}{limit}", {**rule, "expr": wrong}
-    for found in re.finditer(r"(and|unless) on \(instance\)", expr):
+    for found in re.finditer(r"(and|unless)(?= on \(instance\b)", expr):
         wrong = expr[: found.start()] + "or" + expr[found.end() :]
         yield f"'or' at {found.start()}", {**rule, "expr": wrong}
 
@@ -152,6 +155,15 @@ def test_every_recording_rule_is_tested_and_used() -> None:
     shown = " ".join(expr for _, expr in panel_expressions())
     assert {name for name in RECORDED if name in tested} == RECORDED
     assert {name for name in RECORDED if name in shown} == RECORDED
+
+
+@pytest.mark.parametrize(("items", "wrong"), [(60, 20), (30, 13), (20, 10)])
+def test_live_accuracy_shows_as_much_as_the_alert_says_that_it_does(items: int, wrong: int) -> None:
+    expr = ALERTS["RoutingMLAccuracyLow"]["expr"]
+    (limit,) = {float(found) for found in re.findall(r"< ([\d.]+)", expr)}
+    highs = [confidence_sequence(items - w, {1: items})[1] for w in (wrong - 1, wrong)]
+    assert highs[0] >= limit > highs[1]
+    assert ">= 60" in expr
 
 
 def test_the_columns_that_alert_are_those_the_audit_requires() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -231,6 +231,56 @@ def test_one_by_one_in_batches_and_restored_are_the_same(items: bool, baseline: 
     )
     assert single.status() == batches.status() == whole.status()
     assert single.state() == batches.state() == whole.state()
+
+
+@pytest.mark.parametrize("items", [False, True])
+def test_with_days_one_by_one_in_batches_and_restored_are_the_same(
+    items: bool, baseline: Baseline
+) -> None:
+    """Mondays are unlike the other days, so that alarms are taken back."""
+    rng = np.random.default_rng(31)
+    single, batches = DriftDetector(baseline), DriftDetector(baseline)
+    taken_back = 0
+    for number in range(40):
+        day = date(2026, 1, 1) + timedelta(number)
+        scores = rng.beta(6, 4, 60) if day.weekday() == 0 else rng.beta(8.4, 1.6, 60)
+        names = [f"{number}-{k}" for k in range(60)] if items else [None] * 60
+        for score, name in zip(scores.tolist(), names, strict=True):
+            single.update(score, item=name, day=day)
+        batches.update_many(scores, items=names if items else None, day=day)
+        state = json.loads(json.dumps(batches.state()))
+        assert len(json.dumps(state["days"])) < 10_000
+        batches = DriftDetector.restore(baseline, state)
+        assert batches.status() == single.status()
+        assert batches.state() == single.state()
+        kept = {name: state[name] for name in state if name not in ("score_days", "days")}
+        without = DriftDetector.restore(baseline, kept)
+        taken_back += without.drift_detected and not single.drift_detected
+    assert taken_back
+
+
+def test_scores_one_by_one_count_for_their_own_day(baseline: Baseline) -> None:
+    detector = DriftDetector(baseline)
+    for day, score in ((1, 0.8), (1, 0.7), (2, 0.9)):
+        detector.update(score, day=date(2026, 11, day))
+    found = {day: row[0] for day, row in detector.state()["days"].items()}
+    assert found == {"2026-11-01": 2, "2026-11-02": 1}
+
+
+def test_a_detector_saved_by_2_1_0_goes_on_and_learns_the_days(baseline: Baseline) -> None:
+    kept = {
+        "scores": usual(300, seed=27).tolist(),
+        "items": [None] * 300,
+        "seen": 300,
+        "invalid": {"nan": 0, "infinite": 0, "out_of_range": 0},
+        "last_at": None,
+    }
+    detector = DriftDetector.restore(baseline, kept)
+    assert detector.status() == DriftDetector(baseline).update_many(kept["scores"]).status()
+    detector.update_many(usual(5, seed=28), day=date(2026, 11, 2))
+    state = detector.state()
+    assert state["score_days"] == [[0, 300], [date(2026, 11, 2).toordinal(), 5]]
+    assert list(state["days"]) == ["2026-11-02"]
 
 
 def test_looking_between_steps_changes_nothing(baseline: Baseline) -> None:

@@ -67,9 +67,9 @@ def test_nothing_is_followed_before_the_first_retraining(store):
 
 def test_a_family_is_one_that_differs_by_its_mean():
     sequence = take_in(PairedSequence(), ["a", "b", "b", "c"], [1, 1, 0, 0], [0, 0, 0, 1])
-    assert sequence.state() == {
-        "items": 4, "net": 1.0, "families": {"-1.0": 1, "0.5": 1, "1.0": 1},
-    }  # fmt: skip
+    standing = sequence.standing()
+    assert (standing.families, standing.items, standing.differing) == (3, 4, 3)
+    assert standing.difference == pytest.approx(0.5 / 3) and standing.by_item == 0.25
 
 
 def test_a_challenger_begins_with_the_held_out_items(store):

@@ -243,7 +243,8 @@ def changed(settings, cause, *, alarm=True, model=None):
     """A verdict on the routings that planners wrote later, as the daily judgement leaves it."""
     told = {
         "cause": cause, "words": "WASH is missing in 15 of 20 proposals.", "since": "2026-11-03",
-        "alarm": alarm, "model": model or pipeline.registry(settings).active().name,
+        "where": [{"what": "column", "value": "SIZE", "figures": ""}], "alarm": alarm,
+        "model": model or pipeline.registry(settings).active().name,
     }  # fmt: skip
     with closing(Store(settings.store_url)) as store:
         store.set_fact("concept", told)

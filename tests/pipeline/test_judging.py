@@ -2,6 +2,7 @@
 
 import shutil
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pandas as pd
@@ -9,6 +10,7 @@ import pytest
 
 from routing_ml.comparison import metrics
 from routing_ml.dataset import newest_routings
+from routing_ml.judging import Challenger, Challengers
 from routing_ml.pipeline import evidence, proposing
 from routing_ml.pipeline import steps as pipeline
 from routing_ml.pipeline.retraining import retrain
@@ -64,7 +66,9 @@ def test_what_was_proposed_is_judged_once_the_planner_has_written(settings):
     assert 0 <= all_of_them["low"] < all_of_them["exact"] < all_of_them["high"] <= 1
     assert judge(settings)["judged"] == 0  # nothing is counted twice
     with closing(Store(settings.store_url, write=False)) as store:
-        assert store.fact("live")["model"][0]["items"] == found["judged"]
+        live = store.fact("live")
+        assert live["model"][0]["items"] == found["judged"]
+        assert live["at"] == settings.seconds(NOVEMBER)
         days = store.database.rows("SELECT DISTINCT day FROM judged ORDER BY day")
         kinds = store.database.rows("SELECT DISTINCT kind FROM judged")
     assert days[0][0] > "2026-08-01" and days[-1][0] <= "2026-11-20"
@@ -129,6 +133,42 @@ def test_a_proposal_is_made_where_it_cannot_be_kept(settings, monkeypatch, caplo
     )
 
 
+def test_a_challenger_proposes_too_and_one_that_is_gone_stops_nothing(settings, caplog):
+    registry = pipeline.registry(settings)
+    active = registry.active()
+    other = registry.register(
+        lambda folder: shutil.copytree(active.folder / "model", folder / "model"),
+        key="other",
+        facts={"candidate": "boosted", "as_of": active.manifest["as_of"]},
+    )
+    by_method = {
+        "nearest": Challenger("model_20200101_000000", False, None, "2026-08-01"),
+        "boosted": Challenger(other.name, False, None, "2026-08-01"),
+    }
+    with closing(Store(settings.store_url)) as store:
+        Challengers(active.name, by_method).save(store)
+    propose(settings)
+    counts = {model: 0 for _, model, _ in kept(settings)}
+    for _, model, _ in kept(settings):
+        counts[model] += 1
+    assert counts.keys() == {active.name, other.name}
+    assert counts[active.name] == counts[other.name] > 5
+    assert "model_20200101_000000 may replace the model in use, and cannot propose" in caplog.text
+    assert judge(settings)["judged"] == 2 * judge_items(settings)
+    with closing(Store(settings.store_url)) as store:
+        (standing,) = [
+            standing
+            for method, standing in Challengers.known(store).standings().items()
+            if method == "boosted"
+        ]
+    assert standing.items > 5 and standing.differing == 0
+
+
+def judge_items(settings):
+    with closing(Store(settings.store_url, write=False)) as store:
+        return len(store.database.rows("SELECT DISTINCT item_cd FROM judged"))
+
+
 def test_nothing_is_judged_without_a_model(home):
     settings = Settings.from_env()
     assert judge(settings) == {
@@ -144,3 +184,19 @@ def test_the_same_item_is_kept_once_a_version(settings):
     assert set(before) <= set(kept(settings))
     assert len({item for item, _, _ in kept(settings)}) == len(kept(settings))
     assert {model for _, model, _ in before} == {pipeline.registry(settings).active().name}
+
+
+def test_a_column_that_went_empty_is_told_as_a_fault_of_the_data(settings):
+    """With a profile of the data as training leaves it, and a source whose newest items lack it."""
+    data = predict.read_source(settings.origin(), COLUMNS, NOVEMBER)
+    items = data.items.copy()
+    last = items["INSRT_DT"] >= items["INSRT_DT"].max() - timedelta(days=30)
+    items.loc[last & (items["INSRT_DT"] > SOON), "PART_TYPE"] = None
+    day = items.loc[items["ITEM_CD"].isin(data.routings["ITEM_CD"]), "INSRT_DT"].max()
+    told = evidence.judge_data(settings, replace(data, items=items), as_of=day.to_pydatetime())
+    concept = told["concept"]
+    assert concept["alarm"] and concept["cause"] == "data fault"
+    assert [place["value"] for place in concept["where"]] == ["PART_TYPE"]
+    assert "PART_TYPE" in concept["words"]
+    as_it_is = evidence.judge_data(settings, data, as_of=day.to_pydatetime())["concept"]
+    assert not as_it_is["alarm"]

@@ -1,4 +1,5 @@
 import json
+from contextlib import closing
 
 import pytest
 from slack_fixtures import FakeSlack
@@ -7,6 +8,7 @@ from routing_ml.errors import InputError
 from routing_ml.pipeline import report
 from routing_ml.pipeline import steps as pipeline
 from routing_ml.settings import Settings
+from routing_ml.store.store import Store
 
 METRICS = {
     "exact_match": 0.5,
@@ -213,3 +215,19 @@ def test_a_failed_run_that_is_cleared_and_succeeds_is_told_of_again(tmp_path):
         "Routing ML: the retraining failed",
         "Routing ML: no model is in use yet",
     ]
+
+
+def test_the_report_says_what_planners_wrote_since(given):
+    write(given)
+    text = (given.home / "runs" / "manual__1" / "report.md").read_text()
+    assert "What planners wrote" not in text
+    one = {"value": "m", "items": 1200, "exact": 0.9, "low": 0.85, "high": 0.93, "confidence": 0.91}
+    told = {"alarm": True, "cause": "times have moved", "words": "Machine L1 | is\nslower."}
+    with closing(Store(given.store_url)) as store:
+        store.set_fact("live", {"model": [one | {"operation_f1": None}]})
+        store.set_fact("concept", told)
+    write(given)
+    text = (given.home / "runs" / "manual__1" / "report.md").read_text()
+    line = "| the version that was in use | 1,200 | 0.900 | 0.850 and 0.930 | 0.910 | none |"
+    assert line in text
+    assert "**times have moved**: Machine L1 \\| is slower." in text

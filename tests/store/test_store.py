@@ -264,7 +264,7 @@ def test_the_batch_that_a_store_of_the_second_schema_knew_is_not_counted_again(
 
 
 @pytest.mark.parametrize("table", TABLES)
-@pytest.mark.parametrize("schema", [1, 2, 3, SCHEMA_VERSION])
+@pytest.mark.parametrize("schema", [1, 2, 3, 4, SCHEMA_VERSION])
 def test_a_store_that_lost_a_table_works_again_and_keeps_the_others(
     store: Store, table: str, schema: int
 ) -> None:
