@@ -17,6 +17,7 @@ from routing_ml.cli import backup, data, models, proposals, runs
 from routing_ml.cli import drift as drift_commands
 from routing_ml.cli import live as live_commands
 from routing_ml.cli import quality as quality_commands
+from routing_ml.cli import replay as replay_commands
 from routing_ml.cli.shared import Result
 from routing_ml.errors import RoutingError, SettingError
 from routing_ml.redaction import redact
@@ -27,7 +28,7 @@ from routing_ml.settings import Settings
 
 
 WITHOUT_STATE = (data.check, data.extract, data.audit, backup.backups)
-BEGINNING = (runs.retrain, models.train, quality_commands.quality)
+BEGINNING = (runs.retrain, models.train, quality_commands.quality, replay_commands.replay)
 RESTORING = (backup.restore,)
 
 
@@ -164,6 +165,23 @@ def _parser() -> argparse.ArgumentParser:
     )
     added.add_argument("--candidates", type=_candidates, metavar="A,B", help="default: all")
     added.add_argument("--promotion", choices=("automatic", "never"), default="automatic")
+    text = "play a source's past day by day: what would have happened"
+    added = command("replay", replay_commands.replay, text)
+    text = "the first month that is played, such as 2024-11"
+    added.add_argument(
+        "--from", dest="first", type=replay_commands.month, required=True, metavar="M", help=text
+    )
+    text = "how many months; default: 12"
+    added.add_argument("--months", type=replay_commands.months, default=12, metavar="N", help=text)
+    text = "when it is retrained after the first day; default: both, monthly and by drift"
+    policies = ("both", "monthly", "drift", "never")
+    added.add_argument("--retrain", choices=policies, default="both", help=text)
+    text = "the replay's own state folder, new or empty; default: ROUTING_ML_HOME/replays/..."
+    added.add_argument("--out", type=Path, metavar="DIR", help=text)
+    added.add_argument("--source", metavar="S", help="an Access file, an ODBC connection string")
+    text = "routing rows that a retraining learns from; default: 100,000"
+    added.add_argument("--limit", type=_limit, default=100_000, metavar="N", help=text)
+    added.add_argument("--candidates", type=_candidates, metavar="A,B", help="default: all")
     added = command(
         "predict", proposals.predict, "propose routings; by default for every item without one"
     )

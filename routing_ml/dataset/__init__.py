@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from routing_ml.dataset.offenders import together as together
     from routing_ml.dataset.outliers import factors as factors
     from routing_ml.dataset.outliers import robust as robust
+    from routing_ml.dataset.past import Past as Past
     from routing_ml.dataset.seen import is_whole as is_whole
     from routing_ml.dataset.suspects import deviations as deviations
     from routing_ml.dataset.units import FACTORS as FACTORS

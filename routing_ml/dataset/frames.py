@@ -4,6 +4,7 @@ out. A dataset is a manifest, `training_dataset_YYYYMM.json`, beside the Parquet
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,18 +51,27 @@ def load(path: Path) -> Dataset:
     dropped, repeats too (of an item's rows the one entered last stays), and numbers that are not
     finite are missing. Raises InputError where a file is missing or was changed.
     """
-    manifest_path, manifest = read_manifest(path)
-    frames = {
-        role: pd.read_parquet(manifest_path.parent / table["file"])
+    path, manifest = read_manifest(path)
+    return cleaned(path, manifest, read_tables(path, manifest))
+
+
+def read_tables(path: Path, manifest: dict[str, Any]) -> dict[str, pd.DataFrame]:
+    """The tables of a dataset by their roles, as they are in its files."""
+    return {
+        role: pd.read_parquet(path.parent / table["file"])
         for role, table in manifest["tables"].items()
     }
+
+
+def cleaned(path: Path, manifest: dict[str, Any], tables: Mapping[str, pd.DataFrame]) -> Dataset:
+    """What `load` makes of the tables of a dataset, which it may change."""
     dropped: dict[str, dict[str, int]] = {}
     items, routings, results = _clean(
-        frames["items"], frames["routings"], frames.get("results"), dropped
+        tables["items"], tables["routings"], tables.get("results"), dropped
     )
     attributes = manifest["attributes"]
     return Dataset(
-        path=manifest_path,
+        path=path,
         manifest=manifest,
         items=items,
         routings=routings,
@@ -187,7 +197,8 @@ def _numbered(table: pd.DataFrame, name: str) -> list[str]:
 
 def without_routing(items: pd.DataFrame, routings: pd.DataFrame) -> pd.DataFrame:
     """The items that no routing row speaks of: those to predict."""
-    return items[~items["ITEM_CD"].isin(routings["ITEM_CD"])].reset_index(drop=True)
+    # isin reads its values one by one, and a routing has many rows
+    return items[~items["ITEM_CD"].isin(routings["ITEM_CD"].unique())].reset_index(drop=True)
 
 
 def _clean(
@@ -213,7 +224,8 @@ def _clean(
             continue
         spelling = _spellings(pd.concat([table[name] for table in holders]))
         for table in holders:
-            table[name] = table[name].str.casefold().map(spelling).astype("str")
+            known = {code: spelling[code.casefold()] for code in table[name].dropna().unique()}
+            table[name] = table[name].map(known).astype("str")
     for name, kind in (
         ("INSRT_DT", "M8[us]"),
         ("JOB_NM", "str"),

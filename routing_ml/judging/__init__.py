@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from routing_ml.judging.judgement import told as told
     from routing_ml.judging.keeping import kept as kept
     from routing_ml.judging.keeping import operations_of as operations_of
+    from routing_ml.judging.live import Live as Live
     from routing_ml.judging.live import figures as figures
     from routing_ml.judging.work import judge_work as judge_work
 else:

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from routing_ml.pipeline.proposing import propose as propose
     from routing_ml.pipeline.proposing import propose_missing as propose_missing
     from routing_ml.pipeline.proposing import source_data as source_data
+    from routing_ml.pipeline.replay import POLICIES as POLICIES
+    from routing_ml.pipeline.replay import play as play
+    from routing_ml.pipeline.replay_days import Play as Play
+    from routing_ml.pipeline.replay_plot import draw as draw
+    from routing_ml.pipeline.replay_text import as_text as as_text
     from routing_ml.pipeline.retraining import StepError as StepError
     from routing_ml.pipeline.retraining import retrain as retrain
     from routing_ml.pipeline.standing import record_challengers as record_challengers

@@ -4,7 +4,7 @@ calls for a retraining, whether there is anything new to learn from since the la
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -47,9 +47,11 @@ def advise(
     *,
     moment: datetime,
     by: str,
+    read: Callable[[], dataset.Dataset] | None = None,
 ) -> Advice:
     """What follows from a status of `look`, decided once a day: `by` names who asks, such as a
-    run, and gets the same answer when it asks again that day.
+    run, and gets the same answer when it asks again that day; `read` gives the source as it is at
+    the moment, by default the one that a retraining reads by itself.
 
     A retraining, where at least 50 items got a routing since the last one, so that there is
     something new to learn from; otherwise people are told, once for each time that drift lasts. A
@@ -76,7 +78,7 @@ def advise(
         if (made := _decided(store, day, by)) is not None:
             return made
         since = min(_learned_until(version, store.fact("last_success")), moment)
-        new = _routed_since(settings, since, moment)
+        new = _routed_since(settings, since, moment, read)
         advice = Advice(
             new >= LEAST_NEW_ITEMS,
             f"{why.rstrip('.')}; {new} items were routed since {since:%Y-%m-%d %H:%M}",
@@ -109,11 +111,18 @@ def _learned_until(version: Version, last_success: Mapping[str, Any] | None) -> 
     return max(datetime.fromisoformat(as_of) for as_of in read if as_of)
 
 
-def _routed_since(settings: Settings, since: datetime, moment: datetime) -> int:
-    """How many items got a routing, or a new revision of it, after `since`, in the source that a
-    retraining reads by itself."""
-    columns = Columns.load(settings.columns.get(DEFAULT_SOURCE))
-    data = predict.read_source(settings.origin(), columns, moment)
+def _routed_since(
+    settings: Settings,
+    since: datetime,
+    moment: datetime,
+    read: Callable[[], dataset.Dataset] | None,
+) -> int:
+    """How many items got a routing, or a new revision of it, after `since`."""
+    if read is None:
+        columns = Columns.load(settings.columns.get(DEFAULT_SOURCE))
+        data = predict.read_source(settings.origin(), columns, moment)
+    else:
+        data = read()
     newest = dataset.newest_routings(data.routings)
     return int(newest.loc[newest["INSRT_DT"] > since, "ITEM_CD"].nunique())
 

@@ -10,12 +10,13 @@ from typing import Any
 
 import pandas as pd
 
-from routing_ml import dataset, judging, models
+from routing_ml import dataset, judging
 from routing_ml.dataset import Dataset
 from routing_ml.errors import RoutingError
 from routing_ml.judging import Written
 from routing_ml.pipeline import concept, standing
 from routing_ml.pipeline.proposing import source_data
+from routing_ml.proposals import predict
 from routing_ml.registry import Registry, Version
 from routing_ml.settings import Settings
 from routing_ml.source import Columns
@@ -133,7 +134,7 @@ def _written(
     families = dataset.families_of(dataset.entered(data.items, newest)).reindex(codes)
     kinds: dict[str, str | None] = {}
     if codes:
-        model = models.load(active.verify().folder / "model")
+        model = predict.loaded(active)
         asked = data.items[data.items["ITEM_CD"].isin(codes)]
         kinds = dict(zip(asked["ITEM_CD"].tolist(), model.kinds(asked), strict=True))
     moments = [None if pd.isna(moment) else moment.to_pydatetime() for moment in when]

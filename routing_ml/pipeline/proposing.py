@@ -86,9 +86,8 @@ def propose_missing(
     say: Callable[[str], None] | None = None,
     seen: str | None = None,
 ) -> dict[str, Any]:
-    """Propose a routing for every item of a configured source that has none, and write them to
-    `path`; returns the file, the model, and how many items and operations. They come oldest first
-    where the item table says when each was entered.
+    """Propose a routing for every item of a configured source that has none, as of
+    `propose_missing_of`.
 
     Where the source is away and the settings say `last`, it is the items of its last good dataset
     that a limit did not cut short: of one that is cut, nobody knows which items have no routing.
@@ -98,6 +97,27 @@ def propose_missing(
         data, gone = source_data(
             settings, source, columns=columns, as_of=as_of, whole=True, say=say
         )
+    found = propose_missing_of(
+        settings, data, as_of=as_of, path=path, batch=batch, alternatives=alternatives,
+        quantity=quantity, seen=seen,
+    )  # fmt: skip
+    return found | {"away": gone and gone.line}
+
+
+def propose_missing_of(
+    settings: Settings,
+    data: dataset.Dataset,
+    *,
+    as_of: datetime,
+    path: Path | None,
+    batch: str | None = None,
+    alternatives: int = 1,
+    quantity: float | None = None,
+    seen: str | None = None,
+) -> dict[str, Any]:
+    """Propose a routing for every item of a dataset that has none, and write them to `path`, where
+    one is given; returns the file, the model, and how many items and operations. They come oldest
+    first where the item table says when each was entered. Arguments are as of `propose`."""
     items = dataset.without_routing(data.items, data.routings)
     if "INSRT_DT" in items:  # by code, a kind of item that is few would come all at once
         items = items.sort_values(["INSRT_DT", "ITEM_CD"], na_position="first", ignore_index=True)
@@ -105,8 +125,12 @@ def propose_missing(
         settings, items, save_to=path, as_of=as_of, batch=batch, alternatives=alternatives,
         quantity=quantity, seen=seen,
     )  # fmt: skip
-    facts = {"model": model, "items": len(items), "operations": len(proposals), "out": str(path)}
-    return facts | {"away": gone and gone.line}
+    return {
+        "model": model,
+        "items": len(items),
+        "operations": len(proposals),
+        "out": str(path) if path else None,
+    }
 
 
 def source_data(

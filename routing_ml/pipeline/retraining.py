@@ -35,17 +35,21 @@ def retrain(
     limit: int = DEFAULT_LIMIT,
     candidates: Sequence[str] | None = None,
     promotion: str = "automatic",
+    run_id: str | None = None,
+    cause: str = "by command",
+    started_by: str = "hand",
     say: Say = lambda line: None,
     progress: Progress = lambda table, rows: None,
 ) -> dict[str, Any]:
     """Run every step of the retraining and return its outcome, as `outcome.json` has it.
 
-    `asked` is the as-of that a person gave. `candidates` None means all. A candidate that
+    `asked` is the as-of that a person gave. `candidates` None means all. `run_id`, `cause` and
+    `started_by` are as of `end`, where it is no command of a person's. A candidate that
     cannot be fitted is left out and makes the run fail at its end, after the others were
     compared. Raises StepError when a step failed; the active model is then the one it was,
     unless a candidate alone failed.
     """
-    run_id = f"command__{clock.utc():%Y-%m-%dT%H%M%S.%fZ}"
+    run_id = run_id or f"command__{clock.utc():%Y-%m-%dT%H%M%S.%fZ}"
     data = decision = kept = None
     trained: list[dict[str, Any]] = []
     failed: dict[str, str] = {}
@@ -110,8 +114,8 @@ def retrain(
         trained=trained,
         decision=decision,
         failed=failed,
-        cause="by command",
-        started_by="hand",
+        cause=cause,
+        started_by=started_by,
         seconds=time.monotonic() - started,
         nothing_new=kept,
     )

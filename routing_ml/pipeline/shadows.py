@@ -11,9 +11,10 @@ from functools import partial
 
 import pandas as pd
 
-from routing_ml import judging, models
+from routing_ml import judging
 from routing_ml.errors import tried
 from routing_ml.models import RoutingModel
+from routing_ml.proposals import predict
 from routing_ml.registry import Registry, Version
 from routing_ml.settings import Settings
 from routing_ml.store import Store
@@ -75,7 +76,7 @@ def _propose(
     settings: Settings, name: str, items: pd.DataFrame, as_of: datetime, done: dict[str, int]
 ) -> None:
     """Have a version propose for items and keep it, and say in `done` for how many."""
-    version = Registry(settings.home / "models").get(name).verify()
-    model = models.load(version.folder / "model")
+    version = Registry(settings.home / "models").get(name)
+    model = predict.loaded(version)
     proposals = model.predict(items, similarity=False)
     done[name] = keep(settings, proposals, version, model, in_use=False, as_of=as_of)

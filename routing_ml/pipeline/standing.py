@@ -19,7 +19,7 @@ from routing_ml.judging import Challenger, Challengers
 from routing_ml.pipeline import monitor
 from routing_ml.registry import ANY, Registry
 from routing_ml.settings import Settings
-from routing_ml.store import Store, StoreError
+from routing_ml.store import Store, StoreError, StoreMissingError
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +60,8 @@ def judged_since(
     try:
         with closing(Store(settings.store_url, write=False)) as store:
             known = Challengers.known(store)
+    except StoreMissingError:  # before the first run
+        return None, ""
     except StoreError as error:
         log.warning("judged items have no say in this decision: %s", error)
         return None, ""

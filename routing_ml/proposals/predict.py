@@ -3,14 +3,15 @@
 import tempfile
 from dataclasses import replace
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
 
-from routing_ml import dataset, models
+from routing_ml import dataset, files, models
 from routing_ml.errors import InputError, ModelError
 from routing_ml.models import RoutingModel
-from routing_ml.registry import Registry
+from routing_ml.registry import Registry, Version
 from routing_ml.settings import Origin
 from routing_ml.source import EVERY_ROW, Columns, extract
 
@@ -30,13 +31,21 @@ class Predictor:
         if active is None:
             raise ModelError("no model is in use yet: 'routing-ml retrain' makes one")
         if self._model is None or active.name != self.version:
-            self._model = models.load(active.verify().folder / "model")
+            self._model = loaded(active)
             self.version = active.name
         return self._model
 
     def propose(self, items: pd.DataFrame, *, similarity: bool = True) -> pd.DataFrame:
         """A row per proposed operation; see `RoutingModel.predict`."""
         return self.model.predict(items, similarity=similarity)
+
+
+def loaded(version: Version) -> RoutingModel:
+    """The model of a version, its files checked: once in a process, and anew where one of them was
+    written since. Raises ModelError where one is not what was registered."""
+    with files.told_as(ModelError, f"{version.name} cannot be read"):
+        found = [path.lstat() for path in sorted(version.folder.rglob("*"))]
+    return _loaded(version, tuple((of.st_ino, of.st_size, of.st_ctime_ns) for of in found))
 
 
 def read_source(
@@ -53,6 +62,11 @@ def read_source(
             limit=EVERY_ROW,
         )
         return dataset.load(done.path)
+
+
+@lru_cache(maxsize=4)
+def _loaded(version: Version, written: tuple[tuple[int, int, int], ...]) -> RoutingModel:
+    return models.load(version.verify().folder / "model")
 
 
 def item(data: dataset.Dataset, code: str) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as library_version
@@ -39,7 +39,7 @@ class Version:
 
     name: str
     folder: Path
-    manifest: dict[str, Any]
+    manifest: dict[str, Any] = field(hash=False)
 
     @property
     def created_at(self) -> datetime:

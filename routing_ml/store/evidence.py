@@ -26,6 +26,7 @@ KEYS = {
     "all": "'all'",
     "model": "model",
     "week": "week",
+    "month": "substr(day, 1, 7)",
     "kind": "coalesce(kind, '')",
     "confidence": "CASE WHEN confidence >= 0.8 THEN 'high' WHEN confidence >= 0.5 THEN 'medium'"
     " ELSE 'low' END",
