@@ -21,6 +21,7 @@ from routing_ml.models.features.masking import few, masked
 from routing_ml.models.parts import operations
 from routing_ml.models.parts.alike import Past
 from routing_ml.models.parts.choice import choose
+from routing_ml.models.parts.dated import Dated
 from routing_ml.models.parts.flags import Flags
 from routing_ml.models.parts.machines import Machines
 from routing_ml.models.parts.operations import Numbering, Rows
@@ -127,6 +128,13 @@ class Ground:
         size = np.bincount(found)
         few = len(size) < LEAST_FAMILIES or size.max() > len(found) / LEAST_FAMILIES
         return np.arange(len(found)) if few else found
+
+    @cached_property
+    def dated(self) -> Dated | None:
+        """How the items' time is learned from; None where it is not shown to matter."""
+        return Dated.learn(
+            self.matrix, self.design.bins, self.rows.present, self.rows.entered, self.families
+        )
 
     @property
     def past(self) -> Past:

@@ -29,6 +29,7 @@ from routing_ml.models.parts.confidence import (
     logit,
     unknown_inputs,
 )
+from routing_ml.models.parts.dated import Dated
 from routing_ml.models.parts.flags import Flags
 from routing_ml.models.parts.machines import Machines
 from routing_ml.models.parts.operations import Numbering, Operation, Rows, decide
@@ -39,6 +40,7 @@ from routing_ml.models.parts.rates import Rates
 from routing_ml.models.parts.times import BAND, Times
 from routing_ml.models.parts.trials import Trial
 from routing_ml.models.trees.boosting import SEED
+from routing_ml.models.trees.ensemble import Ensemble
 
 FOLDS = 3
 ONE_FIT = 10_000  # items beyond which one fit without HELD of them says enough
@@ -75,6 +77,7 @@ class Learning(ABC):
     rates_: Rates | None
     confidence_: Confidence
     effort_: float = 1.0  # the share of the usual trees, of what only calibrates
+    dated_: Dated | None = None  # how the fitted items' time is learned from; not of a loaded model
 
     @one_thread
     def fit(
@@ -90,6 +93,7 @@ class Learning(ABC):
         self.rates_ = None
         rows = ground.rows
         self.items_, self.operations_, self.past_ = rows.codes, rows.operations, ground.past
+        self.dated_ = ground.dated
         self.encoder_, self.design_, self.order_ = ground.encoder, ground.design, ground.order
         self.gower_, self.telling_, self.numbering_ = ground.gower, ground.telling, ground.numbering
         self.times_, self.machines_ = ground.times, ground.machines
@@ -122,7 +126,8 @@ class Learning(ABC):
 
     @abstractmethod
     def _probabilities(self, items: Prepared, matrix: np.ndarray) -> np.ndarray:
-        """How likely each operation is: (m, L) in [0, 1]."""
+        """How likely each operation is: (m, L) in [0, 1]; of fitted items `matrix` may be as of
+        `_then`."""
 
     def _settle(  # noqa: B027 - most have nothing to choose
         self, others: Sequence[Self], held: Sequence[tuple[np.ndarray, np.ndarray]]
@@ -136,6 +141,26 @@ class Learning(ABC):
         features = self.design_.transform(items) if matrix is None else matrix
         found = self._probabilities(items, features)
         return found if self.rates_ is None else self.rates_.blend(found, items.codes)
+
+    def _then(self, items: Prepared, rows: np.ndarray) -> np.ndarray:
+        """The features of looks at the fitted items number `rows`; where their time is learned
+        from, it is the last."""
+        matrix = self.design_.transform(items)
+        if self.dated_ is None:
+            return matrix
+        return np.column_stack([matrix, self.dated_.step[rows]])
+
+    @property
+    def _bins(self) -> np.ndarray:
+        """The bins of each of these features."""
+        bins = self.design_.bins
+        return bins if self.dated_ is None else np.r_[bins, self.dated_.newest + 1]
+
+    def _now(self, trees: Ensemble) -> Ensemble:
+        """Trees grown on these features, for what is new."""
+        if self.dated_ is None:
+            return trees
+        return trees.settled(len(self.design_.features), self.dated_.newest)
 
     def given(self, items: Prepared) -> Givenness:
         """What is missing of the items, and what is new."""
@@ -178,13 +203,16 @@ class Learning(ABC):
         self._settle(
             others,
             [
-                (np.vstack([self.design_.transform(look.at(at)) for look in learned]),
+                (np.vstack([self._then(look.at(at), at) for look in learned]),
                  np.tile(present[at], (len(learned), 1)))
                 for at in held
             ],
         )  # fmt: skip
         codes = looks[0].codes
-        said = [other.likely(looks[0].at(at)) for other, at in zip(others, held, strict=True)]
+        said = [
+            other.likely(looks[0].at(at), self._then(looks[0].at(at), at))
+            for other, at in zip(others, held, strict=True)
+        ]
         self.rates_ = Rates.learn(self._telling_most(), codes, present, held, said)
         for other, at in zip(others, held, strict=True):
             rest = np.setdiff1d(np.arange(count), at)
@@ -194,7 +222,7 @@ class Learning(ABC):
             )
         return np.concatenate(held), [
             Asked.joined([
-                other._asked_of(look.at(at)) for other, at in zip(others, held, strict=True)
+                other._asked_of(look.at(at), at) for other, at in zip(others, held, strict=True)
             ])
             for look in looks
         ]  # fmt: skip
@@ -239,9 +267,10 @@ class Learning(ABC):
         found[proposed.item, proposed.operation] = proposed.place
         return proposed.certainty, (found == places(rows)).all(axis=1) & rows.whole
 
-    def _asked_of(self, items: Prepared) -> Asked:
+    def _asked_of(self, items: Prepared, rows: np.ndarray) -> Asked:
+        """What is said of looks at the fitted items number `rows`, as of their time."""
         matrix = self.design_.transform(items)
-        return self._asked(self.likely(items, matrix), matrix)
+        return self._asked(self.likely(items, self._then(items, rows)), matrix)
 
     def _asked(self, likely: np.ndarray, matrix: np.ndarray) -> Asked:
         """What the likelihoods of the operations alone say of items."""
@@ -283,7 +312,7 @@ class Learning(ABC):
         looks = [*ground.looks[:2], ground.looks[-1]]
         other = self._from(trial.fitted, looks, ground.rows.present, TRIAL_EFFORT)
         items, theirs = trial.items, ground.rows.at(trial.asked)
-        asked = other._asked_of(items)
+        asked = other._asked_of(items, trial.asked)
         said, right = self._judged(asked, theirs)
         new = NOVELTY[items.states]
         none, weight = np.zeros(0), new @ self.telling_
