@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -135,6 +135,23 @@ class Ground:
         return Dated.learn(
             self.matrix, self.design.bins, self.rows.present, self.rows.entered, self.families
         )
+
+    @cached_property
+    def recent(self) -> dict[str, Any]:
+        """What is learned from the time of entry, JSON-able: the day `since` which items are made
+        otherwise, the `operations` that changed most, whether `times` are those of late, and after
+        how many days an item counts half in which machine is usual; None where nothing is shown."""
+        dated, names = self.dated, [o.name or o.job for o in self.rows.operations]
+        entered = self.rows.entered[~np.isnan(self.rows.entered)]
+        half_life = self.machines.half_life
+        return {
+            "since": dated.since.isoformat() if dated else None,
+            "operations": [names[k] for k in dated.operations] if dated else [],
+            "times": self.times.of_late,
+            "machines_half_life_days": round(half_life * float(np.ptp(entered)), 1)
+            if half_life
+            else None,
+        }
 
     @property
     def past(self) -> Past:

@@ -40,6 +40,13 @@ def steps(entered: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(entered), 0, found).astype(np.uint8)
 
 
+def shown(gain: np.ndarray, families: np.ndarray) -> bool:
+    """Whether there is a gain in truth, by that of each item (n,): by that of each of the
+    `families` (n,), whole numbers from 0."""
+    each = np.bincount(families, gain)
+    return bool(each.sum() > SURE * np.sqrt(np.square(each).sum()))
+
+
 @dataclass(frozen=True)
 class Dated:
     """What was found of the time at which items were entered: the `step` of each (n,), the day
@@ -71,7 +78,7 @@ class Dated:
         days = entered[order]
         if not len(order) or steps(days).max() < 2:
             return None
-        gain = np.zeros(int(families.max()) + 1)
+        gain = np.zeros(len(entered))
         cuts = [days[min(int((1 - share) * len(days)), len(days) - 1)] for share in ASKED]
         for cut, end in zip(cuts[:-1], [*cuts[1:-1], np.inf], strict=True):
             old, new = order[days < cut], order[(days >= cut) & (days < end)]
@@ -82,8 +89,8 @@ class Dated:
                 _fit(matrix[old], bins, present[old], column) for column in (step, 0 * step)
             )
             asked = matrix[new], present[new]
-            np.add.at(gain, families[new], _off(plain, *asked, 0) - _off(known, *asked, step.max()))
-        if not gain.sum() > SURE * np.sqrt(np.square(gain).sum()):
+            gain[new] = _off(plain, *asked, 0) - _off(known, *asked, step.max())
+        if not shown(gain, families):
             return None
         moved = np.abs(_likely(known, matrix[new], step.max()) - _likely(plain, matrix[new], 0))
         return cls(steps(entered), _since(known[1], len(bins), step, entered[old]), _most(moved))

@@ -16,6 +16,7 @@ from scipy.optimize import nnls
 from routing_ml.models.features.attributes import Prepared
 from routing_ml.models.features.design import Design
 from routing_ml.models.parts.confidence import Givenness, Unknown
+from routing_ml.models.parts.dated import ASKED, MAX_TRIED, shown, steps
 from routing_ml.models.parts.minutes import blended, logs, possible, reported_minutes, rounded
 from routing_ml.models.parts.operations import Rows
 from routing_ml.models.parts.recent import ages, risen
@@ -47,6 +48,8 @@ class Times:
     least and most log minutes, equal where no time was above 0; `report_shares` (2,): how much a
     reported time weighs beside the planned one where there is one; `wider` (2, K): the factor of
     the band's width (the second row) at which blur of what is missing."""
+
+    of_late: bool = False  # after a fit: whether they are the times of late
 
     def __init__(
         self, scale: Scale, weights: np.ndarray, trees: Ensemble, band: np.ndarray,
@@ -87,7 +90,9 @@ class Times:
             seen[item, line * size + operation] = np.where(found.good[positive], left, np.nan)
             unseen[item, line * size + operation] = residual[positive]
             limits[line] = _limits(operation, log[positive], size)
-        base, trees, unseen = _corrections(matrix, design.bins, seen, unseen)
+        base, trees, unseen, of_late = _corrections(
+            matrix, design.bins, seen, unseen, rows.entered
+        )
         weights[:, 0] += base.reshape(2, size)
         band = np.zeros((2, size))
         age = ages(rows.entered)
@@ -98,8 +103,12 @@ class Times:
             if column == "RUN_TIME":
                 band = _quantiles(operation, rest, size)
             drawn = np.clip(rest, -MOST_LEFT, MOST_LEFT)
-            weights[line, 0] += risen(drawn, operation, age[item], size)
-        return cls(scale, weights, trees, band, zero, limits, shares)
+            level = risen(drawn, operation, age[item], size)
+            weights[line, 0] += level
+            of_late |= bool(level.any())
+        found = cls(scale, weights, trees, band, zero, limits, shares)
+        found.of_late = of_late
+        return found
 
     def predict(
         self, inputs: np.ndarray, matrix: np.ndarray, item: np.ndarray, operation: np.ndarray,
@@ -252,30 +261,69 @@ class Times:
 
 
 def _corrections(
-    matrix: np.ndarray, bins: np.ndarray, seen: np.ndarray, unseen: np.ndarray
-) -> tuple[np.ndarray, Ensemble, np.ndarray]:
+    matrix: np.ndarray, bins: np.ndarray, seen: np.ndarray, unseen: np.ndarray, entered: np.ndarray
+) -> tuple[np.ndarray, Ensemble, np.ndarray, bool]:
     """Base (2 L,) and the trees for what the regression leaves of log minutes, `seen` (n, 2 L) by
-    its weights, NaN where there is none, and what is then left of items that were fitted on
-    neither, of which it left `unseen` (n, 2 L). Which trees, and for which operations, is learned
-    from halves."""
+    its weights, NaN where there is none; what is then left of items that were fitted on neither, of
+    which it left `unseen` (n, 2 L); and whether the trees knew when an item was `entered` (n,)
+    while they grew (`dated`). That, which trees, and for which operations, is learned from halves.
+    """
     target = np.clip(seen, -MOST_LEFT, MOST_LEFT)
     group = np.arange(len(target)) // TOGETHER
     half = np.random.default_rng(SEED).permutation(group[-1] + 1)[group] % 2 == 0
+    if half.all():
+        return *boost_numbers(matrix, bins, np.full_like(target, np.nan), USUAL), unseen, False
     best, corrected = USUAL, unseen
     least = np.inf
-    plans = (USUAL, SHARP) if len(target) <= FEW_ITEMS else (USUAL,)
-    for plan in plans if not half.all() else ():
-        tried = unseen.copy()
-        for fitted in (half, ~half):
-            base, trees = boost_numbers(matrix[fitted], bins, target[fitted], plan)
-            tried[~fitted] -= base + trees.predict(matrix[~fitted])
+    for plan in (USUAL, SHARP) if len(target) <= FEW_ITEMS else (USUAL,):
+        tried = _left(matrix, bins, target, unseen, half, plan)
         loss = float(np.nanmean(np.minimum(np.abs(tried), 1))) if np.isfinite(tried).any() else 0
         if loss < NEARER * least:
             best, corrected, least = plan, tried, loss
+    step = steps(entered)
+    newest = int(step.max(initial=0))
+    known, every = np.column_stack([matrix, step]), np.r_[bins, newest + 1]
+    late = newest > 1 and _moved(known, every, target, unseen, half, best, entered)
+    if late:
+        corrected = _left(known, every, target, unseen, half, best)
     helped = _helped(unseen, corrected)
     corrected = np.where(helped, corrected, unseen)
-    base, trees = boost_numbers(matrix, bins, np.where(helped, target, np.nan), best)
-    return base, trees, corrected
+    target = np.where(helped, target, np.nan)
+    if not late:
+        return *boost_numbers(matrix, bins, target, best), corrected, False
+    base, trees = boost_numbers(known, every, target, best)
+    return base, trees.settled(len(bins), newest), corrected, True
+
+
+def _left(
+    matrix: np.ndarray, bins: np.ndarray, target: np.ndarray, unseen: np.ndarray, half: np.ndarray,
+    plan: Plan, asked: np.ndarray | None = None,
+) -> np.ndarray:  # fmt: skip
+    """What is left (n, 2 L) of `unseen` after trees that were fitted on the other `half` (n,), and
+    are `asked` by other features where there are any."""
+    left = unseen.copy()
+    for fitted in (half, ~half):
+        base, trees = boost_numbers(matrix[fitted], bins, target[fitted], plan)
+        left[~fitted] -= base + trees.predict((matrix if asked is None else asked)[~fitted])
+    return left
+
+
+def _moved(
+    known: np.ndarray, bins: np.ndarray, target: np.ndarray, unseen: np.ndarray, half: np.ndarray,
+    plan: Plan, entered: np.ndarray,
+) -> bool:  # fmt: skip
+    """Whether less is left of the newest tenth of the items by trees that know their step, the last
+    feature of `known`, and take it for the newest."""
+    some = np.argsort(entered, kind="stable")[: int((~np.isnan(entered)).sum())][-MAX_TRIED:]
+    if len(np.unique(half[some])) < 2:
+        return False
+    none, now = (known[some].copy() for _ in range(2))
+    none[:, -1], now[:, -1] = 0, bins[-1] - 1
+    of = target[some], unseen[some], half[some], plan
+    usual, late = _left(none, bins, *of), _left(known[some], bins, *of, now)
+    gain = np.nansum(np.minimum(np.abs(usual), 1) - np.minimum(np.abs(late), 1), axis=1)
+    gain[: int((1 - ASKED[0]) * len(some))] = 0
+    return shown(gain, np.unique(np.floor(entered[some]), return_inverse=True)[1])
 
 
 def _helped(before: np.ndarray, after: np.ndarray) -> np.ndarray:
