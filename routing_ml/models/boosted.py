@@ -31,7 +31,7 @@ class Boosted(RoutingModel):
     share_: np.ndarray
 
     def _learn(self, items: Sequence[Prepared], present: np.ndarray, rows: np.ndarray) -> None:
-        matrix = np.vstack([self._then(part, rows) for part in items])
+        matrix = np.vstack([self.design_.transform(part) for part in items])
         share = getattr(self, "share_", np.ones(present.shape[1]))
         full = PLAN if len(present) <= FASTER_FROM else FASTER
         trees = max(1, round(full.trees * self.effort_ * share.max()))
@@ -40,11 +40,8 @@ class Boosted(RoutingModel):
         flags = np.tile(present, (len(items), 1))
         weight = np.full(len(flags), COPY_WEIGHT, np.float32)
         weight[: len(present)] = 1
-        self.base_, found = boost_flags(matrix, self._bins, flags, plan, weight)
-        self._keep(found.until(np.ceil(trees * share / share.max())))
-
-    def _keep(self, trees: Ensemble) -> None:
-        self.trees_, self.trees_then_ = self._now(trees), trees
+        self.base_, found = boost_flags(matrix, self.design_.bins, flags, plan, weight)
+        self.trees_ = found.until(np.ceil(trees * share / share.max()))
 
     def _settle(
         self, others: Sequence[Self], held: Sequence[tuple[np.ndarray, np.ndarray]]
@@ -54,12 +51,13 @@ class Boosted(RoutingModel):
         losses = np.zeros((len(SHARES), len(self.operations_)))
         for other, (matrix, present) in zip(others, held, strict=True):
             for i, share in enumerate(SHARES):
-                trees = other.trees_then_.first(math.ceil(other.trees_.count * share))
-                odds = other.base_ + trees.predict(matrix)
+                odds = other.base_ + other.trees_.first(
+                    math.ceil(other.trees_.count * share)
+                ).predict(matrix)
                 losses[i] += np.logaddexp(0, np.where(present, -odds, odds)).sum(axis=0)
         self.share_ = np.array(SHARES)[losses.argmin(axis=0)]
         for other in others:
-            other._keep(other.trees_then_.until(np.ceil(other.trees_.count * self.share_)))
+            other.trees_ = other.trees_.until(np.ceil(other.trees_.count * self.share_))
 
     def _take(self, like: Self, ground: Ground) -> None:
         super()._take(like, ground)
@@ -69,9 +67,7 @@ class Boosted(RoutingModel):
 
     def _probabilities(self, items: Prepared, matrix: np.ndarray) -> np.ndarray:
         # exactly enough that an item alone gets the confidence that it gets among others
-        now = matrix.shape[1] == len(self.design_.features)
-        trees = self.trees_ if now else self.trees_then_
-        return sigmoid((self.base_ + trees.predict(matrix)).astype(np.float64))
+        return sigmoid((self.base_ + self.trees_.predict(matrix)).astype(np.float64))
 
     def contributions(self, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
         """Exact path contributions in log-odds; None where the rates of a value are blended in."""

@@ -33,7 +33,7 @@ class Forest(RoutingModel):
     name: ClassVar[str] = "forest"
 
     def _learn(self, items: Sequence[Prepared], present: np.ndarray, rows: np.ndarray) -> None:
-        matrix = np.vstack([self._then(part, rows) for part in items])
+        matrix = np.vstack([self.design_.transform(part) for part in items])
         target = np.tile(present, (len(items), 1)).astype(np.float32)
         inputs = np.ascontiguousarray(matrix, np.float32)
         random = np.random.default_rng(SEED)
@@ -47,13 +47,10 @@ class Forest(RoutingModel):
 
         with ThreadPoolExecutor(os.cpu_count()) as threads:
             trees, values = zip(*threads.map(grow, range(count)), strict=True)
-        self.trees_then_ = Ensemble.joined(list(trees), list(values))
-        self.trees_ = self._now(self.trees_then_)
+        self.trees_ = Ensemble.joined(list(trees), list(values))
 
     def _probabilities(self, items: Prepared, matrix: np.ndarray) -> np.ndarray:
-        now = matrix.shape[1] == len(self.design_.features)
-        trees = self.trees_ if now else self.trees_then_
-        return np.clip(trees.predict(matrix), 0, 1)
+        return np.clip(self.trees_.predict(matrix), 0, 1)
 
     def contributions(self, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
         """Exact path contributions in probability; None where the rates of a value are blended

@@ -131,10 +131,19 @@ class Ground:
 
     @cached_property
     def dated(self) -> Dated | None:
-        """How the items' time is learned from; None where it is not shown to matter."""
+        """What has changed since the items were entered; None where nothing is shown to have."""
         return Dated.learn(
             self.matrix, self.design.bins, self.rows.present, self.rows.entered, self.families
         )
+
+    @cached_property
+    def present(self) -> np.ndarray:
+        """Which operations each item has, (n, L) of 0 and 1, by the rules of now."""
+        return self.rows.present if self.dated is None else self.dated.now(self.rows.present)
+
+    def change(self, items: np.ndarray) -> np.ndarray | float:
+        """By how much likelier each operation has become since these items were entered: (k, L)."""
+        return 0.0 if self.dated is None else self.dated.change[items]
 
     @cached_property
     def recent(self) -> dict[str, Any]:

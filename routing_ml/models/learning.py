@@ -29,7 +29,6 @@ from routing_ml.models.parts.confidence import (
     logit,
     unknown_inputs,
 )
-from routing_ml.models.parts.dated import Dated
 from routing_ml.models.parts.flags import Flags
 from routing_ml.models.parts.machines import Machines
 from routing_ml.models.parts.operations import Numbering, Operation, Rows, decide
@@ -40,7 +39,6 @@ from routing_ml.models.parts.rates import Rates
 from routing_ml.models.parts.times import BAND, Times
 from routing_ml.models.parts.trials import Trial
 from routing_ml.models.trees.boosting import SEED
-from routing_ml.models.trees.ensemble import Ensemble
 
 FOLDS = 3
 ONE_FIT = 10_000  # items beyond which one fit without HELD of them says enough
@@ -77,7 +75,6 @@ class Learning(ABC):
     rates_: Rates | None
     confidence_: Confidence
     effort_: float = 1.0  # the share of the usual trees, of what only calibrates
-    dated_: Dated | None = None  # how the fitted items' time is learned from; not of a loaded model
 
     @one_thread
     def fit(
@@ -93,7 +90,6 @@ class Learning(ABC):
         self.rates_ = None
         rows = ground.rows
         self.items_, self.operations_, self.past_ = rows.codes, rows.operations, ground.past
-        self.dated_ = ground.dated
         self.encoder_, self.design_, self.order_ = ground.encoder, ground.design, ground.order
         self.gower_, self.telling_, self.numbering_ = ground.gower, ground.telling, ground.numbering
         self.times_, self.machines_ = ground.times, ground.machines
@@ -104,7 +100,7 @@ class Learning(ABC):
             self._know(ground, operations.further(alternatives, rows))
         else:
             self._take(like, ground)
-        self._learn(self._learned(ground.looks), rows.present, np.arange(len(rows.codes)))
+        self._learn(self._learned(ground.looks), ground.present, np.arange(len(rows.codes)))
         return self
 
     def _know(self, ground: Ground, others: Rows | None) -> None:
@@ -126,8 +122,7 @@ class Learning(ABC):
 
     @abstractmethod
     def _probabilities(self, items: Prepared, matrix: np.ndarray) -> np.ndarray:
-        """How likely each operation is: (m, L) in [0, 1]; of fitted items `matrix` may be as of
-        `_then`."""
+        """How likely each operation is: (m, L) in [0, 1]."""
 
     def _settle(  # noqa: B027 - most have nothing to choose
         self, others: Sequence[Self], held: Sequence[tuple[np.ndarray, np.ndarray]]
@@ -142,26 +137,6 @@ class Learning(ABC):
         found = self._probabilities(items, features)
         return found if self.rates_ is None else self.rates_.blend(found, items.codes)
 
-    def _then(self, items: Prepared, rows: np.ndarray) -> np.ndarray:
-        """The features of looks at the fitted items number `rows`; where their time is learned
-        from, it is the last."""
-        matrix = self.design_.transform(items)
-        if self.dated_ is None:
-            return matrix
-        return np.column_stack([matrix, self.dated_.step[rows]])
-
-    @property
-    def _bins(self) -> np.ndarray:
-        """The bins of each of these features."""
-        bins = self.design_.bins
-        return bins if self.dated_ is None else np.r_[bins, self.dated_.newest + 1]
-
-    def _now(self, trees: Ensemble) -> Ensemble:
-        """Trees grown on these features, for what is new."""
-        if self.dated_ is None:
-            return trees
-        return trees.settled(len(self.design_.features), self.dated_.newest)
-
     def given(self, items: Prepared) -> Givenness:
         """What is missing of the items, and what is new."""
         return self.confidence_.given(items.states, self.telling_, self.encoder_.labels)
@@ -172,7 +147,7 @@ class Learning(ABC):
             column = like.encoder_.categories[like.rates_.column].column
             columns = [category.column for category in self.encoder_.categories]
             if column in columns:  # else there are too few or too many of its values here
-                codes, present = ground.prepared.codes, ground.rows.present
+                codes, present = ground.prepared.codes, ground.present
                 self.rates_ = like.rates_.of_others(codes, present, columns.index(column))
         self.confidence_ = like.confidence_.known_to(self.encoder_.labels)
         self.times_ = self.times_.as_wide_as(like.times_)
@@ -185,7 +160,7 @@ class Learning(ABC):
     def _unseen(self, ground: Ground) -> tuple[np.ndarray, list[Asked]]:
         """Numbers (k,) of fitted items, and what models that had seen neither them nor their
         families say of them at each of the looks."""
-        looks, present, matrix = ground.looks, ground.rows.present, ground.matrix
+        looks, present, matrix = ground.looks, ground.present, ground.matrix
         count = len(present)
         size = np.bincount(ground.families)
         place = np.random.default_rng(SEED).permutation(len(size))
@@ -203,16 +178,13 @@ class Learning(ABC):
         self._settle(
             others,
             [
-                (np.vstack([self._then(look.at(at), at) for look in learned]),
+                (np.vstack([self.design_.transform(look.at(at)) for look in learned]),
                  np.tile(present[at], (len(learned), 1)))
                 for at in held
             ],
         )  # fmt: skip
         codes = looks[0].codes
-        said = [
-            other.likely(looks[0].at(at), self._then(looks[0].at(at), at))
-            for other, at in zip(others, held, strict=True)
-        ]
+        said = [other.likely(looks[0].at(at)) for other, at in zip(others, held, strict=True)]
         self.rates_ = Rates.learn(self._telling_most(), codes, present, held, said)
         for other, at in zip(others, held, strict=True):
             rest = np.setdiff1d(np.arange(count), at)
@@ -222,7 +194,8 @@ class Learning(ABC):
             )
         return np.concatenate(held), [
             Asked.joined([
-                other._asked_of(look.at(at), at) for other, at in zip(others, held, strict=True)
+                other._asked_of(look.at(at), ground.change(at))
+                for other, at in zip(others, held, strict=True)
             ])
             for look in looks
         ]  # fmt: skip
@@ -267,10 +240,10 @@ class Learning(ABC):
         found[proposed.item, proposed.operation] = proposed.place
         return proposed.certainty, (found == places(rows)).all(axis=1) & rows.whole
 
-    def _asked_of(self, items: Prepared, rows: np.ndarray) -> Asked:
-        """What is said of looks at the fitted items number `rows`, as of their time."""
+    def _asked_of(self, items: Prepared, change: np.ndarray | float) -> Asked:
+        """What is said of past items, as of their time: without the `change` since."""
         matrix = self.design_.transform(items)
-        return self._asked(self.likely(items, self._then(items, rows)), matrix)
+        return self._asked(np.clip(self.likely(items, matrix) - change, 0, 1), matrix)
 
     def _asked(self, likely: np.ndarray, matrix: np.ndarray) -> Asked:
         """What the likelihoods of the operations alone say of items."""
@@ -310,9 +283,9 @@ class Learning(ABC):
         slope of the likelihoods (1,), the strays of run times, what of each was new and few, and
         its values of the tried columns."""
         looks = [*ground.looks[:2], ground.looks[-1]]
-        other = self._from(trial.fitted, looks, ground.rows.present, TRIAL_EFFORT)
+        other = self._from(trial.fitted, looks, ground.present, TRIAL_EFFORT)
         items, theirs = trial.items, ground.rows.at(trial.asked)
-        asked = other._asked_of(items, trial.asked)
+        asked = other._asked_of(items, ground.change(trial.asked))
         said, right = self._judged(asked, theirs)
         new = NOVELTY[items.states]
         none, weight = np.zeros(0), new @ self.telling_

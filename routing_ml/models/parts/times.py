@@ -291,8 +291,10 @@ def _corrections(
     target = np.where(helped, target, np.nan)
     if not late:
         return *boost_numbers(matrix, bins, target, best), corrected, False
-    base, trees = boost_numbers(known, every, target, best)
-    return base, trees.settled(len(bins), newest), corrected, True
+    _, trees = boost_numbers(known, every, target, best)
+    now = np.column_stack([matrix, np.full_like(step, newest)])
+    change = trees.predict(now) - trees.predict(known)
+    return *boost_numbers(matrix, bins, target + change, best), corrected, True
 
 
 def _left(

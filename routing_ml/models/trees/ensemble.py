@@ -255,32 +255,6 @@ class Ensemble:
             self.starts, self.feature, self.threshold, self.left, self.right, values, self.gain
         )
 
-    def settled(self, column: int, value: int) -> Ensemble:
-        """The same for rows that all have this `value` in `column`, which then splits no more; the
-        columns after it are not moved."""
-        base = np.repeat(self.starts[:-1], np.diff(self.starts))
-        own, inner = np.arange(len(self.feature)), self.feature >= 0
-        left, right = (np.where(inner, base + side, own) for side in (self.left, self.right))
-        goes_on = np.where(self.threshold < value, right, left)
-        leads = np.where(self.feature == column, goes_on, own)
-        while (leads[leads] != leads).any():
-            leads = leads[leads]
-        left, right = leads[left], leads[right]
-        kept = np.zeros(len(own), bool)
-        level = leads[self.starts[:-1]]
-        roots = level
-        while len(level):
-            kept[level] = True
-            level = level[inner[level]]
-            level = np.r_[left[level], right[level]]
-        place = np.cumsum(kept) - 1
-        starts = np.r_[place[roots], kept.sum()]  # a root comes before all below it
-        first = np.repeat(starts[:-1], np.diff(starts))
-        sides = [np.where(inner[kept], place[side[kept]] - first, 0) for side in (left, right)]
-        parts = [part[kept] for part in (self.feature, self.threshold)]
-        gain = self.gain[kept] if len(self.gain) else self.gain
-        return Ensemble(starts, *parts, *sides, self.values[kept], gain)
-
     def leaves(self, matrix: np.ndarray) -> np.ndarray:
         """The leaf of each row in each tree, as a node of the ensemble: (n, T)."""
         return self.walk(matrix) if self._bits is None else self._bits.leaves(matrix)
