@@ -8,6 +8,7 @@ news, and where times have risen or fallen, the level is that of late.
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,6 @@ from scipy.optimize import nnls
 from routing_ml.models.features.attributes import Prepared
 from routing_ml.models.features.design import Design
 from routing_ml.models.parts.confidence import Givenness, Unknown
-from routing_ml.models.parts.dated import ASKED, MAX_TRIED, shown, steps
 from routing_ml.models.parts.minutes import blended, logs, possible, reported_minutes, rounded
 from routing_ml.models.parts.operations import Rows
 from routing_ml.models.parts.recent import ages, risen
@@ -32,6 +32,7 @@ WIDTH_STEPS = 12
 WIDEST = 12.0  # the factor of the band: times that are always the same have no width at all
 UNTRIED = 3.0  # the factor of the band at most, where nothing was tried
 LEAST_STRAY = 0.05
+NO_LEVEL = np.zeros((2, 1))
 AS_WIDE = np.array([[0.0], [1.0]])
 USUAL = Plan(trees=30, rate=0.2, shape=Shape(leaves=12, min_leaf=20, shrink=5.0))
 SHARP = Plan(trees=60, rate=0.2, shape=Shape(leaves=24, min_leaf=3, shrink=0.5))
@@ -47,26 +48,30 @@ class Times:
     `band` (2, L) log factors around run; `zero` (2, L): this time is usually 0; `limits` (2, 2, L)
     least and most log minutes, equal where no time was above 0; `report_shares` (2,): how much a
     reported time weighs beside the planned one where there is one; `wider` (2, K): the factor of
-    the band's width (the second row) at which blur of what is missing."""
+    the band's width (the second row) at which blur of what is missing; `level` (2, M + 1): by how
+    much the log minutes of each machine are higher of late than those of its operations, the last
+    of no machine."""
 
     of_late: bool = False  # after a fit: whether they are the times of late
 
     def __init__(
         self, scale: Scale, weights: np.ndarray, trees: Ensemble, band: np.ndarray,
         zero: np.ndarray, limits: np.ndarray, report_shares: np.ndarray,
-        wider: np.ndarray = AS_WIDE,
+        wider: np.ndarray = AS_WIDE, level: np.ndarray = NO_LEVEL,
     ) -> None:  # fmt: skip
         self.scale, self.trees, self.band, self.zero = scale, trees, band, zero
         self.weights = weights.astype(np.float32)  # as stored, so that a loaded model says the same
         self.limits, self.report_shares, self.wider = limits, report_shares, wider
+        self.level = level
         self._unknown = ~zero & (limits[:, 0] == limits[:, 1])
 
     @classmethod
     def fit(
         cls, rows: Rows, design: Design, items: Prepared, matrix: np.ndarray,
-        results: pd.DataFrame | None = None,
+        results: pd.DataFrame | None = None, machines: Sequence[str] = (),
     ) -> Times:  # fmt: skip
-        """Impossible times (missing, negative, over MINUTES) are left out."""
+        """Impossible times (missing, negative, over MINUTES) are left out; `machines` are the names
+        of those whose level is learned."""
         scale = Scale.fit(design, items)
         inputs = scale.apply(design, items, matrix)
         size = len(rows.operations)
@@ -90,12 +95,10 @@ class Times:
             seen[item, line * size + operation] = np.where(found.good[positive], left, np.nan)
             unseen[item, line * size + operation] = residual[positive]
             limits[line] = _limits(operation, log[positive], size)
-        base, trees, unseen, of_late = _corrections(
-            matrix, design.bins, seen, unseen, rows.entered
-        )
+        base, trees, unseen = _corrections(matrix, design.bins, seen, unseen)
         weights[:, 0] += base.reshape(2, size)
         band = np.zeros((2, size))
-        age = ages(rows.entered)
+        age, level, of_late = ages(rows.entered), np.zeros((2, len(machines) + 1)), False
         for line, column in enumerate(("SETUP_TIME", "RUN_TIME")):
             _, positive = logs(rows, column)
             item, operation = rows.item[positive], rows.operation[positive]
@@ -103,23 +106,28 @@ class Times:
             if column == "RUN_TIME":
                 band = _quantiles(operation, rest, size)
             drawn = np.clip(rest, -MOST_LEFT, MOST_LEFT)
-            level = risen(drawn, operation, age[item], size)
-            weights[line, 0] += level
-            of_late |= bool(level.any())
-        found = cls(scale, weights, trees, band, zero, limits, shares)
+            higher = risen(drawn, operation, age[item], size)
+            weights[line, 0] += higher
+            level[line] = _of_machines(
+                rows, machines, positive, drawn - higher[operation], age[item]
+            )
+            of_late |= bool(higher.any() or level[line].any())
+        found = cls(scale, weights, trees, band, zero, limits, shares, level=level)
         found.of_late = of_late
         return found
 
     def predict(
         self, inputs: np.ndarray, matrix: np.ndarray, item: np.ndarray, operation: np.ndarray,
         width: np.ndarray | None = None, none: Chances | None = None,
+        machine: np.ndarray | None = None,
     ) -> np.ndarray:  # fmt: skip
         """Setup, run, low and high minutes of each (item, operation): (4, k). NaN where no time
         of the operation is known.
 
         `inputs` are the regression's (`scale.apply`), `matrix` the trees', `width` (items,) the
         factor of the band's width, in log minutes, `none` how likely it is that there is no setup,
-        and no run, (k,) each, NaN where that does not differ between items.
+        and no run, (k,) each, NaN where that does not differ between items, `machine` (k,) the
+        number of the one it is done on, -1 for none.
         """
         found = np.zeros((4, len(item)))
         corrections = self.trees.predict(matrix)
@@ -127,6 +135,7 @@ class Times:
         for line in range(2):
             log = (inputs @ self.weights[line].astype(np.float64))[item, operation]
             log = log + corrections[item, line * size + operation]
+            log = log + (0 if machine is None else self.level[line, machine])
             found[line] = rounded(np.exp(np.clip(log, *self.limits[line][:, operation])))
         band = self.band[:, operation] * (1 if width is None else width[item])
         found[2:] = rounded(found[1] * np.exp(band))
@@ -223,13 +232,15 @@ class Times:
         return {
             "logs": self.scale.logs, "mean": self.scale.mean, "spread": self.scale.spread,
             "weights": self.weights, "band": self.band, "zero": self.zero, "limits": self.limits,
-            "report_shares": self.report_shares, "wider": self.wider,
+            "report_shares": self.report_shares, "wider": self.wider, "level": self.level,
             **prefixed("trees", self.trees.arrays()),
         }  # fmt: skip
 
     @classmethod
-    def from_stored(cls, stored: Stored, prefix: str, design: Design, size: int) -> Times:
-        """The part of a stored model."""
+    def from_stored(
+        cls, stored: Stored, prefix: str, design: Design, size: int, machines: int
+    ) -> Times:
+        """The part of a stored model of so many machines; of before 2.3 these have no level."""
         numbers = int((design.bins > 2).sum())
         width = 1 + len(design.features) + numbers
         scale = Scale(
@@ -248,6 +259,9 @@ class Times:
             wider = stored.array(f"{prefix}.wider", "f", (2, None), low=0)
             if not wider.size or (np.diff(wider, axis=1) < 0).any():
                 stored.refuse(f"{prefix}.wider", "does not rise")
+        level = np.zeros((2, machines + 1))
+        if stored.has(f"{prefix}.level"):
+            level = stored.array(f"{prefix}.level", "f", level.shape, low=-50, high=50)
         return cls(
             scale,
             stored.array(f"{prefix}.weights", "f", (2, width, size)),
@@ -257,80 +271,54 @@ class Times:
             limits,
             stored.array(f"{prefix}.report_shares", "f", (2,), low=0, high=1),
             wider,
+            level,
         )
 
 
 def _corrections(
-    matrix: np.ndarray, bins: np.ndarray, seen: np.ndarray, unseen: np.ndarray, entered: np.ndarray
-) -> tuple[np.ndarray, Ensemble, np.ndarray, bool]:
+    matrix: np.ndarray, bins: np.ndarray, seen: np.ndarray, unseen: np.ndarray
+) -> tuple[np.ndarray, Ensemble, np.ndarray]:
     """Base (2 L,) and the trees for what the regression leaves of log minutes, `seen` (n, 2 L) by
-    its weights, NaN where there is none; what is then left of items that were fitted on neither, of
-    which it left `unseen` (n, 2 L); and whether the trees knew when an item was `entered` (n,)
-    while they grew (`dated`). That, which trees, and for which operations, is learned from halves.
-    """
+    its weights, NaN where there is none, and what is then left of items that were fitted on
+    neither, of which it left `unseen` (n, 2 L). Which trees, and for which operations, is learned
+    from halves."""
     target = np.clip(seen, -MOST_LEFT, MOST_LEFT)
     group = np.arange(len(target)) // TOGETHER
     half = np.random.default_rng(SEED).permutation(group[-1] + 1)[group] % 2 == 0
-    if half.all():
-        return *boost_numbers(matrix, bins, np.full_like(target, np.nan), USUAL), unseen, False
     best, corrected = USUAL, unseen
     least = np.inf
-    for plan in (USUAL, SHARP) if len(target) <= FEW_ITEMS else (USUAL,):
-        tried = _left(matrix, bins, target, unseen, half, plan)
+    plans = (USUAL, SHARP) if len(target) <= FEW_ITEMS else (USUAL,)
+    for plan in plans if not half.all() else ():
+        tried = unseen.copy()
+        for fitted in (half, ~half):
+            base, trees = boost_numbers(matrix[fitted], bins, target[fitted], plan)
+            tried[~fitted] -= base + trees.predict(matrix[~fitted])
         loss = float(np.nanmean(np.minimum(np.abs(tried), 1))) if np.isfinite(tried).any() else 0
         if loss < NEARER * least:
             best, corrected, least = plan, tried, loss
-    step = steps(entered)
-    newest = int(step.max(initial=0))
-    known, every = np.column_stack([matrix, step]), np.r_[bins, newest + 1]
-    late = newest > 1 and _moved(known, every, target, unseen, half, best, entered)
-    if late:
-        corrected = _left(known, every, target, unseen, half, best)
     helped = _helped(unseen, corrected)
     corrected = np.where(helped, corrected, unseen)
-    target = np.where(helped, target, np.nan)
-    if not late:
-        return *boost_numbers(matrix, bins, target, best), corrected, False
-    _, trees = boost_numbers(known, every, target, best)
-    now = np.column_stack([matrix, np.full_like(step, newest)])
-    change = trees.predict(now) - trees.predict(known)
-    return *boost_numbers(matrix, bins, target + change, best), corrected, True
-
-
-def _left(
-    matrix: np.ndarray, bins: np.ndarray, target: np.ndarray, unseen: np.ndarray, half: np.ndarray,
-    plan: Plan, asked: np.ndarray | None = None,
-) -> np.ndarray:  # fmt: skip
-    """What is left (n, 2 L) of `unseen` after trees that were fitted on the other `half` (n,), and
-    are `asked` by other features where there are any."""
-    left = unseen.copy()
-    for fitted in (half, ~half):
-        base, trees = boost_numbers(matrix[fitted], bins, target[fitted], plan)
-        left[~fitted] -= base + trees.predict((matrix if asked is None else asked)[~fitted])
-    return left
-
-
-def _moved(
-    known: np.ndarray, bins: np.ndarray, target: np.ndarray, unseen: np.ndarray, half: np.ndarray,
-    plan: Plan, entered: np.ndarray,
-) -> bool:  # fmt: skip
-    """Whether less is left of the newest tenth of the items by trees that know their step, the last
-    feature of `known`, and take it for the newest."""
-    some = np.argsort(entered, kind="stable")[: int((~np.isnan(entered)).sum())][-MAX_TRIED:]
-    if len(np.unique(half[some])) < 2:
-        return False
-    none, now = (known[some].copy() for _ in range(2))
-    none[:, -1], now[:, -1] = 0, bins[-1] - 1
-    of = target[some], unseen[some], half[some], plan
-    usual, late = _left(none, bins, *of), _left(known[some], bins, *of, now)
-    gain = np.nansum(np.minimum(np.abs(usual), 1) - np.minimum(np.abs(late), 1), axis=1)
-    gain[: int((1 - ASKED[0]) * len(some))] = 0
-    return shown(gain, np.unique(np.floor(entered[some]), return_inverse=True)[1])
+    base, trees = boost_numbers(matrix, bins, np.where(helped, target, np.nan), best)
+    return base, trees, corrected
 
 
 def _helped(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """(K,) whether less is left of an output after the trees than before them, (n, K) each."""
     return np.nansum(np.minimum(np.abs(before), 1) - np.minimum(np.abs(after), 1), axis=0) > 0
+
+
+def _of_machines(
+    rows: Rows, names: Sequence[str], there: np.ndarray, left: np.ndarray, age: np.ndarray
+) -> np.ndarray:
+    """(M + 1,) by how much the log minutes of each machine are higher of late, by what is `left`
+    (k,) of the rows `there`, of items of this `age` (k,)."""
+    found = np.zeros(len(names) + 1)
+    if len(names):
+        machine = rows.table["RES_CD"][there].astype("str").str.strip()
+        number = pd.Categorical(machine, categories=list(names)).codes.astype(np.int64)
+        some = number >= 0
+        found[:-1] = risen(left[some], number[some], age[some], len(names))
+    return found
 
 
 def _mostly_zero(rows: Rows, column: str) -> np.ndarray:
