@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routing_ml import models
+from routing_ml.errors import ModelError
 from routing_ml.models.parts.dated import MIN_ITEMS, shown, steps
 
 FACTORY = valves.make(1000, noise=0.02)
@@ -67,12 +68,12 @@ def test_a_gain_of_one_family_shows_nothing():
     assert not shown(np.zeros(40), np.arange(40))
 
 
-@pytest.mark.parametrize("name", ["boosted", "forest"])
+@pytest.mark.parametrize("name", models.CANDIDATES)
 def test_after_a_change_of_rule_what_is_new_is_made_by_the_new_one(ground, name):
     model = models.learn(name, ground)
     found = engraved(model.predict(NEW, similarity=False))
     assert found["LACKIERT"] >= 0.95
-    assert found["BLANK"] == 0 == found["VERZINKT"]
+    assert max(found["BLANK"], found["VERZINKT"]) <= 0.05
 
 
 def test_it_is_said_since_when_and_what_has_changed(ground):
@@ -98,7 +99,7 @@ def test_where_nothing_has_changed_or_nothing_is_dated_time_teaches_nothing():
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["boosted", "forest"])
+@pytest.mark.parametrize("name", models.CANDIDATES)
 def test_a_saved_model_knows_no_dates_and_proposes_the_same(ground, name, tmp_path):
     model = models.learn(name, ground)
     model.save(tmp_path)
@@ -118,17 +119,41 @@ def test_what_a_model_of_now_says_can_be_explained(ground):
     assert start + found.sum(axis=0) == pytest.approx(odds[0], abs=1e-3)
 
 
-def test_a_machine_that_became_slower_is_slower_in_what_is_new():
-    slow = FACTORY.routings["RES_CD"].isin(["DRE-2", "WAS-2"])
-    late = FACTORY.routings["ITEM_CD"] >= "V00720"
+def slower(of: list[str], since: int) -> models.Ground:
+    """What is learned where these machines need 30 % more minutes from item number `since` on."""
+    late = FACTORY.routings["ITEM_CD"] >= FACTORY.items["ITEM_CD"][since]
     minutes = FACTORY.routings["RUN_TIME"]
-    ground = learned(FACTORY.routings.assign(RUN_TIME=minutes.mask(slow & late, 1.3 * minutes)))
+    slow = FACTORY.routings["RES_CD"].isin(of) & late
+    return learned(FACTORY.routings.assign(RUN_TIME=minutes.mask(slow, 1.3 * minutes)))
+
+
+def test_a_machine_that_became_slower_is_slower_in_what_is_new(tmp_path):
+    slow = ["DRE-2", "SAE-2"]
+    ground = slower(slow, 720)
     assert ground.recent["times"]
-    found = models.learn("nearest", ground).predict(NEW, similarity=False)
-    true = FACTORY.routings.assign(true=FACTORY.true_run.mask(slow, 1.3 * FACTORY.true_run))
-    true["k"] = true.groupby(["ITEM_CD", "JOB_CD"]).cumcount()
-    found["k"] = found.groupby(["ITEM_CD", "JOB_CD"]).cumcount()
-    both = true.merge(found, on=["ITEM_CD", "JOB_CD", "k"], suffixes=("", "_said"))
-    off = np.log(both["RUN_TIME_said"] / both["true"]).groupby(both["RES_CD"]).median()
-    assert off[["DRE-2", "WAS-2"]].abs().max() < 0.08
-    assert off[["DRE-1", "WAS-1", "SAE-2"]].abs().max() < 0.08
+    model = models.learn("nearest", ground)
+    found = model.predict(NEW, similarity=False)
+    true = FACTORY.true_run.mask(FACTORY.routings["RES_CD"].isin(slow), 1.3 * FACTORY.true_run)
+    keys = ["ITEM_CD", "JOB_CD", "k"]
+    both = [
+        rows.assign(k=rows.groupby(["ITEM_CD", "JOB_CD"]).cumcount()).set_index(keys)
+        for rows in (FACTORY.routings.assign(true=true), found)
+    ]
+    off = np.log(both[1]["RUN_TIME"] / both[0]["true"].reindex(both[1].index))
+    off = off.groupby(both[1]["RES_CD"]).median()
+    assert off[[*slow, "DRE-1", "SAE-1", "WAS-2"]].abs().max() < 0.08
+    model.save(tmp_path)
+    pd.testing.assert_frame_equal(models.load(tmp_path).predict(NEW, similarity=False), found)
+
+
+def test_a_model_whose_machines_have_no_level_is_loaded_and_one_of_too_many_is_refused(tmp_path):
+    models.learn("nearest", slower(["DRE-2"], 720)).save(tmp_path)
+    with np.load(tmp_path / "arrays.npz") as archive:
+        arrays = dict(archive)
+    level = arrays.pop("times.level")
+    assert level[1].max() > 0.1
+    np.savez(tmp_path / "arrays.npz", **arrays)
+    assert not models.load(tmp_path).times_.level.any()
+    np.savez(tmp_path / "arrays.npz", **arrays, **{"times.level": np.c_[level, level]})
+    with pytest.raises(ModelError, match=r"times\.level"):
+        models.load(tmp_path)
