@@ -97,8 +97,8 @@ class Ground:
         return cls(
             coded, rows, prepared, matrix,
             encoder, design, order, gower, telling(gower.weights, prepared.codes, rows),
-            Numbering.fit(every), Times.fit(rows, design, prepared, matrix, results, machines.names),
-            machines,
+            Numbering.fit(every),
+            Times.fit(rows, design, prepared, matrix, results, machines.names), machines,
             Flags.fit(rows, matrix, bins), Outside.fit(rows, machines.choices, machines.names),
             Quantities.fit(rows, results),
         )  # fmt: skip

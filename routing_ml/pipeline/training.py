@@ -89,7 +89,9 @@ def decide(
     """The paired comparison of the challengers with the active version, the year's others and the
     simple rules that any model has to be better than."""
     data = material.data
-    judged = material.judged(max((_since(v) or "" for v in challengers.values()), default="") or None)
+    judged = material.judged(
+        max((_since(v) or "" for v in challengers.values()), default="") or None
+    )
     in_use = unseen(active) if active else None
     if active and in_use and (reason := _beyond_comparison(active, in_use, data)):
         return comparison.Decision(None, reason, len(judged), {})

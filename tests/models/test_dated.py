@@ -141,7 +141,8 @@ def test_a_machine_that_became_slower_is_slower_in_what_is_new(tmp_path):
     ]
     off = np.log(both[1]["RUN_TIME"] / both[0]["true"].reindex(both[1].index))
     off = off.groupby(both[1]["RES_CD"]).median()
-    assert off[[*slow, "DRE-1", "SAE-1", "WAS-2"]].abs().max() < 0.08
+    assert off[slow].abs().max() < np.log(1.3) / 2  # of what 240 items each show of late
+    assert off[["DRE-1", "SAE-1", "WAS-2"]].abs().max() < 0.08
     model.save(tmp_path)
     pd.testing.assert_frame_equal(models.load(tmp_path).predict(NEW, similarity=False), found)
 

@@ -112,9 +112,9 @@ class Times:
                 rows, machines, positive, drawn - higher[operation], age[item]
             )
             of_late |= bool(higher.any() or level[line].any())
-        found = cls(scale, weights, trees, band, zero, limits, shares, level=level)
-        found.of_late = of_late
-        return found
+        fitted = cls(scale, weights, trees, band, zero, limits, shares, level=level)
+        fitted.of_late = of_late
+        return fitted
 
     def predict(
         self, inputs: np.ndarray, matrix: np.ndarray, item: np.ndarray, operation: np.ndarray,
