@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from routing_ml import models
 from routing_ml.errors import ModelError
-from routing_ml.models.parts.dated import MIN_ITEMS, shown, steps
+from routing_ml.models.parts.dated import MIN_ITEMS, Dated, shown, steps
 
 FACTORY = valves.make(1000, noise=0.02)
 HISTORY = 900
@@ -66,6 +66,22 @@ def test_a_gain_of_one_family_shows_nothing():
     assert not shown(gain, np.zeros(40, int))
     assert not shown(-gain, np.arange(40))
     assert not shown(np.zeros(40), np.arange(40))
+
+
+@pytest.mark.parametrize("families", [60, 1])
+def test_what_one_family_is_made_by_is_no_rule(families):
+    random = np.random.default_rng(0)
+    matrix = random.integers(0, 2, (600, 3)).astype(np.uint8)
+    present, late = matrix[:, :2].copy(), np.arange(600) >= 540
+    present[late] ^= 1
+    family = np.where(late, 600 + np.arange(600) % families, np.arange(600))
+    found = Dated.learn(matrix, np.full(3, 2), present, np.arange(600.0), family)
+    if families == 1:
+        assert found is None
+    else:
+        assert found is not None
+        old = matrix[:480, :2]
+        assert (found.now(present)[:480] == 1 - old).all()
 
 
 @pytest.mark.parametrize("name", models.CANDIDATES)

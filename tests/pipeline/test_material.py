@@ -35,8 +35,8 @@ def test_of_a_small_factory_all_judge_or_those_since_planners_make_them_otherwis
 def test_of_a_large_factory_the_newest_judge_whatever_has_changed():
     every = models_factory.make(FEW_ITEMS)
     material = Material(replace(DATA, items=every.items, routings=every.routings))
-    assert material.judged("2020-06-01") == material.judged(None)
-    assert len(material.judged(None)) == int(dataset.frames.HOLDOUT_SHARE * FEW_ITEMS)
+    late = f"{every.items['INSRT_DT'][FEW_ITEMS - 100]:%Y-%m-%d}"
+    assert len(material.judged(late)) == len(material.judged(None)) == 300
 
 
 @pytest.mark.parametrize("since", [None, 200])
