@@ -31,7 +31,7 @@ from routing_ml import dataset, models
 from routing_ml.comparison import metrics
 from routing_ml.dataset import Dataset
 from routing_ml.models.learning import Learning
-from routing_ml.models.parts import dated, times
+from routing_ml.models.parts import dated, recent, times
 from routing_ml.models.parts.confidence import Unknown
 from routing_ml.source import Columns, extract
 
@@ -75,8 +75,12 @@ def load(source: Path) -> Dataset:
 
 @contextmanager
 def without() -> Iterator[None]:
-    """As it was before: of times nothing but their level is learned from the time of entry."""
-    with mock.patch.object(times, "_of_machines", _as_usual):
+    """As it was before: of times nothing but the level of operations is learned from the time of
+    entry."""
+    with (
+        mock.patch.object(times, "_of_machines", _as_usual),
+        mock.patch.object(recent, "_since", return_value=0.0),
+    ):
         yield
 
 

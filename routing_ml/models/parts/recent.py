@@ -4,6 +4,7 @@ have risen or fallen."""
 from __future__ import annotations
 
 from datetime import date
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -65,7 +66,8 @@ def risen(residual: np.ndarray, operation: np.ndarray, age: np.ndarray, size: in
     0 where nothing is shown; `residual` (k,) of times of each `operation` and `age`.
 
     Of the half-lives the one that brings each of the newest 15 % nearest, by what was known on the
-    day before (prequentially: Dawid 1984); none unless it does so by two standard errors.
+    day before (prequentially: Dawid 1984); none unless it does so by two standard errors. A level
+    is that of some time ago; where that is nearer still, what all have risen by since is added.
     """
     best, found = 0.0, np.zeros(size)
     if not age.any() or not len(residual):
@@ -74,22 +76,25 @@ def risen(residual: np.ndarray, operation: np.ndarray, age: np.ndarray, size: in
     cuts = np.flatnonzero(np.diff(age[order])) + 1
     days = np.split(order, cuts)
     newest = float(np.quantile(age, HELD_OUT))
-    for half_life in HALF_LIVES:
+    for half_life, rises in product(HALF_LIVES, (False, True)):
         sums, counts, before = np.zeros(size), np.zeros(size), 1.0
+        line = np.zeros(5)
         gains = []
         for day in days:
             now = float(age[day[0]])
             fade = 0.5 ** ((before - now) / half_life)
-            sums, counts, before = sums * fade, counts * fade, now
+            sums, counts, line = sums * fade, counts * fade, _later(line, before - now) * fade
+            before = now
             left, kinds = residual[day], operation[day]
             if now <= newest:
-                level = _level(sums, counts)[kinds]
+                level = _level(sums, counts)[kinds] + (_since(line) if rises else 0)
                 gains.append(float((np.abs(left) - np.abs(left - level)).sum()))
             sums += np.bincount(kinds, left, minlength=size)
             counts += np.bincount(kinds, minlength=size)
+            line[[0, 3]] += len(left), left.sum()
         gain = sum(gains)
         if gain > max(best, 2 * float(np.sqrt(np.square(gains).sum()))):
-            best, found = gain, _level(sums, counts)
+            best, found = gain, _level(sums, counts) + (_since(line) if rises else 0)
     return found
 
 
@@ -97,3 +102,23 @@ def _level(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """(L,) the mean of each operation, drawn to that of all of them, and that to 0."""
     shared = sums.sum() / (counts.sum() + LEVEL)
     return shared + (sums - counts * shared) / (counts + LEVEL)
+
+
+def _later(line: np.ndarray, passed: float) -> np.ndarray:
+    """Weight, sums of the time ago, of its square, of the residuals, and of their product with the
+    time (5,), when more time has `passed`."""
+    weight, ago, square, left, both = line
+    return np.array([
+        weight, ago + passed * weight, square + passed * (2 * ago + passed * weight), left,
+        both + passed * left,
+    ])  # fmt: skip
+
+
+def _since(line: np.ndarray) -> float:
+    """By how much times have risen since the mean of what they are known from, on a straight line
+    through the residuals (least squares)."""
+    weight, ago, square, left, both = line
+    spread = square - ago**2 / max(weight, 1e-12)
+    if weight <= LEVEL or spread <= 0:
+        return 0.0
+    return float(-(both - ago * left / weight) / spread * ago / weight)
