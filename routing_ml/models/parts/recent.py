@@ -4,7 +4,6 @@ have risen or fallen."""
 from __future__ import annotations
 
 from datetime import date
-from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -72,29 +71,37 @@ def risen(residual: np.ndarray, operation: np.ndarray, age: np.ndarray, size: in
     best, found = 0.0, np.zeros(size)
     if not age.any() or not len(residual):
         return found
-    order = np.argsort(-age, kind="stable")
-    cuts = np.flatnonzero(np.diff(age[order])) + 1
-    days = np.split(order, cuts)
     newest = float(np.quantile(age, HELD_OUT))
-    for half_life, rises in product(HALF_LIVES, (False, True)):
-        sums, counts, before = np.zeros(size), np.zeros(size), 1.0
-        line = np.zeros(5)
-        gains = []
+    order = np.argsort(-age, kind="stable")
+    order, old = order[age[order] <= newest], order[age[order] > newest]
+    days = np.split(order, np.flatnonzero(np.diff(age[order])) + 1)
+    start = float(age[order[0]])
+    for half_life in HALF_LIVES:
+        fade, ago = 0.5 ** ((age[old] - start) / half_life), age[old] - start
+        sums = np.bincount(operation[old], fade * residual[old], minlength=size)
+        counts = np.bincount(operation[old], fade, minlength=size)
+        left = residual[old]
+        line = np.array([fade.sum(), fade @ ago, fade @ ago**2, fade @ left, fade @ (ago * left)])
+        gains, before = [], start
         for day in days:
             now = float(age[day[0]])
-            fade = 0.5 ** ((before - now) / half_life)
-            sums, counts, line = sums * fade, counts * fade, _later(line, before - now) * fade
+            faded = 0.5 ** ((before - now) / half_life)
+            sums, counts, line = sums * faded, counts * faded, _later(line, before - now) * faded
             before = now
             left, kinds = residual[day], operation[day]
-            if now <= newest:
-                level = _level(sums, counts)[kinds] + (_since(line) if rises else 0)
-                gains.append(float((np.abs(left) - np.abs(left - level)).sum()))
+            level, usual = _level(sums, counts)[kinds], np.abs(left).sum()
+            gains.append([
+                usual - np.abs(left - level).sum(),
+                usual - np.abs(left - level - _since(line)).sum(),
+            ])  # fmt: skip
             sums += np.bincount(kinds, left, minlength=size)
             counts += np.bincount(kinds, minlength=size)
             line[[0, 3]] += len(left), left.sum()
-        gain = sum(gains)
-        if gain > max(best, 2 * float(np.sqrt(np.square(gains).sum()))):
-            best, found = gain, _level(sums, counts) + (_since(line) if rises else 0)
+        both = np.array(gains)
+        chance = 2 * np.sqrt(np.square(both).sum(axis=0))
+        for gain, least, rise in zip(both.sum(axis=0), chance, (0.0, _since(line)), strict=True):
+            if gain > max(best, least):
+                best, found = gain, _level(sums, counts) + rise
     return found
 
 
