@@ -240,7 +240,7 @@ class Times:
     def from_stored(
         cls, stored: Stored, prefix: str, design: Design, size: int, machines: int
     ) -> Times:
-        """The part of a stored model of so many machines; of before 2.3 these have no level."""
+        """The part of a stored model of so many machines; of 2.1.0 these have no level."""
         numbers = int((design.bins > 2).sum())
         width = 1 + len(design.features) + numbers
         scale = Scale(
@@ -260,7 +260,7 @@ class Times:
             if not wider.size or (np.diff(wider, axis=1) < 0).any():
                 stored.refuse(f"{prefix}.wider", "does not rise")
         level = np.zeros((2, machines + 1))
-        if stored.has(f"{prefix}.level"):
+        if stored.format > 1:
             level = stored.array(f"{prefix}.level", "f", level.shape, low=-50, high=50)
         return cls(
             scale,
