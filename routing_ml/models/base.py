@@ -132,11 +132,12 @@ class RoutingModel(Learning):
         no_setup, no_run, elsewhere, per_lot = (
             self.flags_.of(flags, kind, item, operation) for kind in KINDS
         )
+        chosen = self.machines_.choose(matrix, item, operation)
         setup, run, low, high = self.times_.predict(
             self.times_.scale.apply(self.design_, prepared, matrix), matrix, item, operation,
             self.times_.widths(given, self.confidence_.unknown), (no_setup, no_run),
+            chosen.machine,
         )  # fmt: skip
-        chosen = self.machines_.choose(matrix, item, operation)
         outside = self.outside_.predict(operation, chosen.machine, elsewhere)
         pieces = 1.0 if quantity is None else quantity
         total = setup + self.quantities_.minutes(operation, run, pieces, per_lot)
@@ -339,8 +340,9 @@ class RoutingModel(Learning):
             count = len(model.telling_)
             model.telling_ = stored.array("telling", "f", (count,), low=0, high=1.001)
         model.order_ = Order.from_stored(stored, "order", width, size)
-        model.times_ = Times.from_stored(stored, "times", model.design_, size)
         model.machines_ = Machines.from_stored(stored, "machines", width, size)
+        machines = len(model.machines_.names)
+        model.times_ = Times.from_stored(stored, "times", model.design_, size, machines)
         model.flags_ = Flags.from_stored(stored, "flags", width, size)
         model.alternatives_ = Alternatives.from_stored(stored, "alternatives", size, model.order_)
         choices = model.machines_.choices

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,7 @@ from routing_ml.models.features.masking import few, masked
 from routing_ml.models.parts import operations
 from routing_ml.models.parts.alike import Past
 from routing_ml.models.parts.choice import choose
+from routing_ml.models.parts.dated import Dated
 from routing_ml.models.parts.flags import Flags
 from routing_ml.models.parts.machines import Machines
 from routing_ml.models.parts.operations import Numbering, Rows
@@ -96,7 +97,8 @@ class Ground:
         return cls(
             coded, rows, prepared, matrix,
             encoder, design, order, gower, telling(gower.weights, prepared.codes, rows),
-            Numbering.fit(every), Times.fit(rows, design, prepared, matrix, results), machines,
+            Numbering.fit(every),
+            Times.fit(rows, design, prepared, matrix, results, machines.names), machines,
             Flags.fit(rows, matrix, bins), Outside.fit(rows, machines.choices, machines.names),
             Quantities.fit(rows, results),
         )  # fmt: skip
@@ -127,6 +129,39 @@ class Ground:
         size = np.bincount(found)
         few = len(size) < LEAST_FAMILIES or size.max() > len(found) / LEAST_FAMILIES
         return np.arange(len(found)) if few else found
+
+    @cached_property
+    def dated(self) -> Dated | None:
+        """What has changed since the items were entered; None where nothing is shown to have."""
+        return Dated.learn(
+            self.matrix, self.design.bins, self.rows.present, self.rows.entered, self.families
+        )
+
+    @cached_property
+    def present(self) -> np.ndarray:
+        """Which operations each item has, (n, L) of 0 and 1, by the rules of now."""
+        return self.rows.present if self.dated is None else self.dated.now(self.rows.present)
+
+    def change(self, items: np.ndarray) -> np.ndarray | float:
+        """By how much likelier each operation has become since these items were entered: (k, L)."""
+        return 0.0 if self.dated is None else self.dated.change[items]
+
+    @cached_property
+    def recent(self) -> dict[str, Any]:
+        """What is learned from the time of entry, JSON-able: the day `since` which items are made
+        otherwise, the `operations` that changed most, whether `times` are those of late, and after
+        how many days an item counts half in which machine is usual; None where nothing is shown."""
+        dated, names = self.dated, [o.name or o.job for o in self.rows.operations]
+        entered = self.rows.entered[~np.isnan(self.rows.entered)]
+        half_life = self.machines.half_life
+        return {
+            "since": dated.since.isoformat() if dated else None,
+            "operations": [names[k] for k in dated.operations] if dated else [],
+            "times": self.times.of_late,
+            "machines_half_life_days": round(half_life * float(np.ptp(entered)), 1)
+            if half_life
+            else None,
+        }
 
     @property
     def past(self) -> Past:

@@ -100,7 +100,7 @@ class Learning(ABC):
             self._know(ground, operations.further(alternatives, rows))
         else:
             self._take(like, ground)
-        self._learn(self._learned(ground.looks), rows.present, np.arange(len(rows.codes)))
+        self._learn(self._learned(ground.looks), ground.present, np.arange(len(rows.codes)))
         return self
 
     def _know(self, ground: Ground, others: Rows | None) -> None:
@@ -147,7 +147,7 @@ class Learning(ABC):
             column = like.encoder_.categories[like.rates_.column].column
             columns = [category.column for category in self.encoder_.categories]
             if column in columns:  # else there are too few or too many of its values here
-                codes, present = ground.prepared.codes, ground.rows.present
+                codes, present = ground.prepared.codes, ground.present
                 self.rates_ = like.rates_.of_others(codes, present, columns.index(column))
         self.confidence_ = like.confidence_.known_to(self.encoder_.labels)
         self.times_ = self.times_.as_wide_as(like.times_)
@@ -160,7 +160,7 @@ class Learning(ABC):
     def _unseen(self, ground: Ground) -> tuple[np.ndarray, list[Asked]]:
         """Numbers (k,) of fitted items, and what models that had seen neither them nor their
         families say of them at each of the looks."""
-        looks, present, matrix = ground.looks, ground.rows.present, ground.matrix
+        looks, present, matrix = ground.looks, ground.present, ground.matrix
         count = len(present)
         size = np.bincount(ground.families)
         place = np.random.default_rng(SEED).permutation(len(size))
@@ -194,7 +194,8 @@ class Learning(ABC):
             )
         return np.concatenate(held), [
             Asked.joined([
-                other._asked_of(look.at(at)) for other, at in zip(others, held, strict=True)
+                other._asked_of(look.at(at), ground.change(at))
+                for other, at in zip(others, held, strict=True)
             ])
             for look in looks
         ]  # fmt: skip
@@ -239,9 +240,10 @@ class Learning(ABC):
         found[proposed.item, proposed.operation] = proposed.place
         return proposed.certainty, (found == places(rows)).all(axis=1) & rows.whole
 
-    def _asked_of(self, items: Prepared) -> Asked:
+    def _asked_of(self, items: Prepared, change: np.ndarray | float) -> Asked:
+        """What is said of past items, as of their time: without the `change` since."""
         matrix = self.design_.transform(items)
-        return self._asked(self.likely(items, matrix), matrix)
+        return self._asked(np.clip(self.likely(items, matrix) - change, 0, 1), matrix)
 
     def _asked(self, likely: np.ndarray, matrix: np.ndarray) -> Asked:
         """What the likelihoods of the operations alone say of items."""
@@ -281,9 +283,9 @@ class Learning(ABC):
         slope of the likelihoods (1,), the strays of run times, what of each was new and few, and
         its values of the tried columns."""
         looks = [*ground.looks[:2], ground.looks[-1]]
-        other = self._from(trial.fitted, looks, ground.rows.present, TRIAL_EFFORT)
+        other = self._from(trial.fitted, looks, ground.present, TRIAL_EFFORT)
         items, theirs = trial.items, ground.rows.at(trial.asked)
-        asked = other._asked_of(items)
+        asked = other._asked_of(items, ground.change(trial.asked))
         said, right = self._judged(asked, theirs)
         new = NOVELTY[items.states]
         none, weight = np.zeros(0), new @ self.telling_

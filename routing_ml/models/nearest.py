@@ -33,12 +33,18 @@ class Nearest(RoutingModel):
         return np.einsum("mk,mkl->ml", weights, self.present_[near])
 
     def _parts(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        return {}, {}
+        now = self.present_.astype(np.uint8)  # past routings may have been brought up to date
+        return {}, {} if (now == self._made()).all() else {"nearest.now": now}
 
     def _restore(self, stored: Stored) -> None:
-        self.among_ = self.gower_
-        self.present_ = np.zeros((len(self.items_), len(self.operations_)), np.float32)
-        self.present_[
-            np.repeat(np.arange(len(self.items_)), np.diff(self.past_.starts)),
-            self.past_.operations,
-        ] = 1
+        self.among_, made = self.gower_, self._made()
+        if stored.has("nearest.now"):
+            made = stored.array("nearest.now", "u", made.shape, high=1)
+        self.present_ = made.astype(np.float32)
+
+    def _made(self) -> np.ndarray:
+        """(n, L) which operations the fitted items were made by."""
+        made = np.zeros((len(self.items_), len(self.operations_)), np.uint8)
+        lengths = np.diff(self.past_.starts)
+        made[np.repeat(np.arange(len(self.items_)), lengths), self.past_.operations] = 1
+        return made

@@ -109,6 +109,10 @@ class Stored:
             self.refuse(name, f"holds values over {high}")
         return array
 
+    def has(self, name: str) -> bool:
+        """Whether there is an array of that name."""
+        return name in self._arrays
+
     def refuse(self, name: str, why: str) -> None:
         """Raise the ModelError for the entry `name`."""
         raise ModelError(

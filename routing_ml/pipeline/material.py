@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import pandas as pd
 
-from routing_ml import dataset, models
+from routing_ml import comparison, dataset, models
 from routing_ml.comparison import intervals, metrics
 from routing_ml.models import RoutingModel
 from routing_ml.pipeline.unseen import Folds
@@ -45,6 +45,22 @@ class Material:
     def folds(self) -> Folds:
         """Which of them are left out of which fit."""
         return Folds.of(*dataset.split(self.data.items, self.newest), self.families)
+
+    def judged(self, since: str | None) -> list[str]:
+        """The items that models are judged by, oldest first: those that are left out of a fit. Of a
+        small factory these are all; where planners make items otherwise `since` a day, the ones
+        entered from then on, if they are enough: who knows the rules of now is wrong of others."""
+        codes = self.folds.judged(self.codes)
+        if since is None or not self.folds.cross:
+            return codes
+        routed = self.newest.groupby("ITEM_CD")["INSRT_DT"].max()
+        late = set(routed.index[routed >= pd.Timestamp(since)])
+        found = [code for code in codes if code in late]
+        return found if len(found) >= comparison.LEAST_ITEMS else codes
+
+    def recent(self, codes: Iterable[str]) -> dict[str, Any]:
+        """What was learned of these items from their time of entry, as of `Ground.recent`."""
+        return self._ground(frozenset(codes)).recent
 
     def items(self, codes: Sequence[str]) -> pd.DataFrame:
         """The rows of these items, in this order."""

@@ -168,6 +168,7 @@ def _as_markdown(outcome: Mapping[str, Any], folder: Path, live: Mapping[str, An
     if data := outcome["data"]:
         rows = ", ".join(f"{count:,} {role}" for role, count in data["rows"].items())
         lines += [f"- data: {rows}, as of {data['as_of']}", f"- its hash: {data['sha256']}"]
+    lines += [f"- {line}" for line in _recent(outcome["candidates"].values())]
     if outcome.get("source_away"):
         lines.append(f"- **{_cell(outcome['source_away'])}**")
     compared = _read(folder / "decision.json").get("comparison", {})
@@ -203,6 +204,25 @@ def _judged(live: Mapping[str, Any]) -> list[str]:
     if (concept := live.get("concept")) and concept["alarm"]:
         lines += ["", f"**{concept['cause']}**: {_cell(concept['words'])}"]
     return lines
+
+
+def _recent(candidates: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What was learned from the time of entry, in words."""
+    found = next((one["recent"] for one in candidates if one.get("recent")), None)
+    if found is None:
+        return []
+    lines = []
+    if found["since"]:
+        most = f", most in {_cell(', '.join(found['operations']))}" if found["operations"] else ""
+        lines.append(
+            f"routings entered since about {found['since']} differ from those before{most}: new "
+            "items are proposed as planners make them now"
+        )
+    if found["times"]:
+        lines.append("times have changed: they are proposed at their level of late")
+    if days := found["machines_half_life_days"]:
+        lines.append(f"machines: an item counts half of one {days:,.0f} days later")
+    return lines or ["nothing is shown to have changed with time: all past items count alike"]
 
 
 def _level(finding: Mapping[str, Any]) -> str:

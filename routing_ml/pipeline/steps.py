@@ -178,6 +178,7 @@ def train(settings: Settings, run_id: str, data: Reference, candidate: str) -> R
         "candidate": candidate,
         "metrics": version.manifest["metrics"],
         "intervals": version.manifest.get("intervals"),
+        "recent": version.manifest.get("recent"),
     }
 
 

@@ -44,11 +44,12 @@ def fit_and_register(
             f"{count} items have a routing, and nothing can be shown of a model with fewer than "
             f"{comparison.LEAST_ITEMS}: enter more routings, or extract more rows"
         )
-    judged = material.folds.judged(material.codes)
     unseen = Unseen.fit(
         lambda codes, like: material.fit(candidate, codes, like), material.codes, material.folds
     )
     whole = material.fit(candidate, material.codes, like=unseen.models[0])
+    recent = material.recent(material.codes)
+    judged = material.judged(recent["since"])
     asked = material.items(judged)
     proposed = unseen.predict(asked)
     # By the model that will score what is new, not by one that knows 15 % fewer items: its scores
@@ -75,6 +76,7 @@ def fit_and_register(
             "data_sha256": data.sha256,
             "as_of": data.manifest["as_of"],
             "items_fitted": len(material.codes),
+            "recent": recent,
             **material.figures(proposed, judged),
             "agreement": _agreement(proposed, whole.predict(asked, similarity=False)),
             "parents": [active.name] if active else [],
@@ -91,7 +93,9 @@ def decide(
     """The paired comparison of the challengers with the active version, the year's others and the
     simple rules that any model has to be better than."""
     data = material.data
-    judged = material.folds.judged(material.codes)
+    judged = material.judged(
+        max((_since(v) or "" for v in challengers.values()), default="") or None
+    )
     in_use = unseen(active) if active else None
     if active and in_use and (reason := _beyond_comparison(active, in_use, data)):
         return comparison.Decision(None, reason, len(judged), {})
@@ -172,7 +176,7 @@ def evaluate(version: Version, data: dataset.Dataset) -> dict[str, Any]:
     their `intervals`: of a small factory all items, each by a model fitted without it."""
     one, material = unseen(version), Material(data)
     seen = one.seen
-    asked = [code for code in material.folds.judged(material.codes) if code not in seen]
+    asked = [code for code in material.judged(_since(version)) if code not in seen]
     if not asked:
         raise ModelError(
             f"{version.name} was fitted on every item of this dataset's holdout, so that no fair "
@@ -216,6 +220,12 @@ def _beyond_comparison(active: Version, in_use: Unseen, data: dataset.Dataset) -
             "this source): it stays; keep a ROUTING_ML_HOME for each factory, or promote by hand"
         )
     return None
+
+
+def _since(version: Version) -> str | None:
+    """The day from which on planners make items otherwise, as the version learned."""
+    found = version.manifest.get("recent") or {}
+    return found.get("since")
 
 
 def _tomorrow() -> str:

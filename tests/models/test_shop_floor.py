@@ -170,6 +170,17 @@ def test_times_that_have_risen_are_proposed_as_they_are_of_late():
     assert one[1] > 0.15 > 0.05 > one[0]
 
 
+def test_times_that_go_on_rising_are_proposed_as_they_are_now_and_not_as_of_some_time_ago():
+    found = []
+    for seed in range(10):
+        random = np.random.default_rng(seed)
+        age, operation = np.linspace(1, 0, 2400), np.tile([0, 1], 1200)
+        residual = random.normal(0.3 * (0.5 - age), 0.1)
+        found.append(risen(residual, operation, age, 2))
+    assert np.mean(found) == pytest.approx(0.15, abs=0.01)
+    assert np.std(found) < 0.03
+
+
 def test_times_that_are_as_ever_stay_as_they_are():
     found = [np.abs(level(0.0, seed=seed)).max() for seed in range(100)]
     assert np.mean(np.array(found) > 0) < 0.1

@@ -101,6 +101,23 @@ def test_the_report_reads_as_a_table_of_the_candidates(given):
     )
 
 
+def test_the_report_says_what_was_learned_from_the_time_of_entry(given):
+    version = register(given)
+    changed = {"since": "2026-03-01", "operations": ["Grind", "Hone|2"], "times": True}
+    changed["machines_half_life_days"] = 121.4
+    folder = pipeline.run_folder(given, "manual__1")
+    write(given, trained=[{**trained(version)[0], "recent": changed}])
+    text = (folder / "report.md").read_text()
+    assert "- routings entered since about 2026-03-01 differ from those before" in text
+    assert "most in Grind, Hone\\|2: new items are proposed as planners make them now\n" in text
+    assert "- times have changed: they are proposed at their level of late\n" in text
+    assert "- machines: an item counts half of one 121 days later\n" in text
+    same = dict.fromkeys(changed)
+    write(given, trained=[{**trained(version)[0], "recent": same}])
+    text = (folder / "report.md").read_text()
+    assert "- nothing is shown to have changed with time: all past items count alike\n" in text
+
+
 def test_the_report_says_what_check_found_and_names_the_worst_offenders(given):
     folder = pipeline.run_folder(given, "manual__1")
     folder.mkdir(parents=True)

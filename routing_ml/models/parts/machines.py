@@ -55,6 +55,8 @@ class Machines:
     `trend` (K,), as shares of their operation's, are the likelihoods; `top` corrects that of the
     likeliest. `used` (M,): the day of each machine's last use, NaN where unknown."""
 
+    half_life: float = 0.0  # after a fit: that of `trend`, of the time that all routings span
+
     def __init__(
         self,
         names: list[str],
@@ -100,9 +102,11 @@ class Machines:
         if half_life:
             factors = trend(target, choices[:, 0], ages(rows.entered), half_life)
         used = last_used(rows, names, results)
-        return cls(
+        found = cls(
             names, choices, base, trees, sharpness=sharpness, trend=factors, top=top, used=used
         )
+        found.half_life = half_life
+        return found
 
     def predict(self, matrix: np.ndarray, item: np.ndarray, operation: np.ndarray) -> np.ndarray:
         """The machine's number for each (item, operation), -1 for none."""

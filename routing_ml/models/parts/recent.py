@@ -65,31 +65,43 @@ def risen(residual: np.ndarray, operation: np.ndarray, age: np.ndarray, size: in
     0 where nothing is shown; `residual` (k,) of times of each `operation` and `age`.
 
     Of the half-lives the one that brings each of the newest 15 % nearest, by what was known on the
-    day before (prequentially: Dawid 1984); none unless it does so by two standard errors.
+    day before (prequentially: Dawid 1984); none unless it does so by two standard errors. A level
+    is that of some time ago; where that is nearer still, what all have risen by since is added.
     """
     best, found = 0.0, np.zeros(size)
     if not age.any() or not len(residual):
         return found
-    order = np.argsort(-age, kind="stable")
-    cuts = np.flatnonzero(np.diff(age[order])) + 1
-    days = np.split(order, cuts)
     newest = float(np.quantile(age, HELD_OUT))
+    order = np.argsort(-age, kind="stable")
+    order, old = order[age[order] <= newest], order[age[order] > newest]
+    days = np.split(order, np.flatnonzero(np.diff(age[order])) + 1)
+    start = float(age[order[0]])
     for half_life in HALF_LIVES:
-        sums, counts, before = np.zeros(size), np.zeros(size), 1.0
-        gains = []
+        fade, ago = 0.5 ** ((age[old] - start) / half_life), age[old] - start
+        sums = np.bincount(operation[old], fade * residual[old], minlength=size)
+        counts = np.bincount(operation[old], fade, minlength=size)
+        left = residual[old]
+        line = np.array([fade.sum(), fade @ ago, fade @ ago**2, fade @ left, fade @ (ago * left)])
+        gains, before = [], start
         for day in days:
             now = float(age[day[0]])
-            fade = 0.5 ** ((before - now) / half_life)
-            sums, counts, before = sums * fade, counts * fade, now
+            faded = 0.5 ** ((before - now) / half_life)
+            sums, counts, line = sums * faded, counts * faded, _later(line, before - now) * faded
+            before = now
             left, kinds = residual[day], operation[day]
-            if now <= newest:
-                level = _level(sums, counts)[kinds]
-                gains.append(float((np.abs(left) - np.abs(left - level)).sum()))
+            level, usual = _level(sums, counts)[kinds], np.abs(left).sum()
+            gains.append([
+                usual - np.abs(left - level).sum(),
+                usual - np.abs(left - level - _since(line)).sum(),
+            ])  # fmt: skip
             sums += np.bincount(kinds, left, minlength=size)
             counts += np.bincount(kinds, minlength=size)
-        gain = sum(gains)
-        if gain > max(best, 2 * float(np.sqrt(np.square(gains).sum()))):
-            best, found = gain, _level(sums, counts)
+            line[[0, 3]] += len(left), left.sum()
+        both = np.array(gains)
+        chance = 2 * np.sqrt(np.square(both).sum(axis=0))
+        for gain, least, rise in zip(both.sum(axis=0), chance, (0.0, _since(line)), strict=True):
+            if gain > max(best, least):
+                best, found = gain, _level(sums, counts) + rise
     return found
 
 
@@ -97,3 +109,23 @@ def _level(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """(L,) the mean of each operation, drawn to that of all of them, and that to 0."""
     shared = sums.sum() / (counts.sum() + LEVEL)
     return shared + (sums - counts * shared) / (counts + LEVEL)
+
+
+def _later(line: np.ndarray, passed: float) -> np.ndarray:
+    """Weight, sums of the time ago, of its square, of the residuals, and of their product with the
+    time (5,), when more time has `passed`."""
+    weight, ago, square, left, both = line
+    return np.array([
+        weight, ago + passed * weight, square + passed * (2 * ago + passed * weight), left,
+        both + passed * left,
+    ])  # fmt: skip
+
+
+def _since(line: np.ndarray) -> float:
+    """By how much times have risen since the mean of what they are known from, on a straight line
+    through the residuals (least squares)."""
+    weight, ago, square, left, both = line
+    spread = square - ago**2 / max(weight, 1e-12)
+    if weight <= LEVEL or spread <= 0:
+        return 0.0
+    return float(-(both - ago * left / weight) / spread * ago / weight)

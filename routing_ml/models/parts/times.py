@@ -8,6 +8,7 @@ news, and where times have risen or fallen, the level is that of late.
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -31,6 +32,7 @@ WIDTH_STEPS = 12
 WIDEST = 12.0  # the factor of the band: times that are always the same have no width at all
 UNTRIED = 3.0  # the factor of the band at most, where nothing was tried
 LEAST_STRAY = 0.05
+NO_LEVEL = np.zeros((2, 1))
 AS_WIDE = np.array([[0.0], [1.0]])
 USUAL = Plan(trees=30, rate=0.2, shape=Shape(leaves=12, min_leaf=20, shrink=5.0))
 SHARP = Plan(trees=60, rate=0.2, shape=Shape(leaves=24, min_leaf=3, shrink=0.5))
@@ -46,24 +48,30 @@ class Times:
     `band` (2, L) log factors around run; `zero` (2, L): this time is usually 0; `limits` (2, 2, L)
     least and most log minutes, equal where no time was above 0; `report_shares` (2,): how much a
     reported time weighs beside the planned one where there is one; `wider` (2, K): the factor of
-    the band's width (the second row) at which blur of what is missing."""
+    the band's width (the second row) at which blur of what is missing; `level` (2, M + 1): by how
+    much the log minutes of each machine are higher of late than those of its operations, the last
+    of no machine."""
+
+    of_late: bool = False  # after a fit: whether they are the times of late
 
     def __init__(
         self, scale: Scale, weights: np.ndarray, trees: Ensemble, band: np.ndarray,
         zero: np.ndarray, limits: np.ndarray, report_shares: np.ndarray,
-        wider: np.ndarray = AS_WIDE,
+        wider: np.ndarray = AS_WIDE, level: np.ndarray = NO_LEVEL,
     ) -> None:  # fmt: skip
         self.scale, self.trees, self.band, self.zero = scale, trees, band, zero
         self.weights = weights.astype(np.float32)  # as stored, so that a loaded model says the same
         self.limits, self.report_shares, self.wider = limits, report_shares, wider
+        self.level = level
         self._unknown = ~zero & (limits[:, 0] == limits[:, 1])
 
     @classmethod
     def fit(
         cls, rows: Rows, design: Design, items: Prepared, matrix: np.ndarray,
-        results: pd.DataFrame | None = None,
+        results: pd.DataFrame | None = None, machines: Sequence[str] = (),
     ) -> Times:  # fmt: skip
-        """Impossible times (missing, negative, over MINUTES) are left out."""
+        """Impossible times (missing, negative, over MINUTES) are left out; `machines` are the names
+        of those whose level is learned."""
         scale = Scale.fit(design, items)
         inputs = scale.apply(design, items, matrix)
         size = len(rows.operations)
@@ -90,7 +98,7 @@ class Times:
         base, trees, unseen = _corrections(matrix, design.bins, seen, unseen)
         weights[:, 0] += base.reshape(2, size)
         band = np.zeros((2, size))
-        age = ages(rows.entered)
+        age, level, of_late = ages(rows.entered), np.zeros((2, len(machines) + 1)), False
         for line, column in enumerate(("SETUP_TIME", "RUN_TIME")):
             _, positive = logs(rows, column)
             item, operation = rows.item[positive], rows.operation[positive]
@@ -98,19 +106,28 @@ class Times:
             if column == "RUN_TIME":
                 band = _quantiles(operation, rest, size)
             drawn = np.clip(rest, -MOST_LEFT, MOST_LEFT)
-            weights[line, 0] += risen(drawn, operation, age[item], size)
-        return cls(scale, weights, trees, band, zero, limits, shares)
+            higher = risen(drawn, operation, age[item], size)
+            weights[line, 0] += higher
+            level[line] = _of_machines(
+                rows, machines, positive, drawn - higher[operation], age[item]
+            )
+            of_late |= bool(higher.any() or level[line].any())
+        fitted = cls(scale, weights, trees, band, zero, limits, shares, level=level)
+        fitted.of_late = of_late
+        return fitted
 
     def predict(
         self, inputs: np.ndarray, matrix: np.ndarray, item: np.ndarray, operation: np.ndarray,
         width: np.ndarray | None = None, none: Chances | None = None,
+        machine: np.ndarray | None = None,
     ) -> np.ndarray:  # fmt: skip
         """Setup, run, low and high minutes of each (item, operation): (4, k). NaN where no time
         of the operation is known.
 
         `inputs` are the regression's (`scale.apply`), `matrix` the trees', `width` (items,) the
         factor of the band's width, in log minutes, `none` how likely it is that there is no setup,
-        and no run, (k,) each, NaN where that does not differ between items.
+        and no run, (k,) each, NaN where that does not differ between items, `machine` (k,) the
+        number of the one it is done on, -1 for none.
         """
         found = np.zeros((4, len(item)))
         corrections = self.trees.predict(matrix)
@@ -118,6 +135,7 @@ class Times:
         for line in range(2):
             log = (inputs @ self.weights[line].astype(np.float64))[item, operation]
             log = log + corrections[item, line * size + operation]
+            log = log + (0 if machine is None else self.level[line, machine])
             found[line] = rounded(np.exp(np.clip(log, *self.limits[line][:, operation])))
         band = self.band[:, operation] * (1 if width is None else width[item])
         found[2:] = rounded(found[1] * np.exp(band))
@@ -214,13 +232,15 @@ class Times:
         return {
             "logs": self.scale.logs, "mean": self.scale.mean, "spread": self.scale.spread,
             "weights": self.weights, "band": self.band, "zero": self.zero, "limits": self.limits,
-            "report_shares": self.report_shares, "wider": self.wider,
+            "report_shares": self.report_shares, "wider": self.wider, "level": self.level,
             **prefixed("trees", self.trees.arrays()),
         }  # fmt: skip
 
     @classmethod
-    def from_stored(cls, stored: Stored, prefix: str, design: Design, size: int) -> Times:
-        """The part of a stored model."""
+    def from_stored(
+        cls, stored: Stored, prefix: str, design: Design, size: int, machines: int
+    ) -> Times:
+        """The part of a stored model of so many machines; of 2.1.0 these have no level."""
         numbers = int((design.bins > 2).sum())
         width = 1 + len(design.features) + numbers
         scale = Scale(
@@ -239,6 +259,9 @@ class Times:
             wider = stored.array(f"{prefix}.wider", "f", (2, None), low=0)
             if not wider.size or (np.diff(wider, axis=1) < 0).any():
                 stored.refuse(f"{prefix}.wider", "does not rise")
+        level = np.zeros((2, machines + 1))
+        if stored.format > 1:
+            level = stored.array(f"{prefix}.level", "f", level.shape, low=-50, high=50)
         return cls(
             scale,
             stored.array(f"{prefix}.weights", "f", (2, width, size)),
@@ -248,6 +271,7 @@ class Times:
             limits,
             stored.array(f"{prefix}.report_shares", "f", (2,), low=0, high=1),
             wider,
+            level,
         )
 
 
@@ -281,6 +305,20 @@ def _corrections(
 def _helped(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """(K,) whether less is left of an output after the trees than before them, (n, K) each."""
     return np.nansum(np.minimum(np.abs(before), 1) - np.minimum(np.abs(after), 1), axis=0) > 0
+
+
+def _of_machines(
+    rows: Rows, names: Sequence[str], there: np.ndarray, left: np.ndarray, age: np.ndarray
+) -> np.ndarray:
+    """(M + 1,) by how much the log minutes of each machine are higher of late, by what is `left`
+    (k,) of the rows `there`, of items of this `age` (k,)."""
+    found = np.zeros(len(names) + 1)
+    if len(names):
+        machine = rows.table["RES_CD"][there].astype("str").str.strip()
+        number = pd.Categorical(machine, categories=list(names)).codes.astype(np.int64)
+        some = number >= 0
+        found[:-1] = risen(left[some], number[some], age[some], len(names))
+    return found
 
 
 def _mostly_zero(rows: Rows, column: str) -> np.ndarray:
