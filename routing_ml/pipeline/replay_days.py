@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -79,6 +80,10 @@ class Player:
                 day += timedelta(days=1)
                 if day.day == 1:
                     say(self.report.month_ended(day - timedelta(days=1)))
+        except InputError:
+            if day == self.plan.first:  # nothing was played: the next try finds no folder in its way
+                shutil.rmtree(self.settings.home)
+            raise
         except KeyboardInterrupt:
             if day > self.plan.first:
                 self.report.month_ended(day - timedelta(days=1))

@@ -328,6 +328,7 @@ def test_what_cannot_be_played_is_one_line(tmp_path, about, kind, said):
     with pytest.raises(kind) as caught:
         play(settings(tmp_path), replace(PLAN, **about), out=tmp_path / "out")
     assert said in str(caught.value) and "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()  # nothing is in the way of the next try
 
 
 def test_a_folder_that_holds_something_is_refused_and_left_as_it_is(tmp_path):
