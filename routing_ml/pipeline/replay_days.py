@@ -81,7 +81,7 @@ class Player:
                 if day.day == 1:
                     say(self.report.month_ended(day - timedelta(days=1)))
         except InputError:
-            if day == self.plan.first:  # nothing was played: the next try finds no folder in its way
+            if day == self.plan.first:  # the next try finds no folder in its way
                 shutil.rmtree(self.settings.home)
             raise
         except KeyboardInterrupt:
