@@ -39,7 +39,7 @@ from airflow.sdk import (
 )
 from airflow.sdk.exceptions import AirflowSkipException
 
-from routing_ml.settings import Settings
+from routing_ml.settings import DEFAULT_SOURCE, Settings
 
 SETTINGS = Settings.from_env()
 
@@ -85,12 +85,10 @@ def routing_ml_predict() -> None:
         context, settings = get_current_context(), Settings.from_env()
         if pipeline.registry(settings).active() is None:
             raise AirflowSkipException("no model is in use yet: trigger routing_ml_retrain")
+        if context["params"]["source"] != DEFAULT_SOURCE:
+            raise AirflowSkipException(f"what is proposed for {DEFAULT_SOURCE} alone is judged")
         with runs.told(waits=True):
-            return pipeline.judge(
-                settings,
-                source=context["params"]["source"],
-                as_of=settings.moment(runs.moment(context)),
-            )
+            return pipeline.judge(settings, as_of=settings.moment(runs.moment(context)))
 
     @task
     def replace(judged: dict) -> dict:

@@ -54,16 +54,18 @@ def concept(store: Snapshot) -> Iterator[Metric]:
         labels=["cause"],
     )
     for cause in CONCEPT_CAUSES:
-        family.add_metric([cause], float(bool(known["alarm"]) and known["cause"] == cause))
+        told = known.get("alarm") and known.get("cause") == cause
+        family.add_metric([cause], float(bool(told)))
     yield family
     text = "The evidence for it, an e-value; it is told from 7,300 on, 5 false alarms in 100 years."
-    yield GaugeMetricFamily("routing_ml_concept_drift_e_value", text, value=known["e_value"])
+    value = known.get("e_value", 0.0)
+    yield GaugeMetricFamily("routing_ml_concept_drift_e_value", text, value=value)
 
 
 def _entries(known: Mapping[str, Any]) -> Iterator[Entry]:
     """(by, figures) of each group; of weeks the last ones."""
     for by in BY:
-        groups = [group for group in known.get(by, ()) if group["value"]]
+        groups = [group for group in known.get(by) or () if group.get("value")]
         if by == "week":
             groups = sorted(groups, key=lambda group: group["value"])[-WEEKS_SHOWN:]
         for group in groups:
@@ -74,6 +76,6 @@ def _figure(name: str, text: str, entries: Sequence[Entry], figure: str) -> Metr
     """A figure of every group that has it."""
     family = GaugeMetricFamily(f"routing_ml_{name}", text, labels=["by", "value"])
     for by, group in entries:
-        if (value := group[figure]) is not None:
+        if (value := group.get(figure)) is not None:
             family.add_metric([by, group["value"]], value)
     return family

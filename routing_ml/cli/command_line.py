@@ -243,8 +243,7 @@ def _parser() -> argparse.ArgumentParser:
     within = live.add_subparsers(title="commands", required=True, metavar="COMMAND")
     command("status", live_commands.status, "the figures of the last judgement", among=within)
     text = "judge now what was proposed: what Airflow does each day"
-    added = command("judge", live_commands.judge, text, among=within)
-    added.add_argument("--source", metavar="S", help="an Access file, an ODBC connection string")
+    command("judge", live_commands.judge, text, among=within)
     text = "whether new items still resemble the past ones"
     drift = every.add_parser("drift", help=text, description=text)
     within = drift.add_subparsers(title="commands", required=True, metavar="COMMAND")

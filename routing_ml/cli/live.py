@@ -4,8 +4,8 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from routing_ml.cli.shared import Result, chosen_columns, chosen_source, say
-from routing_ml.settings import Settings
+from routing_ml.cli.shared import Result, chosen_columns, say
+from routing_ml.settings import DEFAULT_SOURCE, Settings
 
 HEADS = {
     "all": "of the last 28 days",
@@ -28,11 +28,8 @@ def judge(settings: Settings, options: argparse.Namespace) -> Result:
     from routing_ml import pipeline
     from routing_ml.pipeline import monitor
 
-    settings, source = chosen_source(settings, options.source)
-    columns = chosen_columns(settings, source, options)
-    found = pipeline.judge(
-        settings, source=source, columns=columns, as_of=settings.moment(None), say=say
-    )
+    columns = chosen_columns(settings, DEFAULT_SOURCE, options)
+    found = pipeline.judge(settings, columns=columns, as_of=settings.moment(None), say=say)
     if found["away"]:
         say(found["away"])
     say(f"{found['judged']} proposals for {found['items']} items were judged now")
@@ -41,12 +38,12 @@ def judge(settings: Settings, options: argparse.Namespace) -> Result:
 
 def _shown(live: dict[str, Any]) -> Result:
     """The figures as text: a line each."""
-    if not any(live.get(key) for key in HEADS) and not live.get("concept"):
-        return live, (
+    lines = []
+    if not any(live.get(key) for key in HEADS):
+        lines.append(
             "no proposal has been judged yet: items that were proposed for need a routing of their "
             "planner's first, and the daily run, or 'routing-ml live judge', to see it"
         )
-    lines = []
     for key, head in HEADS.items():
         if live.get(key):
             lines += [head, *(f"  {_line(one)}" for one in live[key])]

@@ -32,7 +32,7 @@ def predict(settings: Settings, options: argparse.Namespace) -> Result:
         facts = pipeline.propose_missing(
             settings, source=source, columns=columns, as_of=settings.moment(None), path=out,
             alternatives=options.top, quantity=options.quantity, say=say,
-            seen="predict" if options.out else None,
+            seen="predict" if options.out else None, keep=settings.configured,
         ) | _assumed(columns, options)  # fmt: skip
         if facts["away"]:
             say(facts["away"])

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from routing_ml.comparison.cases import ALPHA as ALPHA
     from routing_ml.comparison.cases import COLUMNS as COLUMNS
     from routing_ml.comparison.cases import MARGIN as MARGIN
+    from routing_ml.comparison.cases import REFERENCE_LEAD as REFERENCE_LEAD
     from routing_ml.comparison.cases import Comparison as Comparison
     from routing_ml.comparison.cases import Decision as Decision
     from routing_ml.comparison.cases import FloorTest as FloorTest

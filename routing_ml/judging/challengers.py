@@ -8,7 +8,7 @@ items of the retraining that did not put it into use; judged items of later rout
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from routing_ml.comparison import ALPHA, PairedSequence, Standing, so_far
-from routing_ml.store import Store
+from routing_ml.store import Judged, Store
 
 FACT = "challengers"
 FRESH_SHARE = 0.8
@@ -31,7 +31,8 @@ class Challenger:
 
     `version` is its newest one, `fresh_fit` that it is of the method in use, `barred` why it may
     not go in whatever the judged items say, `since` the last day of the routings that the held-out
-    items are of, and `state` that of its `PairedSequence`, None before the first item.
+    items are of, `state` that of its `PairedSequence`, None before the first item, and `judged` how
+    many families were judged since: without any, what the retraining decided stays.
     """
 
     version: str
@@ -39,6 +40,7 @@ class Challenger:
     barred: str | None
     since: str
     state: dict[str, Any] | None = None
+    judged: int = 0
 
     def sequence(self, others: int) -> PairedSequence:
         """Its comparison so far, at its share of the error rate; `others` are of other methods."""
@@ -51,9 +53,11 @@ class Challenger:
 
 @dataclass(frozen=True)
 class Challengers:
-    """All that may replace the version `champion`, by method."""
+    """All that may replace the version `champion`, by method; `place` is where in the history of
+    switches that came into use: after any other switch, also back to it, all begins anew."""
 
     champion: str
+    place: str | None
     by_method: Mapping[str, Challenger]
 
     @classmethod
@@ -63,11 +67,16 @@ class Challengers:
         if not found:
             return None
         entries = {method: Challenger(**entry) for method, entry in found["by_method"].items()}
-        return cls(found["champion"], entries)
+        return cls(found["champion"], found["place"], entries)
 
     def save(self, store: Store) -> None:
         """Leave them in the store."""
         store.set_fact(FACT, asdict(self))
+
+    def among(self, there: Collection[str]) -> Challengers:
+        """Those whose versions are still there."""
+        kept = {name: one for name, one in self.by_method.items() if one.version in there}
+        return replace(self, by_method=kept)
 
     @property
     def versions(self) -> list[str]:
@@ -99,6 +108,7 @@ class Challengers:
             method: standing
             for method, standing in self.standings().items()
             if self.by_method[method].barred is None
+            and self.by_method[method].judged
             and _goes_in(standing, fresh_fit=self.by_method[method].fresh_fit)
         }
         return max(able, key=lambda method: able[method].by_item, default=None)
@@ -108,6 +118,7 @@ def after_retraining(
     store: Store,
     *,
     champion: str,
+    place: str | None,
     promoted: bool,
     fitted: Mapping[str, Challenger],
 ) -> None:
@@ -115,8 +126,8 @@ def after_retraining(
     held-out items say of the others where it kept the champion; a method that the judged items
     tell of already goes on. A second time changes nothing."""
     before = Challengers.known(store)
-    if before is None or before.champion != champion:
-        before = Challengers(champion, {})
+    if before is None or (before.champion, before.place) != (champion, place):
+        before = Challengers(champion, place, {})
     by_method = dict(before.by_method)
     for method, one in fitted.items():
         old = by_method.get(method)
@@ -127,38 +138,53 @@ def after_retraining(
             continue
         if promoted:  # what they were compared with is no longer in use
             one = replace(one, state=None)
-        if old is not None:
-            one = replace(one, state=old.state, since=old.since)
+        if old is not None and old.state and old.state["items"]:
+            one = replace(one, state=old.state, since=old.since, judged=old.judged)
         by_method[method] = one
-    Challengers(champion, by_method).save(store)
+    Challengers(champion, place, by_method).save(store)
 
 
-def follow(store: Store, *, champion: str, method: str, items: Sequence[str], today: date) -> None:
-    """Take in the judged items, each once: the caller says which were judged now.
+def follow(
+    store: Store,
+    *,
+    champion: str,
+    place: str | None,
+    method: str,
+    judged: Sequence[Judged],
+    today: date,
+) -> None:
+    """Take in what was `judged` now, each item once: when the later of the two was judged.
 
-    `champion` is the version in use and `method` its method. Where another one was known to be in
-    use, somebody switched by hand: what was known of the others is of no use then.
+    `champion` is the version in use, `method` its method and `place` the one in the history of
+    switches. Where that is another than was known, somebody switched: what was known is of no use.
     """
     known = Challengers.known(store)
     if known is None:
         return
-    if known.champion != champion:
+    if (known.champion, known.place) != (champion, place):
         known = Challengers(
             champion,
+            place,
             {
                 name: Challenger(one.version, name == method, one.barred, today.isoformat())
                 for name, one in known.by_method.items()
                 if one.version != champion
             },
         )
-    by_method = {}
+    by_method, now = {}, {(one.item_cd, one.model) for one in judged}
+    items = sorted({one.item_cd for one in judged})
     for name, one in known.by_method.items():
-        pairs = store.judged_pairs(champion, name, items, after=one.since)
-        sequence = one.sequence(1)
+        pairs = [
+            pair
+            for pair in store.judged_pairs(champion, name, items, after=one.since)
+            if {(pair.item, champion), (pair.item, pair.model)} & now
+        ]
+        sequence, before = one.sequence(1), one.judged
         if pairs:
-            _, families, theirs, mine = zip(*pairs, strict=True)
-            take_in(sequence, families, mine, theirs)
-        by_method[name] = replace(one, state=sequence.state())
+            families = [pair.family for pair in pairs]
+            take_in(sequence, families, [p.mine for p in pairs], [p.theirs for p in pairs])
+            before += len(set(families))
+        by_method[name] = replace(one, state=sequence.state(), judged=before)
     replace(known, by_method=by_method).save(store)
 
 

@@ -20,7 +20,8 @@ HITS, MISSING, EXTRA = "hit", "missing", "extra"
 @dataclass(frozen=True)
 class Written:
     """What planners wrote: the newest routing of each item (`routings`, rows), when it was entered
-    (`entered`, seconds since 1970 by item, nan where no one knows), on which day of the factory's
+    at the latest (`entered`, seconds since 1970 by item, nan where no one knows: where the source
+    has a date alone, the end of that day), on which day of the factory's
     (`day`, ISO 8601), the family of each item, and its kind (None where it has none)."""
 
     routings: pd.DataFrame
@@ -58,7 +59,7 @@ def judge(
     `known_families` were judged before, and tell nothing new of how sure a figure is.
     """
     last: dict[str, str] = {}
-    for one in sorted(proposals, key=lambda one: one.at):
+    for one in sorted(proposals, key=lambda one: one.used_at or 0.0):
         if one.in_use:
             last[one.item_cd] = one.model
     by_model: dict[str, list[Proposed]] = {}

@@ -43,6 +43,7 @@ def kept(
             confidence=_plain(first["CONFIDENCE"]),
             novelty=_plain(first["NOVELTY"]),
             operations=json.dumps(rows[start:end], ensure_ascii=False, separators=(",", ":")),
+            used_at=at if in_use else None,
         )
 
 

@@ -13,6 +13,8 @@ from routing_ml.judging.keeping import operations_of
 from routing_ml.store import Proposed, Worked
 
 REVISION = ["ITEM_CD", "ROUT_NO"]
+OPERATION = [*REVISION, "PROC_SEQ"]
+AMOUNTS = ["ORDER_QTY", "MACH_WORKED_HOURS", "SETUP_HOURS"]
 
 
 def judge_work(
@@ -28,15 +30,17 @@ def judge_work(
     ORDER_QTY pieces, run minutes are compared by the piece. A report without a positive time says
     nothing.
     """
-    mine = results[results["ITEM_CD"].isin({one.item_cd for one in proposals})]
+    mine = results[results["ITEM_CD"].isin({one.item_cd for one in proposals})].copy()
     if not len(mine) or "ROUT_NO" not in routings or "ROUT_NO" not in mine:
         return []
+    mine["ROUT_NO"] = mine["ROUT_NO"].fillna("")
+    mine["day"] = mine["REPORT_DT"].dt.strftime("%Y-%m-%d")
+    mine = mine.sort_values([*OPERATION, "day", *AMOUNTS], kind="stable")
+    mine["number"] = mine.groupby([*OPERATION, "day"], sort=False).cumcount()
     done = mine.merge(_operations(routings), on=[*REVISION, "PROC_SEQ"])
     proposed = metrics.keyed(operations_of(proposals), "RUN_TIME_LOW", "RUN_TIME_HIGH")
     both = done.merge(proposed, on=["ITEM_CD", "JOB_CD", "occurrence"], suffixes=("_true", ""))
-    quantity, hours, setup = (
-        both[name].to_numpy(float) for name in ("ORDER_QTY", "MACH_WORKED_HOURS", "SETUP_HOURS")
-    )
+    quantity, hours, setup = (both[name].to_numpy(float) for name in AMOUNTS)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         run = 60 * hours / np.where(quantity > 0, quantity, np.nan)
         logs = [
@@ -46,17 +50,17 @@ def judge_work(
     low, high = (both[f"RUN_TIME_{end}"].to_numpy(float) for end in ("LOW", "HIGH"))
     within = np.where(np.isnan(logs[0]) | np.isnan(low), np.nan, (run >= low) & (run <= high))
     model = {one.item_cd: one.model for one in proposals}
-    days = both["REPORT_DT"].dt.strftime("%Y-%m-%d").tolist()
+    keys = (both[name].tolist() for name in (*OPERATION, "number", "day", "JOB_CD"))
     machines = both["RES_CD_true"].tolist()
     return [
         Worked(
-            item_cd=code, model=model[code], day=day, week=week_of(day), job_cd=job,
+            item_cd=code, rout_no=revision, proc_seq=int(sequence), number=int(number),
+            model=model[code], day=day, week=week_of(day), job_cd=job,
             res_cd=None if pd.isna(machine) else str(machine),
             run_log=_number(run_log), setup_log=_number(setup_log), within=_number(inside),
         )
-        for code, day, job, machine, run_log, setup_log, inside in zip(
-            both["ITEM_CD"].tolist(), days, both["JOB_CD"].tolist(), machines, *logs, within,
-            strict=True,
+        for code, revision, sequence, number, day, job, machine, run_log, setup_log, inside in zip(
+            *keys, machines, *logs, within, strict=True
         )
         if not (np.isnan(run_log) and np.isnan(setup_log))
     ]  # fmt: skip
@@ -64,7 +68,7 @@ def judge_work(
 
 def _operations(routings: pd.DataFrame) -> pd.DataFrame:
     """The operations of every revision, with their job's occurrence within it."""
-    rows = routings.drop_duplicates([*REVISION, "PROC_SEQ"])
+    rows = routings.assign(ROUT_NO=routings["ROUT_NO"].fillna("")).drop_duplicates(OPERATION)
     rows = rows.sort_values([*REVISION, "PROC_SEQ"], kind="stable", ignore_index=True)
     rows["occurrence"] = rows.groupby([*REVISION, "JOB_CD"], sort=False).cumcount()
     return rows[[*REVISION, "PROC_SEQ", "JOB_CD", "RES_CD", "occurrence"]]

@@ -4,6 +4,7 @@ leads to expect.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date
@@ -22,6 +23,7 @@ from routing_ml.drift import (
     blame,
     faults_of,
 )
+from routing_ml.errors import ModelError
 from routing_ml.judging import Judgement
 from routing_ml.models import RoutingModel
 from routing_ml.pipeline.material import Material
@@ -29,6 +31,7 @@ from routing_ml.registry import Version
 from routing_ml.store import Store
 
 FACT = "concept"
+log = logging.getLogger(__name__)
 
 
 def reference(model: RoutingModel, material: Material, proposed: pd.DataFrame) -> Reference:
@@ -63,11 +66,12 @@ def watch(
     What is judged on a day that was watched already adds to the live figures alone.
     """
     if not (version.folder / REFERENCE_FILE).is_file():
+        store.set_fact(FACT, None)  # what was known is of another version
         return None
     expected = Reference.load(version.folder)
     last, state = store.concept(version.name)
-    detector = ConceptDetector.restore(expected, state) if state else ConceptDetector(expected)
-    if last is None or day.isoformat() > last:
+    detector = _goes_on(expected, state)
+    if len(found.items) and (last is None or day.isoformat() > last):
         detector.update(day, found.items, found.operations)
         store.save_concept(version.name, day.isoformat(), detector.state())
     verdict = blame(detector.verdict, _faults(version, items, day))
@@ -79,8 +83,21 @@ def watch(
         "model": version.name,
         "day": day.isoformat(),
     }
-    store.set_fact(FACT, told)
+    if (store.fact(FACT) or told)["day"] <= told["day"] or store.fact(FACT)[
+        "model"
+    ] != version.name:
+        store.set_fact(FACT, told)  # else it is a run of the past
     return told
+
+
+def _goes_on(expected: Reference, state: dict[str, Any] | None) -> ConceptDetector:
+    """The watch as it was left; a new one where nobody can read that."""
+    if state is not None:
+        try:
+            return ConceptDetector.restore(expected, state)
+        except ModelError as error:
+            log.warning("the watch over later routings begins anew: %s", error)
+    return ConceptDetector(expected)
 
 
 def _faults(version: Version, items: pd.DataFrame, day: date) -> Sequence[Fault]:

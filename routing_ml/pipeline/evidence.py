@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import closing
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from typing import Any
 
 import pandas as pd
@@ -18,33 +18,32 @@ from routing_ml.pipeline import concept, standing
 from routing_ml.pipeline.proposing import source_data
 from routing_ml.proposals import predict
 from routing_ml.registry import Registry, Version
-from routing_ml.settings import Settings
+from routing_ml.settings import DEFAULT_SOURCE, Settings
 from routing_ml.source import Columns
 from routing_ml.store import Store
 
 log = logging.getLogger(__name__)
 
-WORK_UNTIL = "work_judged_until"
-FIRST_DAYS = 28
+WORK_DAYS = 28
+DAY = timedelta(days=1)
 
 
 def judge(
     settings: Settings,
     *,
-    source: str,
     as_of: datetime,
     columns: Columns | None = None,
     say: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
-    """Judge all proposals whose items have a routing as of a moment (naive, the factory's), once
-    each, and leave the live figures in the monitoring store; returns what was found. `say` is as of
-    `away.read`.
+    """Judge all proposals whose items have a routing in the default source, which models learn
+    from, as of a moment (naive, the factory's), once each, and leave the live figures in the
+    monitoring store; returns what was found. `say` is as of `away.read`.
 
     All of it is one transaction: a task that is killed or tried again counts nothing twice.
     """
-    columns = columns or Columns.load(settings.columns.get(source))
+    columns = columns or Columns.load(settings.columns.get(DEFAULT_SOURCE))
     data, gone = source_data(
-        settings, source, columns=columns, as_of=as_of, whole=True, results=True, say=say
+        settings, DEFAULT_SOURCE, columns=columns, as_of=as_of, whole=True, results=True, say=say
     )
     found = judge_data(settings, data, as_of=as_of)
     return found | {"away": gone and gone.line}
@@ -52,7 +51,8 @@ def judge(
 
 def judge_data(settings: Settings, data: Dataset, *, as_of: datetime) -> dict[str, Any]:
     """`judge` by a dataset that has been read."""
-    active = Registry(settings.home / "models").active()
+    registry = Registry(settings.home / "models")
+    active = registry.active()
     if active is None:
         return {
             "judged": 0,
@@ -69,6 +69,11 @@ def judge_data(settings: Settings, data: Dataset, *, as_of: datetime) -> dict[st
         waiting = store.to_judge(newest["ITEM_CD"].unique().tolist())
         codes = sorted({one.item_cd for one in waiting})
         written = _written(settings, data, newest, codes, active, as_of=as_of)
+        # A routing that was there before its proposal is no test: by an old copy of the data.
+        late = [written.entered[one.item_cd] < one.at for one in waiting]
+        store.leave_out([one for one, is_late in zip(waiting, late, strict=True) if is_late])
+        waiting = [one for one, is_late in zip(waiting, late, strict=True) if not is_late]
+        codes = sorted({one.item_cd for one in waiting})
         found = judging.judge(
             waiting,
             written,
@@ -79,7 +84,14 @@ def judge_data(settings: Settings, data: Dataset, *, as_of: datetime) -> dict[st
         )
         store.record_judged(found.judged)
         method = active.manifest["candidate"]
-        judging.follow(store, champion=active.name, method=method, items=codes, today=as_of.date())
+        judging.follow(
+            store,
+            champion=active.name,
+            place=registry.place(),
+            method=method,
+            judged=found.judged,
+            today=as_of.date(),
+        )
         decision = standing.shown(settings, store)
         routed = data.items[data.items["ITEM_CD"].isin(newest["ITEM_CD"])]
         verdict = None
@@ -104,19 +116,16 @@ def judge_data(settings: Settings, data: Dataset, *, as_of: datetime) -> dict[st
 
 
 def _judge_work(store: Store, data: Dataset, *, as_of: datetime) -> int:
-    """Judge proposed times by what the shop has reported since the last judgement; how many
-    operations were. The first one begins with the four weeks before it."""
+    """Judge proposed times by what the shop has reported in the last four weeks, each report once;
+    how many speak of what was proposed."""
     results = data.results
     if results is None or "REPORT_DT" not in results:
         return 0
-    until = store.fact(WORK_UNTIL)
-    since = datetime.fromisoformat(until) if until else as_of - timedelta(days=FIRST_DAYS)
+    since = as_of - timedelta(days=WORK_DAYS)
     new = results[(results["REPORT_DT"] > since) & (results["REPORT_DT"] <= as_of)]
     proposals = store.proposed_in_use(new["ITEM_CD"].unique().tolist())
     worked = judging.judge_work(proposals, data.routings, new)
-    store.record_worked(worked)
-    store.set_fact(WORK_UNTIL, max(since, as_of).isoformat())
-    return len(worked)
+    return store.record_worked(worked)
 
 
 def _written(
@@ -141,8 +150,13 @@ def _written(
     known = zip(codes, moments, strict=True)
     return Written(
         routings=mine,
-        entered={c: settings.seconds(m) if m else float("nan") for c, m in known},
+        entered={c: settings.seconds(_latest(m)) if m else float("nan") for c, m in known},
         day={c: (m or as_of).date().isoformat() for c, m in zip(codes, moments, strict=True)},
         family=dict(zip(codes, families.astype("str").tolist(), strict=True)),
         kind=kinds,
     )
+
+
+def _latest(moment: datetime) -> datetime:
+    """When a routing was entered at the latest: of a date alone, the end of its day."""
+    return moment + DAY if moment.time() == time() else moment

@@ -205,7 +205,10 @@ def live_status(settings: Settings) -> dict[str, Any]:
     may replace the one in use stands, in words; what the watch over later routings says."""
     with closing(Store(settings.store_url, write=False)) as store:
         known = Challengers.known(store)
-        said = {"challengers": known.words() if known else {}, "concept": store.fact("concept")}
+        concept, model = store.fact("concept"), store.fact("model")
+        if concept and model and concept["model"] != model["name"]:
+            concept = None
+        said = {"challengers": known.words() if known else {}, "concept": concept}
         return (store.fact("live") or {}) | said
 
 
@@ -223,8 +226,9 @@ def drift_summary(settings: Settings, days: int) -> dict[str, Any]:
 
 def reset_drift(settings: Settings, *, why: str) -> None:
     """Have the detector begin anew."""
-    with closing(_written(settings)) as store:
+    with closing(_written(settings)) as store, store.transaction():
         store.reset_drift(why=why)
+        store.reset_concept()
 
 
 def last_ended(settings: Settings) -> float:

@@ -16,7 +16,7 @@ from routing_ml.errors import RoutingError, SourceAwayError, tried
 from routing_ml.pipeline import away, monitor, shadows
 from routing_ml.proposals import predict, save
 from routing_ml.registry import Registry
-from routing_ml.settings import Settings
+from routing_ml.settings import DEFAULT_SOURCE, Settings
 from routing_ml.source import Columns
 
 log = logging.getLogger(__name__)
@@ -33,6 +33,7 @@ def propose(
     alternatives: int = 1,
     quantity: float | None = None,
     seen: str | None = None,
+    keep: bool = True,
 ) -> tuple[pd.DataFrame, str]:
     """Proposals for `items` and the version that made them, saved where told; a failure is counted
     in the monitoring store, and the first routing of each item recorded there, unless they are a
@@ -40,8 +41,8 @@ def propose(
     and `quantity` are as of `RoutingModel.predict`; `seen` says, in a word, how people see them.
 
     Where the items are all that had no routing `as_of` a moment, it is recorded as of then, and
-    what is proposed for them is kept, also by the versions that may replace the one in use, until
-    planners' routings judge it.
+    what is proposed for them is kept (unless told not to `keep` it), also by the versions that may
+    replace the one in use, until planners' routings judge it.
     """
     predictor = predict.Predictor(Registry(settings.home / "models"))
     with _failures_counted(settings):
@@ -59,7 +60,7 @@ def propose(
             settings, first, model=version, seconds=seconds, at=at, batch=batch
         )
     after: list[Callable[[], object]] = []
-    if as_of is not None:
+    if as_of is not None and keep:
         made_by = predictor.registry.get(version)
         after.append(
             partial(shadows.keep, settings, first, made_by, model, in_use=True, as_of=as_of)
@@ -85,9 +86,11 @@ def propose_missing(
     quantity: float | None = None,
     say: Callable[[str], None] | None = None,
     seen: str | None = None,
+    keep: bool = True,
 ) -> dict[str, Any]:
     """Propose a routing for every item of a configured source that has none, as of
-    `propose_missing_of`.
+    `propose_missing_of`. Only what is proposed for the default one is kept to be judged, for that
+    is what models learn from.
 
     Where the source is away and the settings say `last`, it is the items of its last good dataset
     that a limit did not cut short: of one that is cut, nobody knows which items have no routing.
@@ -99,7 +102,7 @@ def propose_missing(
         )
     found = propose_missing_of(
         settings, data, as_of=as_of, path=path, batch=batch, alternatives=alternatives,
-        quantity=quantity, seen=seen,
+        quantity=quantity, seen=seen, keep=keep and source == DEFAULT_SOURCE,
     )  # fmt: skip
     return found | {"away": gone and gone.line}
 
@@ -114,6 +117,7 @@ def propose_missing_of(
     alternatives: int = 1,
     quantity: float | None = None,
     seen: str | None = None,
+    keep: bool = True,
 ) -> dict[str, Any]:
     """Propose a routing for every item of a dataset that has none, and write them to `path`, where
     one is given; returns the file, the model, and how many items and operations. They come oldest
@@ -123,7 +127,7 @@ def propose_missing_of(
         items = items.sort_values(["INSRT_DT", "ITEM_CD"], na_position="first", ignore_index=True)
     proposals, model = propose(
         settings, items, save_to=path, as_of=as_of, batch=batch, alternatives=alternatives,
-        quantity=quantity, seen=seen,
+        quantity=quantity, seen=seen, keep=keep,
     )  # fmt: skip
     return {
         "model": model,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from routing_ml import judging, notices
-from routing_ml.comparison import Decision
+from routing_ml.comparison import REFERENCE_LEAD, Decision
 from routing_ml.errors import tried
 from routing_ml.judging import Challenger, Challengers
 from routing_ml.pipeline import monitor
@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 NOT_SHOWN = "it is not shown to be better than the simple rules of the last comparison"
 LOOK_FIRST = "check found what a person must look at first"
 UNFIT = "the last comparison could not judge it"
+TOLD_SO = "its retraining was told to change nothing"
+BEHIND = "it is behind a version that was in use earlier"
 
 
 def record_challengers(settings: Settings, outcome: Mapping[str, Any]) -> None:
@@ -33,7 +35,8 @@ def record_challengers(settings: Settings, outcome: Mapping[str, Any]) -> None:
     and did not put into use may replace what is, by what planners write from now on. A second time
     changes nothing, nor does a run that a later decision has overtaken."""
     decided = Path(outcome["report"]).with_name("decision.json")
-    active = Registry(settings.home / "models").active()
+    registry = Registry(settings.home / "models")
+    place, active = registry.place(), registry.active()
     if active is None or not decided.is_file():
         return
     decision = json.loads(decided.read_text(encoding="utf-8"))
@@ -44,7 +47,7 @@ def record_challengers(settings: Settings, outcome: Mapping[str, Any]) -> None:
     settings.opened()
     with closing(Store(settings.store_url)) as store, store.transaction():
         judging.after_retraining(
-            store, champion=champion, promoted=outcome["promoted"], fitted=fitted
+            store, champion=champion, place=place, promoted=outcome["promoted"], fitted=fitted
         )
 
 
@@ -65,11 +68,12 @@ def judged_since(
     except StoreError as error:
         log.warning("judged items have no say in this decision: %s", error)
         return None, ""
-    if known is None or known.champion != champion:
+    registry = Registry(settings.home / "models")
+    if known is None or (known.champion, known.place) != (champion, registry.place()):
         return None, ""
     said = known.words()
     words = "; ".join(said[name] for name in decision.exact if name in said)
-    words = f"; by the routings that planners wrote since: {words}" if words else ""
+    words = f"; with the routings that planners wrote since: {words}" if words else ""
     method = known.winner()
     stopped = {one.challenger for one in decision.comparisons if any(g.stops for g in one.guards)}
     floored = not all(test.passes for test in decision.floor.get(method or "", ()))
@@ -84,8 +88,9 @@ def shown(settings: Settings, store: Store) -> dict[str, Any] | None:
     known = Challengers.known(store)
     registry = Registry(settings.home / "models")
     place, active = registry.place(), registry.active()
-    if known is None or active is None or active.name != known.champion:
+    if known is None or active is None or (active.name, place) != (known.champion, known.place):
         return None
+    known = known.among({version.name for version in registry.versions()})
     method = known.winner()
     if method is None:
         return None
@@ -94,7 +99,7 @@ def shown(settings: Settings, store: Store) -> dict[str, Any] | None:
         "champion": known.champion,
         "place": place,
         "promote": True,
-        "reason": "by the routings that planners wrote since: " + known.words()[method],
+        "reason": f"by routings that planners wrote later: {known.words()[method]}",
     }
 
 
@@ -125,10 +130,13 @@ def _fitted(decision: Mapping[str, Any], *, method: str, since: str) -> dict[str
         one["challenger"]: [guard["name"] for guard in one["guards"] if guard["stops"]]
         for one in compared.get("comparisons", ())
     }
+    behind = {one["challenger"] for one in compared.get("comparisons", ()) if _behind(one)}
     fitted = {}
     for name, version in decision["challengers"].items():
         barred = None
-        if decision.get("withheld"):
+        if decision.get("promotion") == "never":
+            barred = TOLD_SO
+        elif decision.get("withheld"):
             barred = LOOK_FIRST
         elif name not in compared.get("exact", {}):
             barred = UNFIT
@@ -136,8 +144,19 @@ def _fitted(decision: Mapping[str, Any], *, method: str, since: str) -> dict[str
             barred = NOT_SHOWN
         elif stops.get(name):
             barred = f"it is worse by its {' and '.join(stops[name])}"
+        elif name in behind:
+            barred = BEHIND
         fitted[name] = Challenger(version, name == method, barred, since, streams.get(name))
     return fitted
+
+
+def _behind(case: Mapping[str, Any]) -> bool:
+    """Whether a version of the past year stands against a challenger (`Comparison.failed`)."""
+    return any(
+        test["p_value"] > case["reference_level"]
+        or test["difference"] < -test["margin"] * REFERENCE_LEAD
+        for test in case.get("references", ())
+    )
 
 
 def _since(outcome: Mapping[str, Any]) -> str:

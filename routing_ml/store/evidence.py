@@ -50,7 +50,8 @@ FIGURES = {
 
 class Proposed(NamedTuple):
     """A proposal as it was made. `operations` is the text of `routing_ml.judging.kept`;
-    `confidence` and `novelty` are fractions; the fields are the columns of the table."""
+    `confidence` and `novelty` are fractions; `used_at` is when the version last proposed for the
+    item while it was in use; the fields are the columns of the table."""
 
     item_cd: str
     model: str
@@ -60,6 +61,7 @@ class Proposed(NamedTuple):
     confidence: float | None
     novelty: float | None
     operations: str
+    used_at: float | None = None
 
 
 class Judged(NamedTuple):
@@ -100,15 +102,30 @@ class Judged(NamedTuple):
     resource_known: int
 
 
+class Pair(NamedTuple):
+    """An item that two versions proposed for: whether the one that is asked about (`theirs`), and
+    the other `model` (`mine`), have its routing exactly right."""
+
+    item: str
+    family: str
+    model: str
+    theirs: int
+    mine: int
+
+
 class Worked(NamedTuple):
     """A reported operation against the times that were proposed for it; the fields are the columns
     of the table.
 
     `run_log` and `setup_log` are the logarithms of the reported over the proposed minutes, `within`
     is 1 where the run time was in its band, 0 outside; None where there is nothing to compare.
+    `number` tells reports of one operation and day apart.
     """
 
     item_cd: str
+    rout_no: str
+    proc_seq: int
+    number: int
     model: str
     day: str
     week: str
@@ -136,12 +153,14 @@ class Evidence(Records):
     """The part of the store that knows what was proposed and what became of it."""
 
     def keep_proposals(self, proposals: Iterable[Proposed]) -> None:
-        """Keep proposals; of an item that the version has proposed for, the first one stays."""
+        """Keep proposals; of an item that the version has proposed for, the first one stays, and
+        that the version is in use by now."""
         columns = ", ".join(Proposed._fields)
         marks = ", ".join("?" * len(Proposed._fields))
         self.database.run_many(
             f"INSERT INTO shadow_proposals ({columns}) VALUES ({marks})"  # noqa: S608 - our fields
-            " ON CONFLICT (item_cd, model) DO NOTHING",
+            " ON CONFLICT (item_cd, model) DO UPDATE SET in_use = 1, used_at = excluded.used_at"
+            " WHERE excluded.in_use = 1 AND shadow_proposals.judged = 0",
             proposals,
         )
 
@@ -177,6 +196,13 @@ class Evidence(Records):
         """Those of the families of which an item has been judged."""
         sql = "SELECT DISTINCT family FROM judged WHERE family IN ({})"
         return {family for (family,) in self._of(sql, families)}
+
+    def leave_out(self, proposals: Sequence[Proposed]) -> None:
+        """Judge these proposals no more, and count them nowhere."""
+        self.database.run_many(
+            "UPDATE shadow_proposals SET judged = 1 WHERE item_cd = ? AND model = ?",
+            [(one.item_cd, one.model) for one in proposals],
+        )
 
     def record_judged(self, judged: Sequence[Judged]) -> None:
         """Record what proposals came to; one that was judged before stays as it is."""
@@ -222,19 +248,19 @@ class Evidence(Records):
 
     def judged_pairs(
         self, model: str, method: str, items: Sequence[str], *, after: str = ""
-    ) -> list[tuple[Any, ...]]:
-        """(item, family, exact by `model`, exact by the first proposal of another version, of the
-        method) of those of the items that both have proposed for, nobody having seen it, first of
-        their families, with a routing that was entered after the day `after`."""
+    ) -> list[Pair]:
+        """What `model`, and the first proposal of another version, of the method, came to on those
+        of the items that both have proposed for: nobody having seen it, first of their families,
+        with a routing that was entered after the day `after`."""
         sql = (
-            "SELECT a.item_cd, a.family, a.exact, b.exact FROM judged a JOIN judged b"
+            "SELECT a.item_cd, a.family, b.model, a.exact, b.exact FROM judged a JOIN judged b"
             " ON b.item_cd = a.item_cd WHERE a.model = ? AND b.method = ? AND b.model <> ?"
             " AND a.first = 1 AND a.seen = 0 AND a.day > ? AND a.item_cd IN ({})"
             " ORDER BY b.proposed_at"
         )
-        first: dict[str, tuple[Any, ...]] = {}
+        first: dict[str, Pair] = {}
         for row in self._of(sql, items, model, method, model, after):
-            first.setdefault(row[0], row)
+            first.setdefault(row[0], Pair(*row))
         return list(first.values())
 
     def proposed_in_use(self, items: Sequence[str]) -> list[Proposed]:
@@ -242,18 +268,24 @@ class Evidence(Records):
         columns = ", ".join(Proposed._fields)
         sql = (
             f"SELECT {columns} FROM shadow_proposals"  # noqa: S608 - our fields
-            " WHERE in_use = 1 AND item_cd IN ({}) ORDER BY at"
+            " WHERE in_use = 1 AND item_cd IN ({}) ORDER BY used_at"
         )
         return list({row[0]: Proposed(*row) for row in self._of(sql, items)}.values())
 
-    def record_worked(self, worked: Sequence[Worked]) -> None:
-        """Record what reported operations say; the caller says each once."""
+    def record_worked(self, worked: Sequence[Worked]) -> int:
+        """Record what reported operations say, each once; how many were new."""
         columns = ", ".join(Worked._fields)
         marks = ", ".join("?" * len(Worked._fields))
-        self.database.run_many(
-            f"INSERT INTO worked ({columns}) VALUES ({marks})",  # noqa: S608 - our fields
-            worked,
-        )
+        count = "SELECT count(*) FROM worked"
+        with self.transaction():
+            ((before,),) = self.database.rows(count)
+            self.database.run_many(
+                f"INSERT INTO worked ({columns}) VALUES ({marks})"  # noqa: S608 - our fields
+                " ON CONFLICT (item_cd, rout_no, proc_seq, day, number) DO NOTHING",
+                worked,
+            )
+            ((after,),) = self.database.rows(count)
+        return int(after - before)
 
     def worked_by(self, key: str, *, since: str) -> list[dict[str, Any]]:
         """What was reported from the day `since` on, by 'all', 'machine' or 'operation': how many
@@ -278,6 +310,12 @@ class Evidence(Records):
             "SELECT day, state FROM concept_detectors WHERE model = ?", (model,)
         )
         return (found[0][0], json.loads(found[0][1])) if found else (None, None)
+
+    def reset_concept(self) -> None:
+        """Begin the watch over later routings anew, of every version."""
+        with self.transaction():
+            self.database.run("DELETE FROM concept_detectors")
+            self.set_fact("concept", None)
 
     def save_concept(self, model: str, day: str, state: Mapping[str, Any]) -> None:
         """Leave the state of a version's watch over later routings after a day."""

@@ -43,7 +43,8 @@ SCHEMA = (
     "CREATE TABLE IF NOT EXISTS shadow_proposals (id {id}, item_cd TEXT NOT NULL,"
     " model TEXT NOT NULL, method TEXT NOT NULL, in_use INTEGER NOT NULL,"
     " at DOUBLE PRECISION NOT NULL, confidence DOUBLE PRECISION, novelty DOUBLE PRECISION,"
-    " operations TEXT NOT NULL, judged INTEGER NOT NULL DEFAULT 0, UNIQUE (item_cd, model))",
+    " operations TEXT NOT NULL, used_at DOUBLE PRECISION, judged INTEGER NOT NULL DEFAULT 0,"
+    " UNIQUE (item_cd, model))",
     "CREATE INDEX IF NOT EXISTS shadow_proposals_at ON shadow_proposals (at)",
     "CREATE TABLE IF NOT EXISTS seen_proposals (item_cd TEXT PRIMARY KEY,"
     " at DOUBLE PRECISION NOT NULL, how TEXT NOT NULL)",
@@ -58,10 +59,11 @@ SCHEMA = (
     " resource_total INTEGER NOT NULL, resource_known INTEGER NOT NULL, UNIQUE (item_cd, model))",
     "CREATE INDEX IF NOT EXISTS judged_day ON judged (in_use, day)",
     "CREATE INDEX IF NOT EXISTS judged_family ON judged (family)",
-    "CREATE TABLE IF NOT EXISTS worked (id {id}, item_cd TEXT NOT NULL, model TEXT NOT NULL,"
-    " day TEXT NOT NULL, week TEXT NOT NULL, job_cd TEXT NOT NULL,"
+    "CREATE TABLE IF NOT EXISTS worked (id {id}, item_cd TEXT NOT NULL, rout_no TEXT NOT NULL,"
+    " proc_seq BIGINT NOT NULL, number INTEGER NOT NULL, model TEXT NOT NULL, day TEXT NOT NULL,"
+    " week TEXT NOT NULL, job_cd TEXT NOT NULL,"
     " res_cd TEXT, run_log DOUBLE PRECISION, setup_log DOUBLE PRECISION,"
-    " within DOUBLE PRECISION)",
+    " within DOUBLE PRECISION, UNIQUE (item_cd, rout_no, proc_seq, day, number))",
     "CREATE INDEX IF NOT EXISTS worked_day ON worked (day)",
     "CREATE TABLE IF NOT EXISTS concept_detectors (model TEXT PRIMARY KEY, day TEXT NOT NULL,"
     " state TEXT NOT NULL)",

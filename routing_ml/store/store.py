@@ -379,7 +379,8 @@ class Store(KeyFigures, Looks, Evidence):
             for table in ("concept_detectors", "worked"):
                 gone += self.database.run(f"DELETE FROM {table} WHERE day < ?", (day,))  # noqa: S608
             gone += self.database.run("DELETE FROM runs WHERE ended_at < ?", (before,))
-            gone += self.database.run("DELETE FROM seen_proposals WHERE at < ?", (before,))
+            judged = now - JUDGED_DAYS * 86400  # an item may wait for long, and was seen
+            gone += self.database.run("DELETE FROM seen_proposals WHERE at < ?", (judged,))
         return gone
 
     def _forget(self, table: str, at: str, before: float) -> int:

@@ -48,20 +48,19 @@ def judge(store, count, *, better, start=0, model=BOOSTED, method="boosted", **a
     codes = [f"I{start + k}" for k in range(count)]
     rows = [JUDGED._replace(item_cd=code, family=code, **about) for code in codes]
     right = int(better)
-    store.record_judged(
-        [*rows, *(row._replace(model=model, method=method, in_use=0, exact=right) for row in rows)]
-    )
-    return codes
+    rows += [row._replace(model=model, method=method, in_use=0, exact=right) for row in rows]
+    store.record_judged(rows)
+    return rows
 
 
-def followed(store, codes, champion=CHAMPION):
-    follow(store, champion=champion, method="forest", items=codes, today=TODAY)
+def followed(store, judged, champion=CHAMPION, place="p1"):
+    follow(store, champion=champion, place=place, method="forest", judged=judged, today=TODAY)
     return known(store)
 
 
 def test_nothing_is_followed_before_the_first_retraining(store):
     assert Challengers.known(store) is None
-    follow(store, champion=CHAMPION, method="forest", items=["A"], today=TODAY)
+    follow(store, champion=CHAMPION, place="p1", method="forest", judged=[JUDGED], today=TODAY)
     assert Challengers.known(store) is None
 
 
@@ -73,7 +72,7 @@ def test_a_family_is_one_that_differs_by_its_mean():
 
 
 def test_a_challenger_begins_with_the_held_out_items(store):
-    after_retraining(store, champion=CHAMPION, promoted=False, fitted=FITTED)
+    after_retraining(store, place="p1", champion=CHAMPION, promoted=False, fitted=FITTED)
     standings = known(store).standings()
     assert (standings["boosted"].families, standings["boosted"].items) == (2, 3)
     assert standings["forest"].families == 0
@@ -82,35 +81,39 @@ def test_a_challenger_begins_with_the_held_out_items(store):
 
 
 def test_what_is_known_of_a_method_goes_on_when_it_is_fitted_afresh(store):
-    after_retraining(store, champion=CHAMPION, promoted=False, fitted=FITTED)
+    after_retraining(store, place="p1", champion=CHAMPION, promoted=False, fitted=FITTED)
     before = followed(store, judge(store, 20, better=True)).by_method["boosted"]
     newer = {"boosted": replace(FITTED["boosted"], version="model_20261101_000000")}
     for _ in range(2):
-        after_retraining(store, champion=CHAMPION, promoted=False, fitted=newer)
+        after_retraining(store, place="p1", champion=CHAMPION, promoted=False, fitted=newer)
         now = known(store).by_method["boosted"]
         assert (now.version, now.state, now.since) == (
             "model_20261101_000000", before.state, "2026-10-01",
         )  # fmt: skip
     assert known(store).by_method["forest"].version == FRESH
-    after_retraining(store, champion=CHAMPION, promoted=False, fitted=FITTED)  # an older run
+    after_retraining(
+        store, place="p1", champion=CHAMPION, promoted=False, fitted=FITTED
+    )  # an older run
     assert known(store).by_method["boosted"].version == "model_20261101_000000"
 
 
 def test_a_promotion_begins_anew(store):
-    after_retraining(store, champion=CHAMPION, promoted=False, fitted=FITTED)
-    after_retraining(store, champion=BOOSTED, promoted=True, fitted=FITTED)
+    after_retraining(store, place="p1", champion=CHAMPION, promoted=False, fitted=FITTED)
+    after_retraining(store, place="p1", champion=BOOSTED, promoted=True, fitted=FITTED)
     assert known(store).champion == BOOSTED
     assert known(store).by_method == {"forest": FITTED["forest"]}
 
 
 def test_judged_items_show_the_better_version_and_name_it(store):
-    after_retraining(store, champion=CHAMPION, promoted=False, fitted=FITTED)
+    after_retraining(store, place="p1", champion=CHAMPION, promoted=False, fitted=FITTED)
     assert followed(store, judge(store, 3, better=True)).winner() is None
     found = followed(store, judge(store, 40, better=True, start=3))
     assert found.winner() == "boosted"
     assert "is shown to be better than the model in use" in found.words()["boosted"]
     barred = replace(FITTED["boosted"], barred="it is worse by its run time error")
-    after_retraining(store, champion=CHAMPION, promoted=False, fitted={"boosted": barred})
+    after_retraining(
+        store, place="p1", champion=CHAMPION, promoted=False, fitted={"boosted": barred}
+    )
     assert known(store).winner() is None and known(store).versions == [FRESH]
     assert (
         known(store)
@@ -120,7 +123,7 @@ def test_judged_items_show_the_better_version_and_name_it(store):
 
 
 def test_one_that_is_no_better_does_not_go_in(store):
-    after_retraining(store, champion=CHAMPION, promoted=False, fitted=FITTED)
+    after_retraining(store, place="p1", champion=CHAMPION, promoted=False, fitted=FITTED)
     found = followed(store, judge(store, 400, better=False))
     assert found.winner() is None
     assert found.standings()["boosted"].families == 402
@@ -128,25 +131,71 @@ def test_one_that_is_no_better_does_not_go_in(store):
 
 def test_a_fresh_fit_goes_in_when_it_is_shown_to_be_hardly_worse(store):
     fresh = {"forest": FITTED["forest"]}
-    after_retraining(store, champion=CHAMPION, promoted=False, fitted=fresh)
+    after_retraining(store, place="p1", champion=CHAMPION, promoted=False, fitted=fresh)
     codes = judge(store, 900, better=False, model=FRESH, method="forest")
     assert followed(store, codes).winner() == "forest"
 
 
 def test_what_is_no_evidence_is_not_taken_in(store):
-    after_retraining(store, champion=CHAMPION, promoted=False, fitted=FITTED)
+    after_retraining(store, place="p1", champion=CHAMPION, promoted=False, fitted=FITTED)
     codes = judge(store, 5, better=True, day="2026-10-01")  # among the held-out ones
     codes += judge(store, 5, better=True, start=5, seen=1)
     codes += judge(store, 5, better=True, start=10, first=0)
-    assert followed(store, codes).by_method["boosted"].state == FITTED["boosted"].state
+    found = followed(store, codes).by_method["boosted"]
+    assert (found.state, found.judged) == (FITTED["boosted"].state, 0)
 
 
 def test_a_switch_by_hand_makes_an_end_of_what_was_known(store):
-    after_retraining(store, champion=CHAMPION, promoted=False, fitted=FITTED)
+    after_retraining(store, place="p1", champion=CHAMPION, promoted=False, fitted=FITTED)
     followed(store, judge(store, 40, better=True))
+    assert followed(store, []).winner() == "boosted"
     found = followed(store, [], champion=FRESH)
     assert found.champion == FRESH and found.winner() is None
     assert {name: (one.version, one.since) for name, one in found.by_method.items()} == {
         "boosted": (BOOSTED, "2026-11-20")
     }
     assert found.standings()["boosted"].families == 0
+
+
+def test_going_back_to_the_same_version_makes_an_end_of_it_too(store):
+    after_retraining(store, place="p1", champion=CHAMPION, promoted=False, fitted=FITTED)
+    assert followed(store, judge(store, 40, better=True)).winner() == "boosted"
+    found = followed(store, [], place="p3")  # another went in, and somebody went back
+    assert found.winner() is None and found.standings()["boosted"].families == 0
+    after_retraining(store, place="p5", champion=CHAMPION, promoted=False, fitted=FITTED)
+    assert known(store).by_method["boosted"].state == FITTED["boosted"].state
+
+
+def test_held_out_items_alone_decide_nothing_again(store):
+    sure = take_in(PairedSequence(), [str(k) for k in range(99)], [1] * 99, [0] * 99).state()
+    fitted = {"boosted": replace(FITTED["boosted"], state=sure)}
+    after_retraining(store, place="p1", champion=CHAMPION, promoted=False, fitted=fitted)
+    assert known(store).standings()["boosted"].better
+    assert known(store).winner() is None
+    assert followed(store, judge(store, 1, better=True)).winner() == "boosted"
+
+
+def test_a_method_of_which_nothing_is_known_takes_the_next_held_out_items(store):
+    empty = {"boosted": replace(FITTED["boosted"], state=None)}
+    after_retraining(store, place="p1", champion=CHAMPION, promoted=True, fitted=empty)
+    followed(store, [])
+    later = {"boosted": replace(FITTED["boosted"], version=FRESH, since="2026-11-01")}
+    after_retraining(store, place="p1", champion=CHAMPION, promoted=False, fitted=later)
+    found = known(store).by_method["boosted"]
+    assert (found.state, found.since) == (FITTED["boosted"].state, "2026-11-01")
+
+
+def test_an_item_is_taken_in_once_whichever_version_of_the_method_comes_later(store):
+    after_retraining(store, place="p1", champion=CHAMPION, promoted=False, fitted=FITTED)
+    rows = judge(store, 10, better=True)
+    assert followed(store, rows).standings()["boosted"].items == 13
+    again = [row._replace(model=FRESH, proposed_at=150.0) for row in rows if row.model == BOOSTED]
+    store.record_judged(again)
+    assert followed(store, again).standings()["boosted"].items == 13
+
+
+def test_a_version_that_is_gone_is_not_among_them(store):
+    after_retraining(store, place="p1", champion=CHAMPION, promoted=False, fitted=FITTED)
+    found = followed(store, judge(store, 40, better=True))
+    assert found.among({BOOSTED}).winner() == "boosted"
+    assert found.among({FRESH}).winner() is None

@@ -48,7 +48,7 @@ def propose(settings, as_of=SOON, **about):
 
 
 def judge(settings, as_of=NOVEMBER):
-    return evidence.judge(settings, source="default", as_of=as_of)
+    return evidence.judge(settings, as_of=as_of)
 
 
 def kept(settings):
@@ -146,7 +146,7 @@ def test_a_challenger_proposes_too_and_one_that_is_gone_stops_nothing(settings, 
         "boosted": Challenger(other.name, False, None, "2026-08-01"),
     }
     with closing(Store(settings.store_url)) as store:
-        Challengers(active.name, by_method).save(store)
+        Challengers(active.name, registry.place(), by_method).save(store)
     propose(settings)
     counts = {model: 0 for _, model, _ in kept(settings)}
     for _, model, _ in kept(settings):
@@ -200,3 +200,71 @@ def test_a_column_that_went_empty_is_told_as_a_fault_of_the_data(settings):
     assert "PART_TYPE" in concept["words"]
     as_it_is = evidence.judge_data(settings, data, as_of=day.to_pydatetime())["concept"]
     assert not as_it_is["alarm"]
+
+
+def as_dates(data):
+    """The same where the source knows the day of a routing alone."""
+    dated = data.routings.assign(INSRT_DT=data.routings["INSRT_DT"].dt.normalize())
+    return replace(data, routings=dated)
+
+
+def test_where_the_source_has_dates_alone_a_copy_of_that_day_is_no_evidence(settings):
+    propose(settings)
+    data = as_dates(predict.read_source(settings.origin(), COLUMNS, NOVEMBER))
+    waiting = {item for item, _, _ in kept(settings)}
+    mine = data.routings[data.routings["ITEM_CD"].isin(waiting)]
+    with closing(Store(settings.store_url)) as store:
+        for item, day in mine.groupby("ITEM_CD")["INSRT_DT"].max().items():
+            morning = settings.seconds(day.to_pydatetime() + timedelta(hours=9))
+            store.record_seen([item], how="explain", at=morning)
+    live = evidence.judge_data(settings, data, as_of=NOVEMBER)["live"]
+    assert live["seen"] and not live["model"]
+
+
+def test_a_routing_that_was_there_before_its_proposal_is_no_test(settings):
+    propose(settings)
+    with closing(Store(settings.store_url)) as store, store.transaction():
+        at = settings.seconds(NOVEMBER) - 3600
+        store.database.run("UPDATE shadow_proposals SET at = ?", (at,))
+    assert judge(settings)["judged"] == 0
+    with closing(Store(settings.store_url, write=False)) as store:
+        assert not store.to_judge([item for item, _, _ in kept(settings)])  # nor another day
+        assert not store.judged_by("all", since="", seen=False)
+
+
+def test_reports_that_come_late_or_without_a_time_count_once(settings):
+    propose(settings)
+    data = predict.read_source(settings.origin(), COLUMNS, NOVEMBER, results=True)
+    dated = data.results.assign(REPORT_DT=data.results["REPORT_DT"].dt.normalize())
+    first, last = (replace(data, results=results) for results in (dated.iloc[::2], dated))
+    counts = [
+        evidence.judge_data(settings, given, as_of=as_of)["reports"]
+        for given, as_of in ((first, NOVEMBER), (last, NOVEMBER), (last, NOVEMBER))
+    ]
+    assert counts[0] > 0 and counts[1] > 0 and counts[2] == 0
+
+
+def test_another_source_than_that_of_the_models_is_not_kept(settings):
+    propose(settings, keep=False)
+    assert kept(settings) == []
+
+
+def test_a_verdict_of_a_later_day_is_not_overwritten_by_a_run_of_the_past(settings):
+    judge(settings)
+    with closing(Store(settings.store_url)) as store:
+        alarm = store.fact("concept") | {"alarm": True}
+        store.set_fact("concept", alarm)
+    judge(settings, as_of=SOON)
+    with closing(Store(settings.store_url, write=False)) as store:
+        assert store.fact("concept") == alarm
+
+
+def test_a_watch_that_cannot_be_read_begins_anew(settings, caplog):
+    propose(settings)
+    name = pipeline.registry(settings).active().name
+    with closing(Store(settings.store_url)) as store:
+        store.save_concept(name, "2026-08-01", {"told": 7})
+    assert judge(settings)["judged"] > 5
+    assert "the watch over later routings begins anew" in caplog.text
+    with closing(Store(settings.store_url, write=False)) as store:
+        assert store.concept(name)[0] == "2026-11-20"

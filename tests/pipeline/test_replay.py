@@ -133,7 +133,7 @@ def test_a_replay_leaves_what_the_daily_runs_would_have(played, tmp_path):
             proposing.propose_missing(
                 theirs, source="default", columns=COLUMNS, as_of=at, path=tmp_path / "p.parquet"
             )
-            evidence.judge(theirs, source="default", as_of=at)
+            evidence.judge(theirs, as_of=at)
         with clock.at(at.replace(hour=4, minute=10, tzinfo=SEOUL)):
             drift.look(theirs, moment=at.replace(hour=4, minute=10))
     until = mine.seconds(datetime(2026, 8, DAYS, 12))

@@ -69,6 +69,14 @@ def known(settings):
         return Challengers.known(store)
 
 
+def judged(settings):
+    """As if a routing that a planner wrote since had been judged."""
+    with closing(Store(settings.store_url)) as store:
+        known = Challengers.known(store)
+        by_method = {name: replace(one, judged=1) for name, one in known.by_method.items()}
+        replace(known, by_method=by_method).save(store)
+
+
 def shown(settings):
     with closing(Store(settings.store_url)) as store:
         return standing.shown(settings, store)
@@ -99,12 +107,17 @@ def test_what_a_retraining_fitted_and_did_not_put_into_use_may_replace_the_model
         ({"compared": {"comparisons": [{"challenger": "boosted", "guards": [
             {"name": "run time error", "stops": True}, {"name": "F1", "stops": False}]}]}},
          "it is worse by its run time error"),
+        ({"promotion": "never"}, "its retraining was told to change nothing"),
+        ({"compared": {"comparisons": [{"challenger": "boosted", "guards": [], "references": [
+            {"p_value": 0.5, "difference": 0.0, "margin": 0.01}], "reference_level": 0.004}]}},
+         "it is behind a version that was in use earlier"),
         ({"compared": {"exact": {"forest": 0.9}}}, "the last comparison could not judge it"),
     ],
 )  # fmt: skip
 def test_what_must_not_go_in_is_barred_by_name(settings, versions, about, why):
     standing.record_challengers(settings, outcome(settings, versions, **about))
     assert known(settings).by_method["boosted"].barred == why
+    judged(settings)
     assert shown(settings) is None
 
 
@@ -126,6 +139,8 @@ def test_without_a_decision_nothing_is_known(settings, versions):
 
 def test_a_version_that_is_shown_to_be_better_goes_in_and_people_hear_of_it(settings, versions):
     standing.record_challengers(settings, outcome(settings, versions))
+    assert shown(settings) is None  # by the held-out items alone
+    judged(settings)
     decision = shown(settings)
     assert (decision["winner"], decision["champion"]) == (versions["boosted"], versions["forest"])
     with FakeSlack() as slack:
@@ -134,7 +149,7 @@ def test_a_version_that_is_shown_to_be_better_goes_in_and_people_hear_of_it(sett
         assert standing.replace_model(told, "run 7", decision)["model"] == versions["boosted"]
         assert len(slack.messages) == 1
         assert (
-            "by the routings that planners wrote since: boosted is shown to be better"
+            "by routings that planners wrote later: boosted is shown to be better"
             in (slack.texts()[0])
         )
     registry = pipeline.registry(settings)
@@ -148,6 +163,7 @@ def test_a_version_that_is_shown_to_be_better_goes_in_and_people_hear_of_it(sett
 
 def test_a_decision_that_a_person_has_overtaken_changes_nothing(settings, versions):
     standing.record_challengers(settings, outcome(settings, versions))
+    judged(settings)
     decision = shown(settings)
     registry = pipeline.registry(settings)
     registry.promote(versions["forest 2"], who="me", why="by hand")
@@ -165,9 +181,10 @@ def test_the_monthly_decision_uses_what_planners_wrote(settings, versions):
     champion = versions["forest"]
     assert standing.judged_since(settings, champion, decided()) == (None, "")  # no store yet
     standing.record_challengers(settings, outcome(settings, versions))
+    judged(settings)
     method, words = standing.judged_since(settings, champion, decided())
     assert method == "boosted"
-    assert words.startswith("; by the routings that planners wrote since: boosted is shown to be")
+    assert words.startswith("; with the routings that planners wrote since: boosted is shown to be")
     method, words = standing.judged_since(settings, champion, decided(winner="forest"))
     assert method is None and "boosted is shown to be" in words
     assert standing.judged_since(settings, champion, decided(exact=["forest"]))[0] is None
@@ -177,8 +194,27 @@ def test_the_monthly_decision_uses_what_planners_wrote(settings, versions):
 
 def test_planners_routings_are_no_way_around_a_guard(settings, versions):
     standing.record_challengers(settings, outcome(settings, versions))
+    judged(settings)
     stopped = Fake(challenger="boosted", guards=[Fake(stops=True)])
     found = standing.judged_since(settings, versions["forest"], decided(comparisons=(stopped,)))
     assert found[0] is None
     floor = {"boosted": (Fake(passes=False),)}
     assert standing.judged_since(settings, versions["forest"], decided(floor=floor))[0] is None
+
+
+def test_who_went_back_is_not_overruled_by_what_was_known_before(settings, versions):
+    standing.record_challengers(settings, outcome(settings, versions))
+    judged(settings)
+    registry = pipeline.registry(settings)
+    standing.replace_model(settings, "run 7", shown(settings))
+    registry.rollback(who="me", why="it is wrong")
+    assert registry.active().name == versions["forest"]
+    assert shown(settings) is None
+    assert standing.judged_since(settings, versions["forest"], decided()) == (None, "")
+
+
+def test_a_challenger_that_is_gone_is_not_named(settings, versions):
+    standing.record_challengers(settings, outcome(settings, versions))
+    judged(settings)
+    (settings.home / "models" / versions["boosted"]).rename(settings.home / "gone")
+    assert shown(settings) is None

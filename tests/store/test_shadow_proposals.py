@@ -9,7 +9,7 @@ import pytest
 from postgresql import PostgreSQL
 
 from routing_ml.settings import default_url
-from routing_ml.store.evidence import Judged, Proposed
+from routing_ml.store.evidence import Judged, Proposed, Worked
 from routing_ml.store.store import Store
 
 DAY = 86_400.0
@@ -33,7 +33,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 
 
 def proposed(item: str = "A", model: str = "m1", at: float = 100.0, text: str = "[]") -> Proposed:
-    return Proposed(item, model, "forest", 1, at, 0.9, 0.0, text)
+    return Proposed(item, model, "forest", 1, at, 0.9, 0.0, text, at)
 
 
 def test_the_first_proposal_of_a_version_for_an_item_stays(store: Store) -> None:
@@ -116,14 +116,15 @@ def test_two_versions_are_compared_on_what_both_proposed_unseen(store: Store) ->
     both[0] = both[0]._replace(seen=1)
     both[2] = both[2]._replace(first=0)
     store.record_judged([*both, *other, again])
-    assert store.judged_pairs("m1", "boosted", list("ABCD")) == [("B", "B", 1, 0)]
+    assert store.judged_pairs("m1", "boosted", list("ABCD")) == [("B", "B", "m2", 1, 0)]
     assert store.judged_pairs("m1", "forest", list("ABCD")) == []
 
 
 def test_proposals_are_forgotten_after_half_a_year_and_judgements_after_two(store: Store) -> None:
     now = 1_000 * DAY
     store.keep_proposals([proposed(at=now - 181 * DAY), proposed("B", at=now - 179 * DAY)])
-    store.record_seen(["A"], how="predict", at=now - 181 * DAY)
+    store.record_seen(["A"], how="predict", at=now - 731 * DAY)
+    store.record_seen(["B"], how="predict", at=now - 181 * DAY)
     store.record_judged(
         [
             JUDGED._replace(judged_at=now - 731 * DAY),
@@ -132,5 +133,36 @@ def test_proposals_are_forgotten_after_half_a_year_and_judgements_after_two(stor
     )
     assert store.prune(now=now) == 3
     assert store.proposed_by("m1", ["A", "B"]) == {"B"}
-    assert store.seen(["A"]) == {}
+    assert store.seen(["A", "B"]) == {"B": now - 181 * DAY}  # it may still wait
     assert [one.items for one in store.judged_by("all", since="", seen=False)] == [1]
+
+
+def test_a_version_that_came_into_use_is_known_to_have_proposed_before(store: Store) -> None:
+    shadow = proposed(text="[1]")._replace(in_use=0, used_at=None)
+    store.keep_proposals([shadow, proposed(model="m0", at=50.0)])
+    store.keep_proposals([proposed(text="[2]", at=300.0)])
+    kept = {one.model: one for one in store.to_judge(["A"])}
+    assert kept["m1"] == shadow._replace(in_use=1, used_at=300.0)
+    assert [one.model for one in store.proposed_in_use(["A"])] == ["m1"]
+    store.keep_proposals([shadow._replace(at=400.0)])
+    assert store.to_judge(["A"])[1].in_use == 1  # what was in use was
+
+
+def test_a_report_counts_once_and_two_of_a_day_both(store: Store) -> None:
+    one = Worked("A", "1", 10, 0, "m1", "2026-11-02", "2026-W45", "SAW", "L1", 0.5, None, 1.0)
+    assert store.record_worked([one, one._replace(number=1, run_log=-3.0, within=0.0)]) == 2
+    assert store.record_worked([one._replace(run_log=9.0)]) == 0
+    (all_of_them,) = store.worked_by("all", since="2026-11-01")
+    assert all_of_them == {
+        "value": "all", "reports": 2, "run_error": 0.75, "setup_error": None,
+        "run_bias": -1.25, "within_band": 0.5,
+    }  # fmt: skip
+    assert store.worked_by("machine", since="2026-11-03") == []
+
+
+def test_the_watch_over_later_routings_can_begin_anew(store: Store) -> None:
+    store.save_concept("m1", "2026-11-02", {"told": None})
+    store.set_fact("concept", {"alarm": True})
+    assert store.concept("m1") == ("2026-11-02", {"told": None})
+    store.reset_concept()
+    assert store.concept("m1") == (None, None) and store.fact("concept") is None
