@@ -11,6 +11,7 @@ import pytest
 from routing_ml import models
 from routing_ml.errors import ModelError
 from routing_ml.models import CANDIDATES
+from routing_ml.models.parts.times import Times
 
 FACTORY = valves.make(200)
 
@@ -187,3 +188,14 @@ def test_what_would_propose_otherwise_or_fail_later_is_refused(saved, tmp_path, 
     np.savez(folder / "arrays.npz", **found)
     with pytest.raises(ModelError):
         models.load(folder)
+
+
+@pytest.mark.parametrize("seed", [5, 22, 26])
+def test_a_band_widens_in_steps_that_a_model_is_loaded_with(seed):
+    random = np.random.default_rng(seed)
+    absent = (random.random((int(random.integers(200, 900)), 1)) < 0.5).astype(float)
+    stray = random.lognormal(absent[:, 0] * random.uniform(0.1, 1), 0.5)
+    times = object.__new__(Times)
+    times.widen(absent, stray)
+    assert (np.diff(times.wider, axis=1) >= 0).all()
+    assert times.wider[1, -1] > times.wider[1, 0]

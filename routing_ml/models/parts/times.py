@@ -218,7 +218,8 @@ class Times:
         ]
         if steps:
             least, widths = np.array(steps).T
-            self.wider = np.array([least, np.maximum.accumulate(np.maximum(widths, 1))])
+            # also the means, which of equal numbers may fall by a rounding
+            self.wider = np.maximum.accumulate([least, np.maximum(widths, 1)], axis=1)
         return costs.tolist()
 
     def as_wide_as(self, other: Times) -> Times:
