@@ -256,6 +256,7 @@ def fill(url: str) -> None:
         store.record_judged(judged(now))
         live = figures(store, model=MODEL, today=date.today())
         store.set_fact("live", live | {"at": now}, now)
+        store.set_fact("concept", {"alarm": False, "cause": None, "e_value": 1.0}, now)
         required = {"ITEM_CD": 0.0, "ROUT_NO": 0.0, "RUN_TIME": 0.01}
         store.record_quality({"duplicates": 3, "units": 1}, worse=1)
         store.record_source_read("default", as_of=time.time())

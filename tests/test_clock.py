@@ -120,7 +120,7 @@ def test_what_the_store_records_bears_the_moment(tmp_path):
         with clock.at(THEN + timedelta(days=180)):
             assert store.prune() == 0
         with clock.at(THEN + timedelta(days=181)):
-            assert store.prune() == 3
+            assert store.prune() == 2
 
 
 def test_a_batch_of_the_past_is_recorded_as_of_then_and_is_not_the_last_one(tmp_path):

@@ -587,7 +587,8 @@ def test_drift_is_announced_once_a_day_with_its_reason(watching, in_use, monkeyp
     }
     (event,) = announced()[len(before) :]
     assert event["model"] == Registry(in_use / "models").active().name
-    assert event["reason"].startswith("drift on 1 of 7 days, KL divergence ")
+    words = "new items are not what the past ones were: drift on 1 of 7 days, KL divergence "
+    assert event["reason"].startswith(words)
     assert "73 items were routed since 2026-11-01" in event["reason"]
     assert states_of(watching)[0] == {
         "evaluate": "success",

@@ -44,7 +44,7 @@ def content(folder):
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name not in (".lock", "store.db")
+        if path.is_file() and path.name not in (".lock", "store.db", "store.db-shm", "store.db-wal")
     }
 
 
