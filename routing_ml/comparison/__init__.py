@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from routing_ml.comparison.cases import Decision as Decision
     from routing_ml.comparison.cases import FloorTest as FloorTest
     from routing_ml.comparison.cases import PairedTest as PairedTest
+    from routing_ml.comparison.compare import FRESH_SHARE as FRESH_SHARE
     from routing_ml.comparison.compare import decide as decide
     from routing_ml.comparison.floor import LEAST_ITEMS as LEAST_ITEMS
     from routing_ml.comparison.floor import floor_tests as floor_tests

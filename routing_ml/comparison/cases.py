@@ -161,8 +161,12 @@ class Decision:
     streams: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it as JSON has it."""
-        return asdict(self)
+        """All of it as JSON has it, and of each comparison whether an earlier version stands
+        against the challenger."""
+        facts = asdict(self)
+        for told, case in zip(facts["comparisons"], self.comparisons, strict=True):
+            told["failed"] = bool(case.failed)
+        return facts
 
 
 def aligned(frames: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:

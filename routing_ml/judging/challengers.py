@@ -15,14 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from routing_ml.comparison import ALPHA, PairedSequence, Standing, so_far
+from routing_ml.comparison import (
+    ALPHA,
+    FRESH_SHARE,
+    REFERENCE_LEAD,
+    PairedSequence,
+    Standing,
+    so_far,
+)
 from routing_ml.store import Judged, Store
 
 FACT = "challengers"
-FRESH_SHARE = 0.8
-"""Of the error rate, the share of the fresh fit of the method in use, as in the comparison."""
-MOST_BEHIND = 1 / 3
-"""Of the margin, how far a fresh fit may be behind as it stands and still go in."""
 
 
 @dataclass(frozen=True)
@@ -205,5 +208,5 @@ def take_in(
 def _goes_in(standing: Standing, *, fresh_fit: bool) -> bool:
     if not fresh_fit:
         return standing.better
-    ahead_enough = standing.by_item >= -standing.margin * MOST_BEHIND
+    ahead_enough = standing.by_item >= -standing.margin * REFERENCE_LEAD
     return standing.better or (standing.within and ahead_enough)

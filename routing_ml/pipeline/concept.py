@@ -83,9 +83,8 @@ def watch(
         "model": version.name,
         "day": day.isoformat(),
     }
-    if (store.fact(FACT) or told)["day"] <= told["day"] or store.fact(FACT)[
-        "model"
-    ] != version.name:
+    before = store.fact(FACT) or told
+    if before["model"] != version.name or before["day"] <= told["day"]:
         store.set_fact(FACT, told)  # else it is a run of the past
     return told
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from routing_ml import judging, notices
-from routing_ml.comparison import REFERENCE_LEAD, Decision
+from routing_ml.comparison import Decision
 from routing_ml.errors import tried
 from routing_ml.judging import Challenger, Challengers
 from routing_ml.pipeline import monitor
@@ -130,7 +130,8 @@ def _fitted(decision: Mapping[str, Any], *, method: str, since: str) -> dict[str
         one["challenger"]: [guard["name"] for guard in one["guards"] if guard["stops"]]
         for one in compared.get("comparisons", ())
     }
-    behind = {one["challenger"] for one in compared.get("comparisons", ()) if _behind(one)}
+    cases = compared.get("comparisons", ())
+    behind = {one["challenger"] for one in cases if one.get("failed")}
     fitted = {}
     for name, version in decision["challengers"].items():
         barred = None
@@ -148,15 +149,6 @@ def _fitted(decision: Mapping[str, Any], *, method: str, since: str) -> dict[str
             barred = BEHIND
         fitted[name] = Challenger(version, name == method, barred, since, streams.get(name))
     return fitted
-
-
-def _behind(case: Mapping[str, Any]) -> bool:
-    """Whether a version of the past year stands against a challenger (`Comparison.failed`)."""
-    return any(
-        test["p_value"] > case["reference_level"]
-        or test["difference"] < -test["margin"] * REFERENCE_LEAD
-        for test in case.get("references", ())
-    )
 
 
 def _since(outcome: Mapping[str, Any]) -> str:

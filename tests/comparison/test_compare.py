@@ -156,6 +156,8 @@ def test_a_fresh_fit_is_no_more_than_a_third_of_the_margin_behind_a_reference():
             references={"model_20260101_000000": scores(1_900 + behind)},
         )
         assert decision.winner == winner
+        (case,) = decision.as_dict()["comparisons"]
+        assert case["failed"] == (winner is None)
     assert "more than a third of 1 point behind model_20260101_000000, which" in decision.reason
 
 
