@@ -113,15 +113,25 @@ def _write(settings: Settings, outcome: Mapping[str, Any]) -> None:
 def _count(settings: Settings, outcome: Mapping[str, Any]) -> None:
     """Count a run once, however often its task is tried; one that was cleared and came out
     otherwise is another."""
-    result = "success" if outcome["succeeded"] else "failure"
     settings.opened()
     with closing(Store(settings.store_url)) as store, store.transaction():
-        if store.claim("backup", f"{result} {outcome['run']}"):
-            store.add({("backups", result): 1})
+        _add(store, outcome["run"], "success" if outcome["succeeded"] else "failure")
         if outcome["verified_at"] and not outcome["missing"]:
             at = datetime.fromisoformat(outcome["verified_at"]).timestamp()
             kept = ("backup", "bytes", "new_bytes", "seconds")
             store.set_fact("backup", {"at": at, **{key: outcome[key] for key in kept}}, time.time())
+
+
+def count_unreported(settings: Settings, run_id: str) -> None:
+    """Count a run that failed without a report of its own; once, and not where its report did."""
+    settings.opened()
+    with closing(Store(settings.store_url)) as store, store.transaction():
+        _add(store, run_id, "failure")
+
+
+def _add(store: Store, run_id: str, result: str) -> None:
+    if store.claim("backup", f"{result} {run_id}"):
+        store.add({("backups", result): 1})
 
 
 def _tell(settings: Settings, outcome: Mapping[str, Any], link: str | None) -> None:
