@@ -1,0 +1,76 @@
+"""Candidates fitted side by side come to what they come to one after the other."""
+
+import multiprocessing
+import os
+import signal
+from datetime import UTC, datetime
+
+import pytest
+from conftest import SAMPLE
+
+from routing_ml import clock
+from routing_ml.errors import ModelError
+from routing_ml.pipeline import steps
+from routing_ml.pipeline.fitting import train_each
+from routing_ml.settings import Settings
+
+AS_OF = datetime(2026, 11, 1)
+
+
+@pytest.fixture(scope="module")
+def extracted(tmp_path_factory):
+    home = tmp_path_factory.mktemp("side by side")
+    env = {"ROUTING_ML_HOME": str(home), "ROUTING_ML_SOURCE": str(SAMPLE)}
+    settings = Settings.from_env(env)
+    return settings, steps.extract(settings, "r", as_of=AS_OF, limit=1500)
+
+
+def test_side_by_side_the_versions_are_those_of_one_after_the_other(extracted):
+    settings, data = extracted
+    moment = datetime(2026, 11, 2, 3, tzinfo=UTC)
+    with clock.at(moment):
+        both = dict(train_each(settings, "r", data, ["nearest", "forest"], at_once=2))
+    registry = steps.registry(settings)
+    made = {name: registry.get(found["model"]) for name, found in both.items()}
+    # Their seconds are those of their order, whichever ends first.
+    named = [made[name].name for name in ("nearest", "forest")]
+    assert named == ["model_20261102_030000", "model_20261102_030001"]
+    # In this process they find what was registered under the same key, which is of equal content.
+    assert dict(train_each(settings, "r", data, ["nearest", "forest"])) == both
+
+
+def test_one_that_fails_is_its_own_failure(extracted):
+    settings, data = extracted
+    found = dict(train_each(settings, "r2", data, ["nearest", "oracle"], at_once=2))
+    assert "model" in found["nearest"]
+    assert isinstance(found["oracle"], Exception)
+    assert "oracle" in str(found["oracle"])
+
+
+def test_one_whose_process_is_killed_says_so_and_the_other_goes_on(extracted, monkeypatch):
+    settings, data = extracted
+    context = multiprocessing.get_context("forkserver")
+    started = []
+    start = context.Process.start
+
+    def killed(self):
+        start(self)
+        started.append(self.name)
+        if self.name == "forest":
+            os.kill(self.pid, signal.SIGKILL)
+
+    monkeypatch.setattr(context.Process, "start", killed)
+    found = dict(train_each(settings, "r3", data, ["nearest", "forest"], at_once=2))
+    assert started == ["forest", "nearest"]  # what takes longest begins first
+    assert "model" in found["nearest"]
+    assert isinstance(found["forest"], ModelError)
+    assert str(found["forest"]).startswith("its process ended with -9 before it was fitted")
+
+
+def test_who_stops_in_the_middle_leaves_no_process(extracted):
+    settings, data = extracted
+    each = train_each(settings, "r4", data, ["nearest", "forest", "boosted"], at_once=3)
+    next(each)
+    assert multiprocessing.active_children()
+    each.close()
+    assert multiprocessing.active_children() == []
