@@ -14,7 +14,7 @@ drift.
 |---|---|
 | source | the name of a configured source |
 | as_of | ignore what was entered later (ISO 8601); empty: the moment the run is for |
-| promotion | `automatic`, or `never`: judge and report, and change nothing |
+| promotion | `automatic`; `approve`: people are told, and decide; `never`: change nothing |
 
 The versions that may replace the one in use propose too. `judge` holds the routings that planners
 have written against what was proposed before, each once, and leaves the live accuracy in the store.
@@ -31,7 +31,6 @@ and judged once.
 import runs
 from airflow.sdk import (
     CronTriggerTimetable,
-    Param,
     TriggerRule,
     dag,
     get_current_context,
@@ -54,7 +53,7 @@ SETTINGS = Settings.from_env()
     params={
         "source": runs.source_param(SETTINGS),
         "as_of": runs.as_of_param(),
-        "promotion": Param("automatic", type="string", enum=["automatic", "never"]),
+        "promotion": runs.promotion_param(SETTINGS),
     },
     default_args=runs.TRIES,
 )
@@ -97,8 +96,12 @@ def routing_ml_predict() -> None:
 
         if judged["decision"] is None:
             raise AirflowSkipException("no version is shown to be better than the one in use")
-        if get_current_context()["params"]["promotion"] == "never":
+        promotion = get_current_context()["params"]["promotion"]
+        if promotion == "never":
             raise AirflowSkipException(f"as the run was told: {judged['decision']['reason']}")
+        if promotion == "approve":
+            said = pipeline.offer(Settings.from_env(), runs.run_id(), judged["decision"])
+            raise AirflowSkipException(f"it waits for a person: {said}")
         with runs.told():
             return pipeline.replace_model(Settings.from_env(), runs.run_id(), judged["decision"])
 

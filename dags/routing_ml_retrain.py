@@ -2,6 +2,7 @@
 
 ```
 extract ──► check ──► audit ──► train × N ──► compare ──► promote │ keep ──► prune ──► report
+                                                 └► approve ──► decide ┘
 ```
 
 Reads the newest routings of a configured source, stops where its columns cannot have been mapped
@@ -19,7 +20,11 @@ world has moved. To run it by hand: **Trigger**, and change what you need:
 | limit | how many routing rows to read, the newest ones |
 | as_of | ignore what was entered later (ISO 8601); empty: the moment the run is for |
 | candidates | the methods to fit and compare |
-| promotion | `automatic`, or `never`: compare and report, and change nothing |
+| promotion | `automatic`; `approve`: a person is asked; `never`: report, and change nothing |
+
+With `approve` (`ROUTING_ML_PROMOTION`) a run that has a better model waits at `approve`: who may
+edit the DAG answers under *Required Actions*, once, with the comparison in front of them. Without
+an answer within `ROUTING_ML_APPROVAL_WAIT` the model in use stays.
 
 Where the source cannot be reached, `extract` fails, waits, or takes the last good dataset, as
 `ROUTING_ML_SOURCE_AWAY` says; where that was learned from before, all but `report` is skipped.
@@ -31,6 +36,7 @@ again: it gives the same result. The report is in the run's folder under `ROUTIN
 import logging
 
 import runs
+from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import (
     AssetOrTimeSchedule,
     CronTriggerTimetable,
@@ -49,6 +55,7 @@ from routing_ml.settings import Settings
 # Airflow reads this file every 30 seconds: what takes a second to import, the tasks import.
 
 SETTINGS = Settings.from_env()
+PROMOTE, KEEP = "Put it into use", "Keep what is in use"
 log = logging.getLogger(__name__)
 PARAMS = {
     "source": runs.source_param(SETTINGS),
@@ -62,7 +69,7 @@ PARAMS = {
         minItems=1,
         uniqueItems=True,
     ),
-    "promotion": Param("automatic", type="string", enum=["automatic", "never"]),
+    "promotion": runs.promotion_param(SETTINGS),
 }
 
 
@@ -73,7 +80,7 @@ PARAMS = {
     ),
     catchup=False,
     max_active_runs=1,
-    dagrun_timeout=runs.time_limit(SETTINGS, hours=6),
+    dagrun_timeout=runs.time_limit(SETTINGS, hours=6) + SETTINGS.approval_wait,
     doc_md=__doc__,
     tags={"routing-ml"},
     params=PARAMS,
@@ -152,21 +159,58 @@ def routing_ml_retrain() -> None:
                 promotion=context["params"]["promotion"],
                 withheld=runs.withheld(context),
             )
+            asks = decision["asks"]
+            question = (
+                pipeline.approval.question(Settings.from_env(), runs.run_id()) if asks else ""
+            )
+        context["ti"].xcom_push(key="decision", value=decision)
+        context["ti"].xcom_push(key="question", value=question)
+        return "approve" if asks else "promote" if decision["promote"] else "keep"
+
+    approve = HITLOperator(
+        task_id="approve",
+        subject="Put a new model into use?",
+        body="{{ ti.xcom_pull(task_ids='compare', key='question') }}",
+        options=[PROMOTE, KEEP],
+        defaults=KEEP,
+        params={"why": Param("", type=["null", "string"], description="kept with the switch")},
+        response_timeout=SETTINGS.approval_wait,
+        doc_md="Wait for a person; the model in use stays where nobody answers in time.",
+    )
+
+    @task.branch
+    def decide(answer: dict) -> str:
+        """Write down who has answered what, and go by it."""
+        from routing_ml import pipeline
+
+        context = get_current_context()
+        user = answer["responded_by_user"] or {}
+        with runs.told():
+            decision = pipeline.approval.answered(
+                Settings.from_env(),
+                runs.run_id(),
+                runs.compared(context),
+                promote=answer["chosen_options"] == [PROMOTE],
+                by=user.get("name") or user.get("id"),
+                at=runs.moment_of(answer["responded_at"]),
+                why=(answer["params_input"] or {}).get("why") or "",
+            )
         context["ti"].xcom_push(key="decision", value=decision)
         return "promote" if decision["promote"] else "keep"
 
-    @task
-    def promote(decision: dict) -> dict:
+    @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
+    def promote() -> dict:
         """Put the winner into use."""
         from routing_ml import pipeline
 
+        decision = runs.results(get_current_context())["decision"]
         with runs.told():
             return pipeline.promote(Settings.from_env(), runs.run_id(), decision)
 
-    @task
-    def keep(decision: dict) -> dict:
+    @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
+    def keep() -> dict:
         """The model in use stays."""
-        return {"model": decision["champion"]}
+        return {"model": runs.results(get_current_context())["decision"]["champion"]}
 
     @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
     def prune() -> dict:
@@ -203,10 +247,10 @@ def routing_ml_retrain() -> None:
     audited = audit(data)
     check(data) >> audited
     trained = train.partial(data=data).expand(candidate=candidates())
-    chosen = compare(trained)
-    decision = chosen["decision"]
+    chosen, decided, ways = compare(trained), decide(approve.output), [promote(), keep()]
     audited >> trained
-    chosen >> [promote(decision), keep(decision)] >> prune() >> report()
+    chosen >> [approve, *ways]
+    decided >> ways >> prune() >> report()
 
 
 routing_ml_retrain()

@@ -45,6 +45,12 @@ def as_of_param() -> Param:
     return Param(None, type=["null", "string"], description=text)
 
 
+def promotion_param(settings: Settings) -> Param:
+    """Who decides what goes into use."""
+    ways = ["automatic", "approve", "never"]
+    return Param(settings.promotion, type="string", enum=ways)
+
+
 def run_id() -> str:
     """The id of the run that this task belongs to."""
     return get_current_context()["dag_run"].run_id
@@ -109,14 +115,26 @@ def time_limit(settings: Settings, hours: int) -> timedelta:
 
 def results(context: Context) -> dict[str, Any]:
     """What the steps of this run came to, None or empty for those that did not end well."""
+    from routing_ml.pipeline import approval
+
     ti = context["ti"]
     kept = first(ti, "extract", key=NOTHING_NEW) or {}
     return {
         "data": first(ti, "extract") or kept.get("data"),
         "trained": [one for one in ti.xcom_pull(task_ids=["train"]) if one],
-        "decision": first(ti, "compare", key="decision"),
+        "decision": approval.counts(compared(context), first(ti, "decide", key="decision")),
         "nothing_new": kept.get("reason"),
     }
+
+
+def compared(context: Context) -> Any:
+    """What the comparison of this run came to, before anybody was asked; None where it did not."""
+    return first(context["ti"], "compare", key="decision")
+
+
+def moment_of(given: str | datetime) -> datetime:
+    """A moment that Airflow has passed on, aware."""
+    return datetime.fromisoformat(given) if isinstance(given, str) else given
 
 
 def result(context: Context, task: str) -> dict[str, Any] | None:
@@ -169,8 +187,10 @@ def kind(context: Context) -> str:
 
 
 def hands(context: Context) -> list[str]:
-    """What a person did for this run after its start: a task of it was cleared, or nothing."""
-    return ["clear"] if context["dag_run"].clear_number else []
+    """What a person did for this run after its start: cleared a task of it, answered it."""
+    decision = results(context)["decision"] or {}
+    cleared = ["clear"] if context["dag_run"].clear_number else []
+    return cleared + (["answer"] if (decision.get("answer") or {}).get("by") else [])
 
 
 def seconds(context: Context) -> float:

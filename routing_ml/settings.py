@@ -61,6 +61,8 @@ class Settings:
     """The variables that were set, as they were: there are secrets among them."""
     source_away: Literal["fail", "wait", "last"] = "fail"
     source_wait: timedelta = timedelta(hours=6)
+    promotion: Literal["automatic", "approve", "never"] = "automatic"
+    approval_wait: timedelta = timedelta(days=3)
     configured: bool = True
     """Whether the sources are the environment's: one that a command was given is no concern of the
     monitoring store's."""
@@ -98,6 +100,12 @@ class Settings:
                 "dataset)"
             )
         wait = _span("ROUTING_ML_SOURCE_WAIT", given.get("ROUTING_ML_SOURCE_WAIT", "6h"))
+        promotion = given.get("ROUTING_ML_PROMOTION", "automatic").lower()
+        if promotion not in ("automatic", "approve", "never"):
+            raise SettingError(
+                f"ROUTING_ML_PROMOTION is {promotion!r}; set it to automatic, approve (a person is "
+                "asked) or never"
+            )
         columns = _named(given, "ROUTING_ML_COLUMNS")
         home = _path(given.get("ROUTING_ML_HOME", "var"))
         sources = _named(given, "ROUTING_ML_SOURCE")
@@ -116,6 +124,10 @@ class Settings:
             given={name: value for name, value in given.items() if OURS.match(name)},
             source_away="wait" if away == "wait" else "last" if away == "last" else "fail",
             source_wait=wait,
+            promotion=promotion,  # type: ignore[arg-type]  # one of them, as was seen above
+            approval_wait=_span(
+                "ROUTING_ML_APPROVAL_WAIT", given.get("ROUTING_ML_APPROVAL_WAIT", "3d")
+            ),
         )
 
     def __repr__(self) -> str:

@@ -164,7 +164,9 @@ def _parser() -> argparse.ArgumentParser:
         "retrain", runs.retrain, "extract, audit, train, compare, promote, report", reading
     )
     added.add_argument("--candidates", type=_candidates, metavar="A,B", help="default: all")
-    added.add_argument("--promotion", choices=("automatic", "never"), default="automatic")
+    added.add_argument(
+        "--promotion", choices=("automatic", "approve", "never"), help="approve: name the winner"
+    )
     text = "play a source's past day by day: what would have happened"
     added = command("replay", replay_commands.replay, text)
     text = "the first month that is played, such as 2024-11"

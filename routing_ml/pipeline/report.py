@@ -130,7 +130,13 @@ def _reason(decision: Mapping[str, Any] | None, failed: Mapping[str, str]) -> st
         return "; ".join(f"{step}: {why}" if why else step for step, why in failed.items())
     if decision is None:
         return "the run ended before a decision"
-    if decision["winner"] and not decision["promote"] and not _withheld(decision):
+    stays = decision["winner"] and not decision["promote"]
+    if stays and decision.get("asks") and not decision.get("answer"):
+        return (
+            f"{decision['winner']} waits for a person: 'routing-ml promote {decision['winner']}' "
+            f"puts it into use; {decision['reason']}"
+        )
+    if stays and not _withheld(decision) and not decision.get("answer"):
         return (
             f"{decision['winner']} was not put into use, as the run was told: {decision['reason']}"
         )

@@ -27,6 +27,7 @@ NOT_SHOWN = "it is not shown to be better than the simple rules of the last comp
 LOOK_FIRST = "check found what a person must look at first"
 UNFIT = "the last comparison could not judge it"
 TOLD_SO = "its retraining was told to change nothing"
+KEPT_OUT = "a person kept it out"
 BEHIND = "it is behind a version that was in use earlier"
 
 
@@ -121,6 +122,19 @@ def replace_model(settings: Settings, run_id: str, decision: Mapping[str, Any]) 
     return {"model": version.name, "reason": decision["reason"]}
 
 
+def offer(settings: Settings, run_id: str, decision: Mapping[str, Any]) -> str:
+    """Tell people, once a version, of one that judged items show to be better, where they decide;
+    what was told."""
+    said = (
+        f"{decision['winner']} is better than {decision['champion']}, {decision['reason']}; put it "
+        f"into use with 'routing-ml promote {decision['winner']}'"
+    )
+    title = "Routing ML: a better model waits for a person"
+    subject = f"evidence/{decision['winner']} against {decision.get('place')}"
+    tried(partial(notices.tell, settings, subject, title, f"{said}\nRun: {run_id}"))
+    return said
+
+
 def _fitted(decision: Mapping[str, Any], *, method: str, since: str) -> dict[str, Challenger]:
     """What a decision compared, by method; `method` is the one in use, `since` the last day of the
     data."""
@@ -132,11 +146,15 @@ def _fitted(decision: Mapping[str, Any], *, method: str, since: str) -> dict[str
     }
     cases = compared.get("comparisons", ())
     behind = {one["challenger"] for one in cases if one.get("failed")}
+    answer = decision.get("answer") or {}
+    kept_out = bool(answer.get("by")) and not answer["promote"]
     fitted = {}
     for name, version in decision["challengers"].items():
         barred = None
         if decision.get("promotion") == "never":
             barred = TOLD_SO
+        elif version == decision["winner"] and kept_out:
+            barred = KEPT_OUT
         elif decision.get("withheld"):
             barred = LOOK_FIRST
         elif name not in compared.get("exact", {}):

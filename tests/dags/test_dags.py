@@ -163,7 +163,7 @@ def test_what_is_daily_hourly_or_weekly_is_so_in_the_factorys_time(dag_bag, name
 @pytest.mark.parametrize(
     ("name", "limit"),
     [
-        ("routing_ml_retrain", timedelta(hours=6)),
+        ("routing_ml_retrain", timedelta(hours=6, days=3)),  # of which a person has three days
         ("routing_ml_predict", timedelta(hours=3)),
         ("routing_ml_drift_watch", timedelta(minutes=50)),
         ("routing_ml_backup", timedelta(hours=4)),
@@ -215,7 +215,9 @@ def test_the_tasks_form_the_pipeline_of_the_picture(dag):
         "audit": ["train"],
         "candidates": ["train"],
         "train": ["compare"],
-        "compare": ["keep", "promote"],
+        "compare": ["approve", "keep", "promote"],
+        "approve": ["decide"],
+        "decide": ["keep", "promote"],
         "promote": ["prune"],
         "keep": ["prune"],
         "prune": ["report"],
@@ -228,7 +230,7 @@ def test_the_form_offers_the_configured_sources_and_candidates(dag):
     assert schemas["source"]["enum"] == ["default"]
     assert {"forest"} <= set(schemas["candidates"]["items"]["enum"])
     assert dag.params["candidates"] == schemas["candidates"]["items"]["enum"]
-    assert schemas["promotion"]["enum"] == ["automatic", "never"]
+    assert schemas["promotion"]["enum"] == ["automatic", "approve", "never"]
 
 
 @pytest.mark.parametrize(
@@ -292,7 +294,8 @@ def test_an_error_that_nobody_has_foreseen_is_the_reason_of_the_run(dag, home, m
 def test_a_first_run_succeeds_and_puts_its_model_into_use(first):
     home, run = first
     assert run.state == "success"
-    assert {name for name, state in run.states.items() if state != "success"} == {"keep"}
+    others = {name for name, state in run.states.items() if state != "success"}
+    assert others == {"keep", "approve", "decide"}
     assert (run.states["keep"], max(run.tries.values())) == ("skipped", 1)
     active = Registry(home / "models").active()
     assert (run.outcome["model"], run.outcome["promoted"]) == (active.name, True)
@@ -336,6 +339,44 @@ def chosen(champion, challengers, **given):
     from routing_ml.comparison.compare import Decision
 
     return Decision(next(iter(challengers)), "it is better", 1, {})
+
+
+YES = {"chosen_options": ["Put it into use"], "responded_by_user": {"id": "7", "name": "kim"}}
+NO = YES | {"chosen_options": ["Keep what is in use"]}
+NOBODY = NO | {"responded_by_user": None, "params_input": {}}
+
+
+@pytest.mark.parametrize(
+    ("answer", "way", "said"),
+    [
+        (YES, "promote", "put into use by kim on 2026-11-01 10:00, who said: looks right; asked"),
+        (NO, "keep", "kept out by kim on 2026-11-01 10:00, who said: looks right; asked"),
+        (NOBODY, "keep", "nobody answered until 2026-11-01 10:00, and the model in use stays"),
+    ],
+)
+def test_a_run_told_to_ask_goes_by_what_a_person_answers(
+    dag, first, in_use, monkeypatch, answer, way, said
+):
+    asked = []
+
+    def execute(self, context):
+        asked.append(self.body)
+        at = datetime(2026, 11, 1, 1, tzinfo=UTC)
+        return {"params_input": {"why": "looks right"}, "responded_at": at} | answer
+
+    monkeypatch.setattr("airflow.providers.standard.operators.hitl.HITLOperator.execute", execute)
+    monkeypatch.setattr("routing_ml.comparison.compare.decide", chosen)
+    before = Registry(in_use / "models").active().name
+    run = Run(dag, in_use, promotion="approve")
+    assert run.state == "success"
+    assert [run.states[name] for name in ("approve", "decide", way)] == ["success"] * 3
+    assert run.states[{"promote": "keep", "keep": "promote"}[way]] == "skipped"
+    assert asked[0].startswith("it is better\n")
+    assert said in run.outcome["reason"]
+    assert run.outcome["hands"] == ([] if answer is NOBODY else ["answer"])
+    last = Registry(in_use / "models").history()[-1]
+    assert run.outcome["promoted"] == (last["to"] != before) == (way == "promote")
+    assert (said in last["why"]) == (way == "promote")
 
 
 def test_a_source_that_cannot_be_read_ends_red_with_its_reason_told_once(
@@ -551,6 +592,15 @@ def test_routings_that_planners_wrote_judge_and_may_replace_the_model(dag_bag, i
         assert opened.fact("live")["day"] == "2026-11-24"
         opened.database.run("DELETE FROM judged")
         opened.database.run("UPDATE shadow_proposals SET judged = 0")
+    with FakeSlack() as slack:
+        monkeypatch.setenv("SLACK_WEBHOOK_URL", slack.url)
+        for _ in range(2):
+            ask = {"source": "default", "as_of": "2026-11-24", "promotion": "approve"}
+            states, _ = states_of(dag, **ask)
+            assert states["replace"] == "skipped"
+    titles = [message["text"] for message in slack.messages]
+    assert titles == ["Routing ML: a better model waits for a person"]
+    assert registry.active().name == before.name
     states, run = states_of(dag, source="default", as_of="2026-11-24", promotion="automatic")
     assert states["replace"] == "success"
     assert registry.active().name == other.name

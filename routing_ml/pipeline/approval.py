@@ -1,0 +1,79 @@
+"""Asks a person before a new model goes into use: what they are shown, and what they answered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from routing_ml.errors import ModelError
+from routing_ml.pipeline import steps
+from routing_ml.settings import Settings
+
+MOST_WHY = 500
+
+
+def question(settings: Settings, run_id: str) -> str:
+    """What a person needs to know before they answer what a run has asked, in Markdown; nothing of
+    the data is in it, so that no item can be called something that turns it into another."""
+    path = steps.run_folder(settings, run_id) / steps.DECISION
+    decision = json.loads(path.read_text(encoding="utf-8"))
+    exact = decision["comparison"].get("exact", {})
+    lines = [decision["reason"], "", "| version | routings exactly right |", "|---|---|"]
+    for method, version in decision["challengers"].items():
+        if method in exact:
+            chosen = ", **chosen**" if version == decision["winner"] else ""
+            lines.append(f"| {version} ({method}){chosen} | {exact[method]:.1%} |")
+    if decision["withheld"]:
+        lines += ["", f"**Look first at what check found:** {', '.join(decision['withheld'])}"]
+    lines += ["", f"In use: {decision['champion'] or 'no model yet'}; without an answer it stays."]
+    lines.append(f"The report has the items on which they differ: {path.with_name('report.md')}")
+    return "\n".join(lines)
+
+
+def answered(
+    settings: Settings,
+    run_id: str,
+    decision: Mapping[str, Any],
+    *,
+    promote: bool,
+    by: str | None,
+    at: datetime,
+    why: str = "",
+) -> steps.Reference:
+    """The decision of a run once a person has answered (`at` is aware), as `compare` returns one.
+
+    Nobody did where `by` is None, which never promotes. A second time changes nothing. ModelError
+    where the question (`decision`) is no longer the run's.
+    """
+    path = steps.run_folder(settings, run_id) / steps.DECISION
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    if (facts.get("answer") or {}).get("of") == decision["sha256"]:
+        return steps.decision_of(settings, path)
+    if steps.reference(settings, path)["sha256"] != decision["sha256"]:
+        raise ModelError("the run has compared again since it asked: clear its task compare")
+    promote = promote and by is not None
+    when, why = f"{settings.moment(at):%Y-%m-%d %H:%M}", " ".join(why.split())[:MOST_WHY]
+    if by is None:
+        said = f"nobody answered until {when}, and the model in use stays"
+    else:
+        verb = "put into use" if promote else "kept out"
+        said = f"{verb} by {by} on {when}" + (f", who said: {why}" if why else "")
+    answer = {"of": decision["sha256"], "promote": promote, "by": by, "at": at.isoformat()}
+    facts |= {
+        "promote": promote,
+        "answer": answer | {"why": why},
+        "reason": f"{facts['winner']}: {said}; asked because: {facts['reason']}",
+    }
+    steps.write_json(settings, path, facts)
+    return steps.decision_of(settings, path)
+
+
+def counts(
+    decision: steps.Reference | None, answer: steps.Reference | None
+) -> steps.Reference | None:
+    """The decision that counts: the answered one, where it is an answer to this very question."""
+    if decision and answer and answer["answer"]["of"] == decision["sha256"]:
+        return answer
+    return decision
