@@ -10,7 +10,7 @@ import signal
 import threading
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from datetime import datetime, timedelta
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -20,6 +20,7 @@ from routing_ml.errors import ModelError, RoutingError, reason_of
 from routing_ml.pipeline import steps
 from routing_ml.settings import Settings
 
+SAFE_PATH = "PYTHONSAFEPATH"
 Found = steps.Reference | Exception
 
 
@@ -59,7 +60,8 @@ def train_each(
                     moment += timedelta(seconds=len(waiting))
                 work = (theirs, moment, settings, run_id, data, candidate)
                 process = context.Process(target=_work, args=work, name=candidate)
-                process.start()
+                with _safe_path():
+                    process.start()
                 theirs.close()
                 running[mine] = candidate, process
             for ready in wait(list(running)):
@@ -70,6 +72,19 @@ def train_each(
         for _, process in running.values():
             process.kill()
             process.join()
+
+
+@contextmanager
+def _safe_path() -> Iterator[None]:
+    """Have a Python that is started inside import nothing from the folder that it is started in."""
+    before = os.environ.get(SAFE_PATH)
+    os.environ[SAFE_PATH] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop(SAFE_PATH)
+        if before is not None:
+            os.environ[SAFE_PATH] = before
 
 
 def _received(mine: Connection, process: Any) -> Found:

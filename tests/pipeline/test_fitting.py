@@ -3,6 +3,8 @@
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 from datetime import UTC, datetime
 
 import pytest
@@ -74,3 +76,21 @@ def test_who_stops_in_the_middle_leaves_no_process(extracted):
     assert multiprocessing.active_children()
     each.close()
     assert multiprocessing.active_children() == []
+
+
+def test_no_python_file_of_the_folder_that_it_is_started_in_is_run(tmp_path_factory):
+    tmp_path, script = tmp_path_factory.mktemp("here"), tmp_path_factory.mktemp("bin") / "run"
+    for name in ("multiprocessing", "numpy", "routing_ml", "signal"):
+        (tmp_path / f"{name}.py").write_text("open('it ran', 'w')\n")
+    script.write_text(  # as `routing-ml` is one
+        "from routing_ml.pipeline.fitting import train_each\n"
+        "from routing_ml.settings import Settings\n"
+        "if __name__ == '__main__':\n"
+        "    each = train_each(Settings.from_env(), 'r', {}, ['nearest', 'forest'], at_once=2)\n"
+        "    print(sorted(name for name, _ in each))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "['forest', 'nearest']\n"
+    assert not (tmp_path / "it ran").exists()
