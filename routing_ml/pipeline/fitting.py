@@ -10,8 +10,8 @@ import signal
 import threading
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from datetime import datetime, timedelta
+from contextlib import contextmanager, nullcontext, suppress
+from datetime import timedelta
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -20,7 +20,6 @@ from routing_ml.errors import ModelError, RoutingError, reason_of
 from routing_ml.pipeline import steps
 from routing_ml.settings import Settings
 
-SAFE_PATH = "PYTHONSAFEPATH"
 Found = steps.Reference | Exception
 
 
@@ -43,66 +42,85 @@ def train_each(
     A process that is killed, as for want of memory, is the failure of its candidate alone; with
     this process all of them end.
     """
-    if min(at_once, len(candidates)) < 2:
+    at_once = min(at_once, len(candidates))
+    if at_once < 2:
         for candidate in candidates:
             yield candidate, _tried(settings, run_id, data, candidate)
         return
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
     waiting, running = list(candidates), dict[Connection, tuple[str, Any]]()
+
+    def give(mine: Connection, process: Any) -> None:
+        candidate, moment = waiting.pop(), clock.standing()  # the last ones take longest
+        if moment:  # versions are named by the second: as they are, one after the other
+            moment += timedelta(seconds=len(waiting))
+        with suppress(OSError):  # it has ended, which is heard below
+            mine.send((moment, candidate))
+        running[mine] = candidate, process
+
     try:
-        while waiting or running:
-            while waiting and len(running) < at_once:
-                candidate = waiting.pop()  # the last ones take longest
-                mine, theirs = context.Pipe(duplex=False)
-                moment = clock.standing()
-                if moment:  # versions are named by the second: as they are, one after the other
-                    moment += timedelta(seconds=len(waiting))
-                work = (theirs, moment, settings, run_id, data, candidate)
-                process = context.Process(target=_work, args=work, name=candidate)
-                with _safe_path():
-                    process.start()
-                theirs.close()
-                running[mine] = candidate, process
+        for _ in range(at_once):
+            give(*_start(at_once, settings, run_id, data))
+        while running:
             for ready in wait(list(running)):
                 assert isinstance(ready, Connection)
-                candidate, process = running.pop(ready)
+                candidate, process = running[ready]
                 yield candidate, _received(ready, process)
+                del running[ready]
+                if waiting:
+                    alive = process.is_alive()
+                    give(*((ready, process) if alive else _start(at_once, settings, run_id, data)))
+                else:
+                    ready.close()
+                    process.join()
     finally:
-        for _, process in running.values():
+        for mine, (_, process) in running.items():
             process.kill()
             process.join()
+            mine.close()
+
+
+def _start(at_once: int, *given: Any) -> tuple[Connection, Any]:
+    """A process that fits what it is given, one after the other, and the connection to it."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    mine, theirs = context.Pipe()
+    process = context.Process(target=_work, args=(theirs, *given))
+    with _environment(threads=max(1, processors() // at_once)):
+        process.start()
+    theirs.close()
+    return mine, process
 
 
 @contextmanager
-def _safe_path() -> Iterator[None]:
-    """Have a Python that is started inside import nothing from the folder that it is started in."""
-    before = os.environ.get(SAFE_PATH)
-    os.environ[SAFE_PATH] = "1"
+def _environment(*, threads: int) -> Iterator[None]:
+    """Have a Python that is started inside import nothing from the folder that it is started in,
+    and calculate on so many threads."""
+    before = dict(os.environ)
+    os.environ["PYTHONSAFEPATH"] = "1"
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", str(threads))
     try:
         yield
     finally:
-        os.environ.pop(SAFE_PATH)
-        if before is not None:
-            os.environ[SAFE_PATH] = before
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def _received(mine: Connection, process: Any) -> Found:
-    """What a process has sent before it ended."""
-    with mine:
-        try:
-            found: Found = mine.recv()
-        except EOFError:
-            process.join()
-            found = ModelError(
-                f"its process ended with {process.exitcode} before it was fitted; see whether this "
-                "machine has memory enough, or fit fewer candidates"
-            )
-    process.join()
+    """What a process sends."""
+    try:
+        found: Found = mine.recv()
+    except (EOFError, OSError):
+        process.join()
+        return ModelError(
+            f"its process ended with {process.exitcode} before it was fitted; see whether this "
+            "machine has memory enough, or fit fewer candidates"
+        )
     return found
 
 
-def _work(theirs: Connection, moment: datetime | None, *given: Any) -> None:
+def _work(theirs: Connection, settings: Settings, run_id: str, data: steps.Reference) -> None:
     """What a process does; it ends with the one that started it, which Ctrl-C is for."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
@@ -113,13 +131,18 @@ def _work(theirs: Connection, moment: datetime | None, *given: Any) -> None:
         os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()
-    with clock.at(moment) if moment else nullcontext():
-        found = _tried(*given)
-    if isinstance(found, Exception) and not isinstance(found, RoutingError):
-        traced = "".join(traceback.format_exception(found))
-        found = RoutingError(reason_of(found))  # not every error can be sent
-        found.add_note(traced)
-    theirs.send(found)
+    while True:
+        try:
+            moment, candidate = theirs.recv()
+        except EOFError:
+            return
+        with clock.at(moment) if moment else nullcontext():
+            found = _tried(settings, run_id, data, candidate)
+        if isinstance(found, Exception) and not isinstance(found, RoutingError):
+            traced = "".join(traceback.format_exception(found))
+            found = RoutingError(reason_of(found))  # not every error can be sent
+            found.add_note(traced)
+        theirs.send(found)
 
 
 def _tried(settings: Settings, run_id: str, data: steps.Reference, candidate: str) -> Found:
