@@ -214,8 +214,8 @@ def one_line(ended: Ended) -> list[str]:
 
 @contextmanager
 def beds() -> Iterator[Callable[..., Any]]:
-    """Makes beds, all of one state folder with two versions, the first in use; the factory has
-    become larger since."""
+    """Makes beds, all of one state folder with a version in use; the factory has become larger
+    since."""
     opening.SETTLED_S = 0.05
     with tempfile.TemporaryDirectory(prefix="routing-ml-faults-") as name, FakeSlack() as slack:
         template = Path(name) / "template"

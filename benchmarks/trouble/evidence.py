@@ -1,13 +1,17 @@
 """A version that planners' own routings show to be better, so that `replace` has what to do."""
 
+import shutil
 from collections import Counter
 from contextlib import closing
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pandas as pd
 
 from routing_ml import judging
 from routing_ml.judging.keeping import COLUMNS
+from routing_ml.registry import Version
+from routing_ml.registry.version import MANIFEST, OWN_KEYS
 from routing_ml.store import Store
 from trouble import factory
 from trouble.bed import Bed
@@ -23,7 +27,7 @@ def propose(bed: Bed, at: datetime) -> factory.Later:
     later = factory.Later(first=at - timedelta(days=factory.LATER), routed=at + timedelta(days=1))
     active = bed.registry.active()
     assert active is not None
-    other = next(one for one in bed.registry.versions() if one.name != active.name)
+    other = _equal(bed, active)
     with closing(Store(bed.settings.store_url)) as store, store.transaction():
         for version, instead in ((active, WRONG), (other, None)):
             rows = judging.kept(
@@ -44,6 +48,17 @@ def propose(bed: Bed, at: datetime) -> factory.Later:
             },
         )
     return later
+
+
+def _equal(bed: Bed, active: Version) -> Version:
+    """Another version of equal content."""
+    facts = {name: fact for name, fact in active.manifest.items() if name not in OWN_KEYS}
+
+    def write(folder: Path) -> None:
+        left_out = shutil.ignore_patterns(MANIFEST)
+        shutil.copytree(active.folder, folder, dirs_exist_ok=True, ignore=left_out)
+
+    return bed.registry.register(write, key=f"equal to {active.name}", facts=facts)
 
 
 def switched(bed: Bed, runs: list[str]) -> list[str]:
