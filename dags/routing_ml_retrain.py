@@ -17,7 +17,7 @@ world has moved. To run it by hand: **Trigger**, and change what you need:
 |---|---|
 | source | the name of a configured source (`ROUTING_ML_SOURCE`, `ROUTING_ML_SOURCE_<NAME>`) |
 | limit | how many routing rows to read, the newest ones |
-| as_of | ignore what was entered later (ISO 8601); empty: the moment the run is for |
+| as_of | ignore what was entered later; empty: the moment the run is for |
 | candidates | the methods to fit and compare |
 | promotion | `automatic`, or `never`: compare and report, and change nothing |
 
@@ -40,7 +40,7 @@ from airflow.sdk import (
     get_current_context,
     task,
 )
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException
 
 from routing_ml.errors import RoutingError
 from routing_ml.models import CANDIDATES
@@ -50,9 +50,19 @@ from routing_ml.settings import Settings
 
 SETTINGS = Settings.from_env()
 log = logging.getLogger(__name__)
+LEAST_ROWS = 2_000
+"""Of the sample's newest rows so many pass the audit without a warning."""
 PARAMS = {
     "source": runs.source_param(SETTINGS),
-    "limit": Param(100_000, type="integer", minimum=1_000, description="newest routing rows"),
+    "limit": Param(
+        100_000,
+        type="integer",
+        minimum=LEAST_ROWS,
+        title="Rows",
+        description_md="How many routing rows are read, the newest first; all that there are is "
+        "best. An item has some five to ten, and 30 items with a routing are the least to learn "
+        "from, 200 the least whose figures mean something.",
+    ),
     "as_of": runs.as_of_param(),
     "candidates": Param(
         list(CANDIDATES),
@@ -61,8 +71,13 @@ PARAMS = {
         examples=list(CANDIDATES),
         minItems=1,
         uniqueItems=True,
+        title="Candidates",
+        description_md="The methods that are fitted and compared; the best goes into use, if it is "
+        "good enough. `nearest`: the most similar past items vote. `forest`: the mean of many "
+        "random trees. `boosted`: trees that each correct those before, most often the best and "
+        "the slowest. With fewer a run is faster.",
     ),
-    "promotion": Param("automatic", type="string", enum=["automatic", "never"]),
+    "promotion": runs.promotion_param(),
 }
 
 
@@ -103,7 +118,7 @@ def routing_ml_retrain() -> None:
         if kept is None:
             return data
         context["ti"].xcom_push(key=runs.NOTHING_NEW, value={"reason": kept, "data": data})
-        raise AirflowSkipException(kept)
+        runs.skip(kept)
 
     @task
     def check(data: dict) -> dict:
@@ -153,7 +168,9 @@ def routing_ml_retrain() -> None:
                 withheld=runs.withheld(context),
             )
         context["ti"].xcom_push(key="decision", value=decision)
-        return "promote" if decision["promote"] else "keep"
+        chosen = "promote" if decision["promote"] else "keep"
+        log.info("%s: %s", chosen, decision["reason"])
+        return chosen
 
     @task
     def promote(decision: dict) -> dict:
@@ -193,6 +210,7 @@ def routing_ml_retrain() -> None:
             seconds=runs.seconds(context),
             link=runs.link(context),
         )
+        runs.ended(outcome)
         if "report" in outcome["failed"]:  # another try may be able to write
             raise RoutingError(outcome["reason"])
         if not outcome["succeeded"]:

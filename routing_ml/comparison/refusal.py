@@ -27,13 +27,13 @@ def refused(tests: Mapping[str, Sequence[FloorTest]]) -> str:
     return f"{reasons}; what would help: {_help(best)}"
 
 
-def above(tests: Sequence[FloorTest]) -> str:
+def above(tests: Sequence[FloorTest], lead: str = ", shown") -> str:
     """That a candidate is better than the simple rules, with their figures; empty without any."""
     if not tests:
         return ""
     rules = [f"{test.words} ({_theirs(test)})" for test in tests]
     listed = " and ".join(filter(None, [", ".join(rules[:-1]), rules[-1]]))
-    return f", shown to be better than {listed}"
+    return f"{lead} to be better than {listed}"
 
 
 def figures(test: PairedTest, alpha: float) -> str:

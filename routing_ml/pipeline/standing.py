@@ -73,7 +73,7 @@ def judged_since(
         return None, ""
     said = known.words()
     words = "; ".join(said[name] for name in decision.exact if name in said)
-    words = f"; with the routings that planners wrote since: {words}" if words else ""
+    words = f"the routings that planners wrote since: {words}" if words else ""
     method = known.winner()
     stopped = {one.challenger for one in decision.comparisons if any(g.stops for g in one.guards)}
     floored = not all(test.passes for test in decision.floor.get(method or "", ()))

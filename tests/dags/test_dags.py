@@ -30,8 +30,8 @@ SEOUL = ZoneInfo("Asia/Seoul")
 # All of them each time: in one process, a parameter keeps the value of the run before.
 QUICK = {
     "source": "default",
-    "limit": 1500,
-    "as_of": "2026-11-01",
+    "limit": 2000,
+    "as_of": "2026-11-01T00:00:00+09:00",
     "candidates": ["forest"],
     "promotion": "automatic",
 }
@@ -229,6 +229,18 @@ def test_the_form_offers_the_configured_sources_and_candidates(dag):
     assert {"forest"} <= set(schemas["candidates"]["items"]["enum"])
     assert dag.params["candidates"] == schemas["candidates"]["items"]["enum"]
     assert schemas["promotion"]["enum"] == ["automatic", "never"]
+    assert schemas["as_of"]["format"] == "date-time"
+
+
+def test_every_field_of_every_form_says_what_it_is_for(dag_bag):
+    fields = [dag.params.get_param(name) for dag in dag_bag.dags.values() for name in dag.params]
+    assert len(fields) == 10
+    # A description would hide the one that may be formatted.
+    assert all(field.description is None for field in fields)
+    assert all(field.schema["title"] and field.schema["description_md"] for field in fields)
+    (candidates,) = [field for field in fields if field.schema["type"] == "array"]
+    for name in candidates.value:
+        assert f"`{name}`: " in candidates.schema["description_md"]
 
 
 @pytest.mark.parametrize(
@@ -241,10 +253,11 @@ def test_the_form_offers_the_configured_sources_and_candidates(dag):
         {"candidates": []},
         {"candidates": ["forest", "forest"]},
         {"candidates": "forest"},
-        {"limit": 0},
+        {"limit": 1_999},
         {"limit": "many"},
         {"promotion": "always"},
         {"as_of": 20261101},
+        {"as_of": "last month"},
     ],
 )
 def test_a_parameter_that_cannot_be_is_refused(dag, given):
@@ -266,7 +279,7 @@ def test_a_missing_file_fails_at_once_and_names_its_setting(dag_bag, tmp_path, m
 
 
 @pytest.mark.parametrize(
-    "as_of", ["2062-01-01", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00"]
+    "as_of", ["2062-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00"]
 )
 def test_a_moment_that_cannot_have_passed_fails_at_once_and_is_named(dag, home, as_of):
     run = Run(dag, home, as_of=as_of)
@@ -283,7 +296,7 @@ def test_an_error_that_nobody_has_foreseen_is_the_reason_of_the_run(dag, home, m
 
     monkeypatch.setattr(pipeline, "audit", fails)
     monkeypatch.setattr(runs, "hands", lambda context: ["clear"])
-    run = Run(dag, home, limit=1500.0)  # JSON's way to write 1500
+    run = Run(dag, home, limit=2000.0)  # JSON's way to write 2000
     assert run.outcome["hands"] == ["clear"]
     assert run.states["extract"] == "success"
     assert run.outcome["failed"]["audit"].startswith("KeyError: 'ITEM_CD'; this is a defect")

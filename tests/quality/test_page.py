@@ -14,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from quality_fixtures import dataset
 
+from routing_ml.pages import HIDDEN
 from routing_ml.quality.change import compare
 from routing_ml.quality.kept import keep
 from routing_ml.quality.looking import Look, look
-from routing_ml.quality.page import HIDDEN, Told, as_html
+from routing_ml.quality.page import Told, as_html
 
 TOLD = Told("erp", datetime(2026, 11, 2, 6, 1), "run", "all.csv", zone="Asia/Seoul")
 PAYLOADS = [
