@@ -25,7 +25,8 @@ Where the source cannot be reached, `extract` fails, waits, or takes the last go
 `ROUTING_ML_SOURCE_AWAY` says; where that was learned from before, all but `report` is skipped.
 
 A red run changed nothing in use unless its `promote` is green. Each task may be cleared and run
-again: it gives the same result. The report is in the run's folder under `ROUTING_ML_HOME/runs`.
+again: it gives the same result. The report is `report.html` in the run's folder under
+`ROUTING_ML_HOME/runs`; what became of it is in the last line of the log of `compare` and `report`.
 """
 
 import logging

@@ -32,4 +32,5 @@ def _lines(settings: Settings, switch: Mapping[str, Any]) -> list[str]:
     at = settings.moment(datetime.fromisoformat(switch["at"]))
     before = f", instead of {switch['from']}" if switch["from"] else ""
     what = f"{switch['to'] or 'none'} {WORDS.get(switch['action'], switch['action'])}"
-    return [f"{at:%Y-%m-%d %H:%M}  {what}{before}, by {switch['who']}", f"  {switch['why']}"]
+    why = " ".join(str(switch["why"]).split())
+    return [f"{at:%Y-%m-%d %H:%M}  {what}{before}, by {switch['who']}", f"  {why}"]

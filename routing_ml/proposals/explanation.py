@@ -381,15 +381,19 @@ def _times_text(row: Mapping[str, Any]) -> str:
     """The times of a proposed operation that are known; empty where none is."""
     times = []
     if row["SETUP_TIME"] is not None:
-        times.append(f"setup {as_number(row['SETUP_TIME'])} min")
+        times.append(f"setup {_minutes(row['SETUP_TIME'])} min")
     if row["RUN_TIME"] is not None:
         times.append(
-            f"run {as_number(row['RUN_TIME'])} min (four of five between "
-            f"{as_number(row['RUN_TIME_LOW'])} and {as_number(row['RUN_TIME_HIGH'])})"
+            f"run {_minutes(row['RUN_TIME'])} min (four of five between "
+            f"{_minutes(row['RUN_TIME_LOW'])} and {_minutes(row['RUN_TIME_HIGH'])})"
         )
     if row.get("TOTAL_MINUTES") is not None:
-        times.append(f"in all {as_number(row['TOTAL_MINUTES'])} min")
+        times.append(f"in all {_minutes(row['TOTAL_MINUTES'])} min")
     return ", ".join(times)
+
+
+def _minutes(value: float) -> str:
+    return as_number(value, 6)
 
 
 def _machine_text(row: Mapping[str, Any]) -> str:

@@ -102,15 +102,17 @@ def number_words(model: RoutingModel, number: int | None, value: float) -> str:
     return as_number(value)
 
 
-def as_number(value: float) -> str:
-    """A number as people write it, to four digits, of a large one all before the point.
+def as_number(value: float, digits: int = 4) -> str:
+    """A number as people write it, to so many digits, of a large one all before the point.
 
     >>> as_number(0.00012), as_number(3.0), as_number(123456.7), as_number(1_000_000)
     ('0.00012', '3', '123,457', '1,000,000')
     """
-    if not abs(value) < 1_000:
+    if not abs(value) < 10 ** (digits - 1):
         return f"{value:,.0f}"
-    return np.format_float_positional(value, precision=4, unique=False, fractional=False, trim="-")
+    return np.format_float_positional(
+        value, precision=digits, unique=False, fractional=False, trim="-"
+    )
 
 
 def compare(model: RoutingModel, items: Prepared, other: int) -> tuple[list[str], list[str]]:

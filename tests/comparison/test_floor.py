@@ -46,7 +46,7 @@ def test_the_first_model_goes_in_when_it_is_shown_to_be_better_than_both_rules()
     decision = decided(boosted=scores(200))
     assert decision.winner == "boosted"
     assert decision.reason == (
-        "no model is in use yet: boosted goes in with 83.3 % exact matches on 240 items, shown to "
+        "boosted goes in, the first model: 83.3 % exact matches on 240 items, shown to "
         "be better than taking the commonest routing of the items with the same KIND "
         "(33.3 % exact) and copying the most alike item (62.5 % exact)"
     )

@@ -401,9 +401,10 @@ def test_columns_that_cannot_be_right_stop_the_run_and_are_not_tried_again(dag, 
     assert not list((home / "models").glob("model_*"))
 
 
-def test_data_that_fail_the_audit_are_not_tried_again(dag, home, changed):
+def test_data_that_fail_the_audit_are_not_tried_again(dag, home, changed, caplog):
     changed(ROUTINGS, "SETUP_TIME", -1.0)
     run = Run(dag, home)
+    assert f"the run failed: {run.outcome['reason']}" in caplog.messages
     assert (run.state, run.states["audit"], run.tries["audit"]) == ("failed", "failed", 1)
     assert run.states["check"] == "success"
     assert "values of SETUP_TIME are negative" in run.outcome["reason"]
@@ -421,6 +422,10 @@ def test_a_first_model_waits_where_check_found_what_a_person_must_look_at(
     assert states == ("success", "success", "skipped", "success")
     assert (run.outcome["model"], run.outcome["promoted"]) == (None, False)
     assert 'waits: check found "one entry date"' in run.outcome["reason"]
+    assert "boosted would go in, the first model: " in run.outcome["reason"]
+    ours = [r.getMessage() for r in caplog.records if r.name.startswith(("unusual", "runs"))]
+    reason = run.outcome["reason"]
+    assert ours[-2:] == [f"keep: {reason}", f"the run succeeded: {reason}"]
     assert len(list((home / "models").glob("model_*"))) == 1
 
 
@@ -577,9 +582,11 @@ def test_before_the_first_model_nothing_is_proposed_or_watched(dag_bag, home):
     assert states == {"evaluate": "skipped", "announce": "skipped", "catch_up": "success"}
 
 
-def test_a_quiet_hour_leaves_a_verdict_and_announces_nothing(watching, in_use):
+def test_a_quiet_hour_leaves_a_verdict_and_announces_nothing(watching, in_use, caplog):
     before = announced()
-    states, run = states_of(watching)
+    with caplog.at_level("INFO"):
+        states, run = states_of(watching)
+    assert len([m for m in caplog.messages if m.startswith("skipped: ")]) == 1
     assert (states, str(run.state)) == (
         {"evaluate": "success", "announce": "skipped", "catch_up": "success"},
         "success",
@@ -589,19 +596,21 @@ def test_a_quiet_hour_leaves_a_verdict_and_announces_nothing(watching, in_use):
         assert opened.drift_status()["drift_days"] == 0
 
 
-def test_drift_is_announced_once_a_day_with_its_reason(watching, in_use, monkeypatch):
+def test_drift_is_announced_once_a_day_with_its_reason(watching, in_use, monkeypatch, caplog):
     monkeypatch.setattr("routing_ml.pipeline.advice._routed_since", lambda *given: 73)
     drifting(in_use)
     before = announced()
-    assert states_of(watching)[0] == {
-        "evaluate": "success",
-        "announce": "success",
-        "catch_up": "success",
-    }
+    with caplog.at_level("INFO"):
+        assert states_of(watching)[0] == {
+            "evaluate": "success",
+            "announce": "success",
+            "catch_up": "success",
+        }
+    (said,) = [m for m in caplog.messages if m.startswith("a retraining is asked for: ")]
     (event,) = announced()[len(before) :]
     assert event["model"] == Registry(in_use / "models").active().name
     words = "new items are not what the past ones were: drift on 1 of 7 days, KL divergence "
-    assert event["reason"].startswith(words)
+    assert event["reason"].startswith(words) and said.endswith(event["reason"])
     assert "73 items were routed since 2026-11-01" in event["reason"]
     assert states_of(watching)[0] == {
         "evaluate": "success",
