@@ -9,7 +9,7 @@ NEARLY_ALL = 0.98
 """Share of exact matches of a simple rule from which hardly anything is left to be better at."""
 FORESEEN = 5
 """Times as many items: what would take more to be shown may as well be luck."""
-BY_HAND = "'routing-ml promote' puts it into use all the same"
+BY_HAND = "'routing-ml promote' puts a candidate into use all the same"
 
 
 def refused(tests: Mapping[str, Sequence[FloorTest]]) -> str:

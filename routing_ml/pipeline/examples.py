@@ -34,10 +34,10 @@ def examples(
     """
     ranked = sorted(exact, key=lambda name: (name != winner, -exact[name]))
     sides = {name: proposed[name] for name in ranked[: 1 if champion is not None else 2]}
-    if champion is not None:
-        sides[IN_USE] = champion
     if not sides:
         return {}
+    if champion is not None:
+        sides[IN_USE] = champion
     true = metrics.sequences(material.truth(codes))
     found = [metrics.sequences(rows) for rows in sides.values()]
     told = [

@@ -99,7 +99,7 @@ def test_a_rule_that_is_always_right_takes_no_model():
     assert decision.winner is None
     assert decision.reason.endswith(
         "what would help: nothing, that rule is right nearly always and takes no model; "
-        "'routing-ml promote' puts it into use all the same"
+        "'routing-ml promote' puts a candidate into use all the same"
     )
 
 
