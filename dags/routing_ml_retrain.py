@@ -116,10 +116,10 @@ def routing_ml_retrain() -> None:
                 asked=params["as_of"],
             )
             kept = pipeline.nothing_new(settings, runs.run_id(), data, params["candidates"])
-        if kept is None:
-            return data
-        context["ti"].xcom_push(key=runs.NOTHING_NEW, value={"reason": kept, "data": data})
-        runs.skip(kept)
+        if kept is not None:
+            context["ti"].xcom_push(key=runs.NOTHING_NEW, value={"reason": kept, "data": data})
+            runs.skip(kept)
+        return data
 
     @task
     def check(data: dict) -> dict:

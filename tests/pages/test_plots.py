@@ -17,8 +17,12 @@ def week(value: str, exact: float | None = 0.9) -> dict:
     return {"value": value, "items": 10, "exact": exact, "low": 0.8, "high": 0.95}
 
 
+def svg(drawn: str) -> ElementTree.Element:
+    return ElementTree.fromstring(drawn)  # noqa: S314 - ours
+
+
 def test_a_share_stands_at_its_place_on_the_bar_of_its_interval() -> None:
-    drawn = ElementTree.fromstring(ranges("Right", [HALF]))
+    drawn = svg(ranges("Right", [HALF]))
     (mark,) = drawn.findall("circle")
     assert float(mark.attrib["cx"]) == pytest.approx(LEFT + SPAN / 2)
     (bar,) = [line for line in drawn.findall("line") if "band" in line.attrib["class"]]
@@ -29,7 +33,7 @@ def test_a_share_stands_at_its_place_on_the_bar_of_its_interval() -> None:
 
 def test_the_kinds_have_shapes_of_their_own_and_what_has_no_interval_has_no_bar() -> None:
     kinds = [Range(kind, 0.5, None, None, kind) for kind in ("use", "model", "rule")]
-    drawn = ElementTree.fromstring(ranges("Right", kinds))
+    drawn = svg(ranges("Right", kinds))
     shapes = [path.attrib["d"] for path in drawn.findall("path")]
     assert len(drawn.findall("circle")) == 1 and len(shapes) == 2
     assert "l5.5 5.5" in shapes[0] and "h8v8" in shapes[1]
@@ -51,7 +55,7 @@ def test_whatever_something_is_called_is_text_and_of_a_long_name_there_is_a_part
 
 def test_the_weeks_rise_with_their_share_and_the_oldest_are_left_out() -> None:
     weeks = [week(f"week {number}", number / 100) for number in range(60)]
-    drawn = ElementTree.fromstring(by_week("Right", weeks))
+    drawn = svg(by_week("Right", weeks))
     marks = drawn.findall("circle")
     assert len(marks) == MOST_WEEKS
     heights = [float(mark.attrib["cy"]) for mark in marks]
@@ -63,5 +67,5 @@ def test_the_weeks_rise_with_their_share_and_the_oldest_are_left_out() -> None:
 
 
 def test_a_single_week_is_named_once() -> None:
-    drawn = ElementTree.fromstring(by_week("Right", [week("2026-10-05")]))
+    drawn = svg(by_week("Right", [week("2026-10-05")]))
     assert [t.text for t in drawn.findall("text")].count("2026-10-05") == 1

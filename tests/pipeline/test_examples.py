@@ -70,9 +70,7 @@ def test_without_a_model_in_use_the_two_best_candidates_are_shown(material):
 def test_one_candidate_alone_is_shown_where_it_is_wrong(material):
     found = chosen(material, {"nearest": rows(I4="AC")})
     assert found["models"] == ["nearest"]
-    assert found["items"] == [
-        {"item": "I4", "planner": list("ABC"), "proposed": [list("AC")]}
-    ]
+    assert found["items"] == [{"item": "I4", "planner": list("ABC"), "proposed": [list("AC")]}]
 
 
 def test_without_a_candidate_there_is_nothing(material):

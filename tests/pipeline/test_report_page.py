@@ -111,7 +111,10 @@ def test_text_that_turns_is_broken_or_never_ends_is_shown_as_text(run, text):
 
 def test_the_page_asks_for_nothing_from_elsewhere_and_every_element_is_closed(run):
     weeks = [{"value": "2026-10-05", "items": 9, "exact": 0.9, "low": 0.5, "high": 0.99}]
-    page = run(live={"week": weeks}, last=figures(0.7, model="m", promoted=True, data={"as_of": "2026-10-01"}))
+    page = run(
+        live={"week": weeks},
+        last=figures(0.7, model="m", promoted=True, data={"as_of": "2026-10-01"}),
+    )
     assert_inert(page)
     assert_nested(page)
     assert page.count("<svg") == 2

@@ -20,6 +20,7 @@ from routing_ml.quality.page import Told, as_html
 
 TOLD = Told("erp", datetime(2026, 11, 2, 6, 1), "run", "all.csv", zone="Asia/Seoul")
 
+
 def spoil(items: pd.DataFrame, routings: pd.DataFrame, results: pd.DataFrame) -> None:
     items.loc[3, "KIND"] = "ring "
     items.loc[4, "UNIT"] = "FURLONG"
