@@ -37,9 +37,10 @@ def promoted(case: Comparison, alpha: float) -> str:
             f"{figures(case.test, alpha)}"
         )
     also = len(case.references)
-    past = f"; the same holds against {also} earlier that do better on these items" if also else ""
+    ahead = "1 earlier version that does" if also == 1 else f"{also} earlier versions that do"
+    past = f"; the same holds against {ahead} better on these items" if also else ""
     return (
-        f"{case.challenger}, fitted afresh,{GOES_IN}shown to be less than "
+        f"{case.challenger}, fitted afresh,{GOES_IN}knowing the newest items and shown to be less than "
         f"{_points(case.test.margin)} worse than the model in use: "
         f"{figures(case.test, alpha)}{past}"
     )

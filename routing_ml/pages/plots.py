@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from routing_ml.pages.words import percent, plain
 
-WIDTH, LEFT, RIGHT, FOOT = 360, 10, 14, 20
+WIDTH, LEFT, RIGHT, FOOT = 360, 14, 20, 20
 ROW, TICKS = 34, (0, 25, 50, 75, 100)
 HEIGHT, TOP = 150, 8
 MOST_COLUMNS = 44
@@ -48,7 +48,7 @@ def ranges(title: str, rows: Sequence[Range]) -> Markup:
     for place, row in enumerate(rows):
         level = ROW * place + 26
         parts.append(_text(LEFT, level - 10, _short(row.label)))
-        parts.append(_text(WIDTH - RIGHT, level - 10, percent(row.share), "end"))
+        parts.append(_text(WIDTH - RIGHT + 14, level - 10, percent(row.share), "end"))
         if row.low is not None and row.high is not None:
             ends = (_x(100 * row.low), level, _x(100 * row.high), level)
             parts.append(_line(f"band {row.kind}", ends))

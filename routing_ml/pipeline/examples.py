@@ -49,9 +49,9 @@ def examples(
         {**one, "planner": list(one["planner"]), "proposed": list(map(list, one["proposed"]))}
         for one in told[:SHOWN]
     ]
-    jobs = {
-        job for one in shown for routing in (one["planner"], *one["proposed"]) for job in routing
-    }
+    jobs: set[str] = set()
+    for one in shown:
+        jobs.update(one["planner"], *one["proposed"])
     return {"models": list(sides), "items": shown, "names": _names(material, jobs)}
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from routing_ml import pages
 from routing_ml.dataset import in_words
 from routing_ml.pages import Range
+from routing_ml.pipeline.examples import IN_USE
 from routing_ml.pipeline.report_text import OFFENDERS, SHOWN_OFFENDERS, changed_with_time
 
 TEMPLATE = Path(__file__).with_name("report_page.html")
@@ -81,6 +82,7 @@ def as_html(
         title=title,
         outcome=outcome,
         zone=zone,
+        reasons=str(outcome["reason"]).split("; "),
         tone="bad" if not outcome["succeeded"] else "good" if outcome["promoted"] else "",
         figures=FIGURES,
         now=now,
@@ -91,7 +93,7 @@ def as_html(
         changed=changed_with_time(outcome["candidates"].values()),
         candidates=list(_candidates(outcome, decision)),
         notes=compared.get("notes", ()),
-        examples=_examples(compared.get("examples") or {}),
+        examples=_examples(compared.get("examples") or {}, promoted=outcome["promoted"]),
         lives=[(words, one) for key, words in LIVE.items() for one in live.get(key, ())],
         challengers=live.get("challengers") or {},
         concept=live.get("concept"),
@@ -125,7 +127,7 @@ def _last(before: Path | None) -> tuple[Figures, str] | None:
         return None
     outcome = _read(before / "outcome.json")
     found = in_use(outcome, _read(before / "decision.json"))
-    return found and (found, str(outcome["data"]["as_of"])[:10])
+    return None if found is None else (found, str(outcome["data"]["as_of"])[:10])
 
 
 def _contestants(
@@ -176,27 +178,33 @@ def _candidates(
         wins = one["model"] == decision.get("winner")
         verdict = won if wins else "stays out"
         yield {"seconds": None, "items_fitted": None, **one} | {
-            "name": name, "verdict": verdict, "good": wins and outcome["promoted"],
+            "name": name, "verdict": verdict,
+            "tone": "good" if wins and outcome["promoted"] else "calm",
             "why": why_not.get(name, "") if not wins else "",
         }  # fmt: skip
     for step, why in outcome["failed"].items():
         if step.startswith("train "):
             name = step.removeprefix("train ")
-            yield {"name": name, "verdict": "could not be fitted", "good": False, "why": why,
+            yield {"name": name, "verdict": "could not be fitted", "tone": "", "why": why,
                    "model": None, "metrics": {}}  # fmt: skip
 
 
-def _examples(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _examples(found: Mapping[str, Any], *, promoted: bool) -> list[dict[str, Any]]:
     """The items on which two models differ, each routing with what the planner's has not, and what
-    it lacks of that."""
+    it lacks of that. What was in use when they were compared no longer is where one was promoted.
+    """
     names = found.get("names", {})
+    models = [
+        f"{model} before" if promoted and model == IN_USE else model
+        for model in found.get("models", ())
+    ]
     return [
         {
             "item": one["item"],
             "planner": [Operation(job, names.get(job, ""), False) for job in one["planner"]],
             "proposed": [
                 _beside(model, jobs, one["planner"], names)
-                for model, jobs in zip(found["models"], one["proposed"], strict=True)
+                for model, jobs in zip(models, one["proposed"], strict=True)
             ],
         }
         for one in found.get("items", ())

@@ -69,9 +69,9 @@ def test_a_fresh_fit_of_the_champions_method_goes_in_when_no_worse():
     decision = decide(CHAMPION, {"boosted": SHIFTED}, champion_method="boosted")
     assert decision.winner == "boosted"
     assert decision.reason == (
-        "boosted, fitted afresh, goes in, shown to be less than 1 point worse than the model in "
-        "use: 95.0 % exact against 95.0 % on 2,000 items, a difference of +0.0 points "
-        "(90 % interval -0.4 to +0.4, p < 0.001)"
+        "boosted, fitted afresh, goes in, knowing the newest items and shown to be less than 1 "
+        "point worse than the model in use: 95.0 % exact against 95.0 % on 2,000 items, a "
+        "difference of +0.0 points (90 % interval -0.4 to +0.4, p < 0.001)"
     )
 
 
@@ -187,7 +187,7 @@ def test_references_that_a_fresh_fit_holds_against_are_counted_in_the_reason():
     )
     assert decision.winner == "boosted"
     assert decision.reason.endswith(
-        "; the same holds against 1 earlier that do better on these items"
+        "; the same holds against 1 earlier version that does better on these items"
     )
 
 

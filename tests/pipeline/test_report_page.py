@@ -129,7 +129,7 @@ def test_the_decision_comes_first_then_what_it_rests_on(run):
         "Against the candidates and the simple rules", "in use before: it is better",
         "Better than doing without a model?", "+20.0", "What was fitted", "boosted goes in",
         "fitted on 2,000 items in 12.3 s", "forest stays out", "Where they differ", "The planner",
-        "Boosted 2 wrong", "The model in use exactly right", "Routings as they were read",
+        "Boosted 2 wrong", "The model in use before exactly right", "Routings as they were read",
         "What the audit found", "offenders.csv",
     ]  # fmt: skip
     at = 0
