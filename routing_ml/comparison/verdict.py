@@ -40,8 +40,8 @@ def promoted(case: Comparison, alpha: float) -> str:
     ahead = "1 earlier version that does" if also == 1 else f"{also} earlier versions that do"
     past = f"; the same holds against {ahead} better on these items" if also else ""
     return (
-        f"{case.challenger}, fitted afresh,{GOES_IN}knowing the newest items and shown to be less than "
-        f"{_points(case.test.margin)} worse than the model in use: "
+        f"{case.challenger}, fitted afresh,{GOES_IN}knowing the newest items and shown to be less "
+        f"than {_points(case.test.margin)} worse than the model in use: "
         f"{figures(case.test, alpha)}{past}"
     )
 
