@@ -115,7 +115,7 @@ def in_use(outcome: Mapping[str, Any], decision: Mapping[str, Any]) -> Figures |
     if not outcome["model"] or not outcome["metrics"]:
         return None
     champion = decision.get("comparison", {}).get("champion")
-    if outcome["promoted"] or not champion or decision["champion"] != outcome["model"]:
+    if not champion or decision["champion"] != outcome["model"]:
         champion = {"metrics": outcome["metrics"], "intervals": outcome.get("intervals")}
     label = f"in use: {outcome['model']}"
     return Figures(label, "use", champion["metrics"], champion["intervals"] or {})

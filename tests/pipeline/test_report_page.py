@@ -120,6 +120,13 @@ def test_the_page_asks_for_nothing_from_elsewhere_and_every_element_is_closed(ru
     assert page.count("<svg") == 2
 
 
+def test_what_the_planner_has_not_is_marked_and_what_a_proposal_lacks_stands_last(run):
+    page = run("A")
+    (extra,) = re.findall(r'<span class="op extra">.*?</span>', page, re.DOTALL)
+    (lacks,) = re.findall(r'<span class="op lacks">.*?</span>', page, re.DOTALL)
+    assert (words_of(extra).strip(), words_of(lacks).strip()) == ("+ C", "B")
+
+
 def test_the_decision_comes_first_then_what_it_rests_on(run):
     words = words_of(run("it is better"))
     order = [
