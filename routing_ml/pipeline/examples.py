@@ -40,12 +40,12 @@ def examples(
         sides[IN_USE] = champion
     true = metrics.sequences(material.truth(codes))
     found = [metrics.sequences(rows) for rows in sides.values()]
-    told = [
+    told: list[dict[str, Any]] = [
         {"item": item, "planner": jobs, "proposed": [of.get(item, ()) for of in found]}
         for item, jobs in true.items()
     ]
     told = sorted((one for one in told if _others(one)[0] != one["proposed"][0]), key=_rank)
-    shown = [
+    shown: list[dict[str, Any]] = [
         {**one, "planner": list(one["planner"]), "proposed": list(map(list, one["proposed"]))}
         for one in told[:SHOWN]
     ]
