@@ -13,7 +13,7 @@ drift.
 | parameter | means |
 |---|---|
 | source | the name of a configured source |
-| as_of | ignore what was entered later (ISO 8601); empty: the moment the run is for |
+| as_of | ignore what was entered later; empty: the moment the run is for |
 | promotion | `automatic`; `approve`: people are told, and decide; `never`: change nothing |
 
 The versions that may replace the one in use propose too. `judge` holds the routings that planners
@@ -36,7 +36,6 @@ from airflow.sdk import (
     get_current_context,
     task,
 )
-from airflow.sdk.exceptions import AirflowSkipException
 
 from routing_ml.settings import DEFAULT_SOURCE, Settings
 
@@ -67,7 +66,7 @@ def routing_ml_predict() -> None:
 
         context, settings = get_current_context(), Settings.from_env()
         if pipeline.registry(settings).active() is None:
-            raise AirflowSkipException("no model is in use yet: trigger routing_ml_retrain")
+            runs.skip("no model is in use yet: trigger routing_ml_retrain")
         with runs.told(waits=True, lost=pipeline.monitor.record_failure):
             return pipeline.predict(
                 settings,
@@ -83,9 +82,9 @@ def routing_ml_predict() -> None:
 
         context, settings = get_current_context(), Settings.from_env()
         if pipeline.registry(settings).active() is None:
-            raise AirflowSkipException("no model is in use yet: trigger routing_ml_retrain")
+            runs.skip("no model is in use yet: trigger routing_ml_retrain")
         if context["params"]["source"] != DEFAULT_SOURCE:
-            raise AirflowSkipException(f"what is proposed for {DEFAULT_SOURCE} alone is judged")
+            runs.skip(f"what is proposed for {DEFAULT_SOURCE} alone is judged")
         with runs.told(waits=True):
             return pipeline.judge(settings, as_of=settings.moment(runs.moment(context)))
 
@@ -95,13 +94,13 @@ def routing_ml_predict() -> None:
         from routing_ml import pipeline
 
         if judged["decision"] is None:
-            raise AirflowSkipException("no version is shown to be better than the one in use")
+            runs.skip("no version is shown to be better than the one in use")
         promotion = get_current_context()["params"]["promotion"]
         if promotion == "never":
-            raise AirflowSkipException(f"as the run was told: {judged['decision']['reason']}")
+            runs.skip(f"as the run was told: {judged['decision']['reason']}")
         if promotion == "approve":
             said = pipeline.offer(Settings.from_env(), runs.run_id(), judged["decision"])
-            raise AirflowSkipException(f"it waits for a person: {said}")
+            runs.skip(f"it waits for a person: {said}")
         with runs.told():
             return pipeline.replace_model(Settings.from_env(), runs.run_id(), judged["decision"])
 

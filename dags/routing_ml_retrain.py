@@ -18,7 +18,7 @@ world has moved. To run it by hand: **Trigger**, and change what you need:
 |---|---|
 | source | the name of a configured source (`ROUTING_ML_SOURCE`, `ROUTING_ML_SOURCE_<NAME>`) |
 | limit | how many routing rows to read, the newest ones |
-| as_of | ignore what was entered later (ISO 8601); empty: the moment the run is for |
+| as_of | ignore what was entered later; empty: the moment the run is for |
 | candidates | the methods to fit and compare |
 | promotion | `automatic`; `approve`: a person is asked; `never`: report, and change nothing |
 
@@ -30,7 +30,8 @@ Where the source cannot be reached, `extract` fails, waits, or takes the last go
 `ROUTING_ML_SOURCE_AWAY` says; where that was learned from before, all but `report` is skipped.
 
 A red run changed nothing in use unless its `promote` is green. Each task may be cleared and run
-again: it gives the same result. The report is in the run's folder under `ROUTING_ML_HOME/runs`.
+again: it gives the same result. The report is `report.html` in the run's folder under
+`ROUTING_ML_HOME/runs`; what became of it is in the last line of the log of `compare` and `report`.
 """
 
 import logging
@@ -46,7 +47,7 @@ from airflow.sdk import (
     get_current_context,
     task,
 )
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException
 
 from routing_ml.errors import RoutingError
 from routing_ml.models import CANDIDATES
@@ -57,9 +58,19 @@ from routing_ml.settings import Settings
 SETTINGS = Settings.from_env()
 PROMOTE, KEEP = "Put it into use", "Keep what is in use"
 log = logging.getLogger(__name__)
+LEAST_ROWS = 2_000
+"""Of the sample's newest rows so many pass the audit without a warning."""
 PARAMS = {
     "source": runs.source_param(SETTINGS),
-    "limit": Param(100_000, type="integer", minimum=1_000, description="newest routing rows"),
+    "limit": Param(
+        100_000,
+        type="integer",
+        minimum=LEAST_ROWS,
+        title="Rows",
+        description_md="How many routing rows are read, the newest first; all that there are is "
+        "best. An item has some five to ten, and 30 items with a routing are the least to learn "
+        "from, 200 the least whose figures mean something.",
+    ),
     "as_of": runs.as_of_param(),
     "candidates": Param(
         list(CANDIDATES),
@@ -68,6 +79,11 @@ PARAMS = {
         examples=list(CANDIDATES),
         minItems=1,
         uniqueItems=True,
+        title="Candidates",
+        description_md="The methods that are fitted and compared; the best goes into use, if it is "
+        "good enough. `nearest`: the most similar past items vote. `forest`: the mean of many "
+        "random trees. `boosted`: trees that each correct those before, most often the best and "
+        "the slowest. With fewer a run is faster.",
     ),
     "promotion": runs.promotion_param(SETTINGS),
 }
@@ -107,10 +123,10 @@ def routing_ml_retrain() -> None:
                 asked=params["as_of"],
             )
             kept = pipeline.nothing_new(settings, runs.run_id(), data, params["candidates"])
-        if kept is None:
-            return data
-        context["ti"].xcom_push(key=runs.NOTHING_NEW, value={"reason": kept, "data": data})
-        raise AirflowSkipException(kept)
+        if kept is not None:
+            context["ti"].xcom_push(key=runs.NOTHING_NEW, value={"reason": kept, "data": data})
+            runs.skip(kept)
+        return data
 
     @task
     def check(data: dict) -> dict:
@@ -159,13 +175,13 @@ def routing_ml_retrain() -> None:
                 promotion=context["params"]["promotion"],
                 withheld=runs.withheld(context),
             )
-            asks = decision["asks"]
-            question = (
-                pipeline.approval.question(Settings.from_env(), runs.run_id()) if asks else ""
-            )
+            if decision["asks"]:
+                question = pipeline.approval.question(Settings.from_env(), runs.run_id())
+                context["ti"].xcom_push(key="question", value=question)
         context["ti"].xcom_push(key="decision", value=decision)
-        context["ti"].xcom_push(key="question", value=question)
-        return "approve" if asks else "promote" if decision["promote"] else "keep"
+        chosen = "promote" if decision["promote"] else "approve" if decision["asks"] else "keep"
+        log.info("%s: %s", chosen, decision["reason"])
+        return chosen
 
     approve = HITLOperator(
         task_id="approve",
@@ -196,7 +212,9 @@ def routing_ml_retrain() -> None:
                 why=(answer["params_input"] or {}).get("why") or "",
             )
         context["ti"].xcom_push(key="decision", value=decision)
-        return "promote" if decision["promote"] else "keep"
+        chosen = "promote" if decision["promote"] else "keep"
+        log.info("%s: %s", chosen, decision["reason"])
+        return chosen
 
     @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
     def promote() -> dict:
@@ -237,6 +255,7 @@ def routing_ml_retrain() -> None:
             seconds=runs.seconds(context),
             link=runs.link(context),
         )
+        runs.ended(outcome)
         if "report" in outcome["failed"]:  # another try may be able to write
             raise RoutingError(outcome["reason"])
         if not outcome["succeeded"]:

@@ -4,10 +4,14 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 from airflow.sdk import Asset, Context, Param, get_current_context
-from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException
+from airflow.sdk.exceptions import (
+    AirflowFailException,
+    AirflowRescheduleException,
+    AirflowSkipException,
+)
 
 from routing_ml.backup import require_whole
 from routing_ml.errors import (
@@ -36,19 +40,46 @@ TRIES = {
 
 def source_param(settings: Settings) -> Param:
     """The choice among the configured sources."""
-    return Param(DEFAULT_SOURCE, type="string", enum=sorted(settings.sources))
+    return Param(
+        DEFAULT_SOURCE,
+        type="string",
+        enum=sorted(settings.sources),
+        title="Source",
+        description_md="Which database is read: `default` is `ROUTING_ML_SOURCE`, any other name "
+        "that of `ROUTING_ML_SOURCE_<NAME>`.",
+    )
 
 
 def as_of_param() -> Param:
     """The moment whose data a run reads, where it is another than its own."""
-    text = "ISO 8601; empty: the run's moment"
-    return Param(None, type=["null", "string"], description=text)
+    return Param(
+        None,
+        type=["null", "string"],
+        format="date-time",
+        title="As of",
+        description_md="What was entered after this moment is ignored, as if the run were of then. "
+        "Empty: the moment that the run is for. By the API with its offset, such as "
+        "`2026-11-01T02:00:00+09:00`.",
+    )
 
 
 def promotion_param(settings: Settings) -> Param:
-    """Who decides what goes into use."""
-    ways = ["automatic", "approve", "never"]
-    return Param(settings.promotion, type="string", enum=ways)
+    """Who decides what a run puts into use."""
+    return Param(
+        settings.promotion,
+        type="string",
+        enum=["automatic", "approve", "never"],
+        title="Promotion",
+        values_display={
+            "automatic": "automatic: a model that is shown to be better goes into use",
+            "approve": "approve: a person is asked before it does",
+            "never": "never: compare and report, and change nothing",
+        },
+        description_md="`automatic` puts a model into use only where it is shown to be better, and "
+        "`check` found nothing that a person must look at first. With `approve` a run that has a "
+        "better model waits for an answer under *Required Actions*. `never` is for trying out; "
+        "`routing-ml promote` puts the model into use later.",
+    )
 
 
 def run_id() -> str:
@@ -87,6 +118,19 @@ def told(*, waits: bool = False, lost: Callable[[Settings], None] | None = None)
         if waited or isinstance(error, (AuditError, SettingError, SourceError)):
             raise AirflowFailException(said) from error
         raise
+
+
+def skip(reason: str) -> NoReturn:
+    """Skip this task. Its log says why: what an exception says is folded away there."""
+    log.info("skipped: %s", redact(reason))
+    raise AirflowSkipException(reason)
+
+
+def ended(outcome: Mapping[str, Any]) -> None:
+    """Say in the log of this task how its run ended, whichever way."""
+    words = "the run succeeded" if outcome["succeeded"] else "the run failed"
+    log.log(logging.INFO if outcome["succeeded"] else logging.ERROR, "%s: %s", words,
+            redact(str(outcome["reason"])))  # fmt: skip
 
 
 def _set_aside(error: SourceAwayError, lost: Callable[[Settings], None] | None) -> str:

@@ -159,7 +159,7 @@ def _scheduler(make: Callable, trials: int, chance: random.Random) -> Row:
             api = airflow.start(processes, environment)
             for number in range(trials):
                 run = f"restarted__{number}"
-                conf = {"candidates": ["forest"], "as_of": factory.AS_OF}
+                conf = {"candidates": ["forest"], "as_of": f"{factory.AS_OF}T00:00:00+09:00"}
                 body = {"dag_run_id": run, "logical_date": None, "conf": conf}
                 api._call("POST", f"/api/v2/dags/{api.dag}/dagRuns", body)
                 time.sleep(chance.uniform(1, LONGEST_RUN_SECONDS))

@@ -15,9 +15,11 @@ from routing_ml import files
 from routing_ml.backup import PARTS, require_whole
 from routing_ml.cli import backup, data, models, proposals, runs
 from routing_ml.cli import drift as drift_commands
+from routing_ml.cli import history as history_commands
 from routing_ml.cli import live as live_commands
 from routing_ml.cli import quality as quality_commands
 from routing_ml.cli import replay as replay_commands
+from routing_ml.cli.helping import epilog
 from routing_ml.cli.shared import Result
 from routing_ml.errors import RoutingError, SettingError
 from routing_ml.redaction import redact
@@ -95,7 +97,7 @@ def _candidate(name: str) -> str:
 
 def _limit(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of rows of at least 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
     return int(text)
 
 
@@ -142,7 +144,11 @@ def _parser() -> argparse.ArgumentParser:
         *parents: _Parser,
         among: "argparse._SubParsersAction[_Parser]" = every,
     ) -> argparse.ArgumentParser:
-        added = among.add_parser(name, help=text, description=text, parents=[shared, *parents])
+        raw = argparse.RawDescriptionHelpFormatter
+        added = among.add_parser(
+            name, help=text, description=text, parents=[shared, *parents], formatter_class=raw
+        )
+        added.epilog = epilog(added.prog.removeprefix(f"{parser.prog} "))
         added.set_defaults(run=run)
         return added
 
@@ -191,13 +197,6 @@ def _parser() -> argparse.ArgumentParser:
     which.add_argument("--items", type=Path, metavar="FILE", help="Excel, CSV, Parquet or JSON")
     which.add_argument("--item-cd", metavar="CODE", help="one item of the source")
     added.add_argument("--out", type=Path, metavar="FILE", help=".xlsx, .csv, .parquet or .json")
-    added.epilog = (
-        "a proposal has a row an operation: its times in minutes, with a band that four of five "
-        "fall into; CONFIDENCE that the whole routing is right; RES_LIKELIHOOD of the machine and "
-        "RES_OTHERS; OUTSIDE where a subcontractor does it; NOTE what else is to be known; "
-        "NOVELTY and NEW_TO_MODEL "
-        "how much of the item no past item had, and which columns"
-    )
     text = "count the items that were asked for among those proposed for, and watch them for drift"
     added.add_argument("--record", action="store_true", help=text)
     text = "routings an item, ranked (RANK), each with its CONFIDENCE; default: 1"
@@ -213,6 +212,9 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--quantity", type=_quantity, metavar="N", help=text)
     added.add_argument("--source", metavar="S", help="an Access file, an ODBC connection string")
     command("models", models.models, "list the versions; * is in use")
+    text = "who put which version into use, when and why, the newest first"
+    added = command("history", history_commands.history, text)
+    added.add_argument("--limit", type=_limit, default=20, metavar="N", help="default: 20")
     added = command("promote", models.promote, "put a version into use")
     added.add_argument("model", metavar="MODEL")
     added.add_argument("--why", default="by hand", help="for the history")

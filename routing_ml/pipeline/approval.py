@@ -11,25 +11,56 @@ from routing_ml.errors import ModelError
 from routing_ml.pipeline import steps
 from routing_ml.settings import Settings
 
-MOST_WHY = 500
+MOST_WHY, MOST_CODE = 500, 60
 
 
 def question(settings: Settings, run_id: str) -> str:
-    """What a person needs to know before they answer what a run has asked, in Markdown; nothing of
-    the data is in it, so that no item can be called something that turns it into another."""
+    """What a person needs to know before they answer what a run has asked, in Markdown that no
+    item's code can turn into something else."""
     path = steps.run_folder(settings, run_id) / steps.DECISION
     decision = json.loads(path.read_text(encoding="utf-8"))
-    exact = decision["comparison"].get("exact", {})
+    compared = decision["comparison"]
+    exact = compared.get("exact", {})
     lines = [decision["reason"], "", "| version | routings exactly right |", "|---|---|"]
     for method, version in decision["challengers"].items():
         if method in exact:
             chosen = ", **chosen**" if version == decision["winner"] else ""
             lines.append(f"| {version} ({method}){chosen} | {exact[method]:.1%} |")
+    for case in compared.get("comparisons", ()):
+        if decision["challengers"].get(case["challenger"]) == decision["winner"]:
+            lines += _case(case)
     if decision["withheld"]:
         lines += ["", f"**Look first at what check found:** {', '.join(decision['withheld'])}"]
     lines += ["", f"In use: {decision['champion'] or 'no model yet'}; without an answer it stays."]
-    lines.append(f"The report has the items on which they differ: {path.with_name('report.md')}")
     return "\n".join(lines)
+
+
+def _case(case: Mapping[str, Any]) -> list[str]:
+    """The winner against the model in use: the difference, and the items they differ most on."""
+    test = case["test"]
+    lines = [
+        "",
+        f"Of {test['items']:,} items that neither was fitted on it has {test['exact']:.1%} exactly "
+        f"right, the model in use {test['exact_against']:.1%}: a difference of "
+        f"{test['difference']:+.1%}, between {test['low']:+.1%} and {test['high']:+.1%}.",
+    ]
+    if items := case.get("differing_items"):
+        lines += ["", "| they differ most on | the new one | in use |", "|---|---|---|"]
+    for item in items or ():
+        words = [
+            "right" if item[f"{who}_exact"] else f"{item[f'{who}_wrong_operations']} wrong"
+            for who in ("challenger", "champion")
+        ]
+        lines.append(f"| {_as_code(item['item'])} | {' | '.join(words)} |")
+    return lines
+
+
+def _as_code(text: str) -> str:
+    """A text as it stands, in Markdown."""
+    shown = "".join(
+        c if c.isprintable() and c not in "`|\\" else "\N{REPLACEMENT CHARACTER}" for c in text
+    )
+    return f"`{shown[:MOST_CODE]}`"
 
 
 def answered(

@@ -73,8 +73,9 @@ def judged_since(
     if known is None or (known.champion, known.place) != (champion, registry.place()):
         return None, ""
     said = known.words()
-    words = "; ".join(said[name] for name in decision.exact if name in said)
-    words = f"; with the routings that planners wrote since: {words}" if words else ""
+    told = {name for name, standing in known.standings().items() if standing.families}
+    words = "; ".join(said[name] for name in decision.exact if name in told)
+    words = f"the routings that planners wrote since: {words}" if words else ""
     method = known.winner()
     stopped = {one.challenger for one in decision.comparisons if any(g.stops for g in one.guards)}
     floored = not all(test.passes for test in decision.floor.get(method or "", ()))

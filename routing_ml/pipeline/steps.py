@@ -17,7 +17,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from routing_ml import clock, dataset, files, modes
+from routing_ml import clock, comparison, dataset, files, modes
 from routing_ml.dataset import audit as audit_dataset
 from routing_ml.dataset import check as check_dataset
 from routing_ml.errors import InputError, ModelError
@@ -180,6 +180,8 @@ def train(settings: Settings, run_id: str, data: Reference, candidate: str) -> R
         "metrics": version.manifest["metrics"],
         "intervals": version.manifest.get("intervals"),
         "recent": version.manifest.get("recent"),
+        "items_fitted": version.manifest.get("items_fitted"),
+        "seconds": version.manifest.get("seconds"),
     }
 
 
@@ -212,14 +214,18 @@ def compare(
     decision = training.decide(versions, _material(path, files.sha256(path)), challengers, active)
     by_judged, judged = standing.judged_since(settings, active.name if active else None, decision)
     winner, reason = decision.winner or by_judged, decision.reason
+    put_in = winner is not None and promotion == "automatic" and not withheld
     if by_judged:
-        reason = f"{by_judged} goes in by what planners wrote, not by the held-out items: {reason}"
-    reason += judged
+        reason = comparison.by_later_routings(by_judged, reason, judged)
+    elif judged:
+        reason += f"; this is not changed by {judged}"
+    if winner and not put_in:
+        reason = comparison.not_put_in(reason)
     if winner and withheld:
         reason = f"{challengers[winner].name} waits: {_look_first(withheld)}; {reason}"
     facts = {
         "winner": challengers[winner].name if winner else None,
-        "promote": winner is not None and promotion == "automatic" and not withheld,
+        "promote": put_in,
         "promotion": promotion,
         "asks": winner is not None and promotion == "approve",
         "withheld": list(withheld),

@@ -1,16 +1,21 @@
 """The commands as a user runs them: what they print, and how they end."""
 
+import argparse
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from conftest import ROOT
 
-from routing_ml.cli import main
+from routing_ml import clock
+from routing_ml.cli import command_line, helping, main
 from routing_ml.errors import ModelError
 from routing_ml.registry.registry import Registry
 from routing_ml.settings import default_url
@@ -18,6 +23,7 @@ from routing_ml.source.columns import DEFAULT_FILE
 from routing_ml.store.store import Store
 
 Run = Callable[..., tuple[int, str, str]]
+AT = datetime(2026, 11, 30, 17, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
@@ -190,6 +196,61 @@ def test_rollback_returns_to_the_version_before_and_promote_to_a_named_one(run: 
         (older, "it proposes nonsense"),
         (newer, "by hand"),
     ]
+
+
+def test_history_says_who_put_what_into_use_when_and_why_the_newest_first(
+    run: Run,
+) -> None:
+    known = json.loads(run("models", "--json")[1])
+    older, newer = [one["model"] for one in known["models"]]
+    before = len(known["history"])
+    with clock.at(AT):
+        run("rollback", "--why", "it proposes\nnonsense")
+    code, out, _ = run("history", "--limit", "1")
+    first, why, more = out.splitlines()
+    assert code == 0 and first.startswith(
+        f"2026-12-01 02:00  {older} gone back to, instead of {newer}, by "
+    )
+    assert (why, more) == (
+        "  it proposes nonsense",
+        f"and {before} earlier: --limit {before + 1}",
+    )
+    told = json.loads(run("history", "--json")[1])
+    assert told["total"] == before + 1 and told["history"][0]["why"] == "it proposes\nnonsense"
+    assert told["history"] == json.loads(run("models", "--json")[1])["history"][::-1]
+
+
+def test_a_registry_without_a_version_has_an_empty_history(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ROUTING_ML_HOME", str(tmp_path))
+    assert main(["history"]) == 0
+    assert capsys.readouterr().out.startswith("no version was put into use yet: ")
+
+
+def leaves(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
+    """The commands of a parser that have no commands of their own."""
+    found = [a.choices for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
+    return [leaf for one in found for p in one.values() for leaf in leaves(p)] or [parser]
+
+
+COMMANDS = {leaf.prog.removeprefix("routing-ml "): leaf for leaf in leaves(command_line._parser())}
+
+
+def test_every_command_has_help_of_its_own_and_no_other_has() -> None:
+    assert COMMANDS.keys() == helping.COMMANDS.keys()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_of_a_command_has_examples_that_are_understood_and_its_settings(name: str) -> None:
+    examples, settings = helping.COMMANDS[name]
+    for example in examples:
+        assert example == name or example.startswith(f"{name} ")
+        command_line._parser().parse_args(shlex.split(example))
+        assert f"\n  routing-ml {example}\n" in COMMANDS[name].format_help()
+    readme = (ROOT / "README.md").read_text()
+    assert all(f"`{setting}`" in readme for setting in settings)
+    assert all(setting in COMMANDS[name].format_help() for setting in settings)
 
 
 def test_predict_proposes_a_routing_for_every_item_without_one(run: Run, tmp_path: Path) -> None:

@@ -30,8 +30,8 @@ SEOUL = ZoneInfo("Asia/Seoul")
 # All of them each time: in one process, a parameter keeps the value of the run before.
 QUICK = {
     "source": "default",
-    "limit": 1500,
-    "as_of": "2026-11-01",
+    "limit": 2000,
+    "as_of": "2026-11-01T00:00:00+09:00",
     "candidates": ["forest"],
     "promotion": "automatic",
 }
@@ -231,6 +231,18 @@ def test_the_form_offers_the_configured_sources_and_candidates(dag):
     assert {"forest"} <= set(schemas["candidates"]["items"]["enum"])
     assert dag.params["candidates"] == schemas["candidates"]["items"]["enum"]
     assert schemas["promotion"]["enum"] == ["automatic", "approve", "never"]
+    assert schemas["as_of"]["format"] == "date-time"
+
+
+def test_every_field_of_every_form_says_what_it_is_for(dag_bag):
+    fields = [dag.params.get_param(name) for dag in dag_bag.dags.values() for name in dag.params]
+    assert len(fields) == 10
+    # A description would hide the one that may be formatted.
+    assert all(field.description is None for field in fields)
+    assert all(field.schema["title"] and field.schema["description_md"] for field in fields)
+    (candidates,) = [field for field in fields if field.schema["type"] == "array"]
+    for name in candidates.value:
+        assert f"`{name}`: " in candidates.schema["description_md"]
 
 
 @pytest.mark.parametrize(
@@ -243,10 +255,11 @@ def test_the_form_offers_the_configured_sources_and_candidates(dag):
         {"candidates": []},
         {"candidates": ["forest", "forest"]},
         {"candidates": "forest"},
-        {"limit": 0},
+        {"limit": 1_999},
         {"limit": "many"},
         {"promotion": "always"},
         {"as_of": 20261101},
+        {"as_of": "last month"},
     ],
 )
 def test_a_parameter_that_cannot_be_is_refused(dag, given):
@@ -268,7 +281,7 @@ def test_a_missing_file_fails_at_once_and_names_its_setting(dag_bag, tmp_path, m
 
 
 @pytest.mark.parametrize(
-    "as_of", ["2062-01-01", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00"]
+    "as_of", ["2062-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00"]
 )
 def test_a_moment_that_cannot_have_passed_fails_at_once_and_is_named(dag, home, as_of):
     run = Run(dag, home, as_of=as_of)
@@ -285,7 +298,7 @@ def test_an_error_that_nobody_has_foreseen_is_the_reason_of_the_run(dag, home, m
 
     monkeypatch.setattr(pipeline, "audit", fails)
     monkeypatch.setattr(runs, "hands", lambda context: ["clear"])
-    run = Run(dag, home, limit=1500.0)  # JSON's way to write 1500
+    run = Run(dag, home, limit=2000.0)  # JSON's way to write 2000
     assert run.outcome["hands"] == ["clear"]
     assert run.states["extract"] == "success"
     assert run.outcome["failed"]["audit"].startswith("KeyError: 'ITEM_CD'; this is a defect")
@@ -429,9 +442,10 @@ def test_columns_that_cannot_be_right_stop_the_run_and_are_not_tried_again(dag, 
     assert not list((home / "models").glob("model_*"))
 
 
-def test_data_that_fail_the_audit_are_not_tried_again(dag, home, changed):
+def test_data_that_fail_the_audit_are_not_tried_again(dag, home, changed, caplog):
     changed(ROUTINGS, "SETUP_TIME", -1.0)
     run = Run(dag, home)
+    assert f"the run failed: {run.outcome['reason']}" in caplog.messages
     assert (run.state, run.states["audit"], run.tries["audit"]) == ("failed", "failed", 1)
     assert run.states["check"] == "success"
     assert "values of SETUP_TIME are negative" in run.outcome["reason"]
@@ -449,6 +463,10 @@ def test_a_first_model_waits_where_check_found_what_a_person_must_look_at(
     assert states == ("success", "success", "skipped", "success")
     assert (run.outcome["model"], run.outcome["promoted"]) == (None, False)
     assert 'waits: check found "one entry date"' in run.outcome["reason"]
+    assert "boosted would go in, the first model: " in run.outcome["reason"]
+    ours = [r.getMessage() for r in caplog.records if r.name.startswith(("unusual", "runs"))]
+    reason = run.outcome["reason"]
+    assert ours[-2:] == [f"keep: {reason}", f"the run succeeded: {reason}"]
     assert len(list((home / "models").glob("model_*"))) == 1
 
 
@@ -614,9 +632,11 @@ def test_before_the_first_model_nothing_is_proposed_or_watched(dag_bag, home):
     assert states == {"evaluate": "skipped", "announce": "skipped", "catch_up": "success"}
 
 
-def test_a_quiet_hour_leaves_a_verdict_and_announces_nothing(watching, in_use):
+def test_a_quiet_hour_leaves_a_verdict_and_announces_nothing(watching, in_use, caplog):
     before = announced()
-    states, run = states_of(watching)
+    with caplog.at_level("INFO"):
+        states, run = states_of(watching)
+    assert len([m for m in caplog.messages if m.startswith("skipped: ")]) == 1
     assert (states, str(run.state)) == (
         {"evaluate": "success", "announce": "skipped", "catch_up": "success"},
         "success",
@@ -626,19 +646,21 @@ def test_a_quiet_hour_leaves_a_verdict_and_announces_nothing(watching, in_use):
         assert opened.drift_status()["drift_days"] == 0
 
 
-def test_drift_is_announced_once_a_day_with_its_reason(watching, in_use, monkeypatch):
+def test_drift_is_announced_once_a_day_with_its_reason(watching, in_use, monkeypatch, caplog):
     monkeypatch.setattr("routing_ml.pipeline.advice._routed_since", lambda *given: 73)
     drifting(in_use)
     before = announced()
-    assert states_of(watching)[0] == {
-        "evaluate": "success",
-        "announce": "success",
-        "catch_up": "success",
-    }
+    with caplog.at_level("INFO"):
+        assert states_of(watching)[0] == {
+            "evaluate": "success",
+            "announce": "success",
+            "catch_up": "success",
+        }
+    (said,) = [m for m in caplog.messages if m.startswith("a retraining is asked for: ")]
     (event,) = announced()[len(before) :]
     assert event["model"] == Registry(in_use / "models").active().name
     words = "new items are not what the past ones were: drift on 1 of 7 days, KL divergence "
-    assert event["reason"].startswith(words)
+    assert event["reason"].startswith(words) and said.endswith(event["reason"])
     assert "73 items were routed since 2026-11-01" in event["reason"]
     assert states_of(watching)[0] == {
         "evaluate": "success",

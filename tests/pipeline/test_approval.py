@@ -11,6 +11,15 @@ from routing_ml.pipeline import steps as pipeline
 from routing_ml.settings import Settings
 
 AT = datetime(2026, 11, 1, 1, 5, tzinfo=UTC)  # five past ten in Seoul
+CASE = {
+    "challenger": "boosted",
+    "test": {"items": 300, "exact": 0.9, "exact_against": 0.85, "difference": 0.05, "low": 0.01,
+             "high": 0.09},
+    "differing_items": [
+        {"item": "P`1|[x](javascript:y)\u202e", "challenger_exact": True, "champion_exact": False,
+         "challenger_wrong_operations": 0, "champion_wrong_operations": 3},
+    ],
+}  # fmt: skip
 ANSWER = {"promote": True, "by": "Kim", "at": AT, "why": "as\n said  on Monday"}
 
 
@@ -25,7 +34,8 @@ def asked(settings):
     facts = {
         "winner": "m2", "promote": False, "promotion": "approve", "asks": True, "champion": "m1",
         "place": "p", "withheld": ["dates"], "reason": "boosted is better", "metrics": {},
-        "challengers": {"boosted": "m2", "forest": "m3"}, "comparison": {"exact": {"boosted": 0.9}},
+        "challengers": {"boosted": "m2", "forest": "m3"},
+        "comparison": {"exact": {"boosted": 0.9}, "comparisons": [CASE]},
     }  # fmt: skip
     path = pipeline.run_folder(settings, "r1") / pipeline.DECISION
     pipeline.write_json(settings, path, facts)
@@ -43,7 +53,10 @@ def test_the_question_has_the_reason_the_figures_and_what_to_look_at_first(setti
     assert "m3" not in said  # it was not compared
     assert "**Look first at what check found:** dates" in said
     assert "In use: m1; without an answer it stays." in said
-    assert str(pipeline.run_folder(settings, "r1") / "report.md") in said
+    assert "a difference of +5.0%, between +1.0% and +9.0%." in said
+    assert "| `P\N{REPLACEMENT CHARACTER}1\N{REPLACEMENT CHARACTER}[x](javascript:y)" in said
+    assert "\u202e" not in said
+    assert said.count("| right | 3 wrong |") == 1
 
 
 def test_a_yes_promotes_and_says_who_when_and_why(settings, asked):

@@ -195,7 +195,7 @@ def test_the_monthly_decision_uses_what_planners_wrote(settings, versions):
     judged(settings)
     method, words = standing.judged_since(settings, champion, decided())
     assert method == "boosted"
-    assert words.startswith("; with the routings that planners wrote since: boosted is shown to be")
+    assert words.startswith("the routings that planners wrote since: boosted is shown to be better")
     method, words = standing.judged_since(settings, champion, decided(winner="forest"))
     assert method is None and "boosted is shown to be" in words
     assert standing.judged_since(settings, champion, decided(exact=["forest"]))[0] is None
