@@ -54,12 +54,11 @@ def as_of_param() -> Param:
     """The moment whose data a run reads, where it is another than its own."""
     return Param(
         None,
-        type=["null", "string"],
-        format="date-time",
+        type=["null", "string"],  # a date picker's format would refuse a date, and what has no zone
         title="As of",
         description_md="What was entered after this moment is ignored, as if the run were of then. "
-        "Empty: the moment that the run is for. By the API with its offset, such as "
-        "`2026-11-01T02:00:00+09:00`.",
+        "Empty: the moment that the run is for. A date, or ISO 8601, in the factory's time zone "
+        "where it names none: `2026-11-01`, `2026-11-01T02:00:00+09:00`.",
     )
 
 

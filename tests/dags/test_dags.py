@@ -231,7 +231,6 @@ def test_the_form_offers_the_configured_sources_and_candidates(dag):
     assert {"forest"} <= set(schemas["candidates"]["items"]["enum"])
     assert dag.params["candidates"] == schemas["candidates"]["items"]["enum"]
     assert schemas["promotion"]["enum"] == ["automatic", "approve", "never"]
-    assert schemas["as_of"]["format"] == "date-time"
 
 
 def test_every_field_of_every_form_says_what_it_is_for(dag_bag):
