@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from slack_fixtures import FakeSlack
 
 from routing_ml.notices import notify, outbox
-from routing_ml.notices.outbox import MOST, SENT, SENT_DAYS, WAITING_DAYS, Notice, Outbox
+from routing_ml.notices.card import Card, Fact, Link, Plot
+from routing_ml.notices.outbox import MOST, SENT_DAYS, WAITING_DAYS, Outbox
+from routing_ml.notices.record import SENT, Delivery, Notice
 from routing_ml.settings import Settings
 
 
@@ -19,8 +21,12 @@ def days_ago(days: float) -> str:
     return (datetime.now(UTC) - timedelta(days=days)).isoformat(timespec="seconds")
 
 
+def of(subject: str, at: str, state: str = "waiting") -> Notice:
+    return Notice(Card(subject, "t", "x"), at, {"slack": Delivery(state)})
+
+
 def noted(box: Outbox, subject: str, days: float, state: str = "waiting") -> Notice:
-    notice = Notice(subject, days_ago(days), "t", "x", state)
+    notice = of(subject, days_ago(days), state)
     box.folder.mkdir(exist_ok=True)
     box._write(notice)
     return notice
@@ -37,7 +43,7 @@ def test_old_notices_leave_and_what_nobody_heard_is_logged(tmp_path, caplog):
     noted(box, "waited", WAITING_DAYS + 1)
     noted(box, "told", SENT_DAYS - 1, SENT)
     noted(box, "told long ago", SENT_DAYS + 1, SENT)
-    box.put(Notice("new", days_ago(0), "t", "x"), fallback=False)
+    box.put(of("new", days_ago(0)), fallback=False)
     assert held(box) == {"waits", "told", "new"}
     [line] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert line.startswith("the notice on 'waited' of 20")
@@ -52,10 +58,10 @@ def test_a_clock_that_is_ahead_has_nothing_thrown_away_that_is_not_old_by_the_ot
     box = Outbox(tmp_path / "outbox")
     noted(box, "waits", WAITING_DAYS + 3)
     noted(box, "told", 5, SENT)
-    box.put(Notice("new", days_ago(0), "t", "x"), fallback=False)
+    box.put(of("new", days_ago(0)), fallback=False)
     assert held(box) == {"waits", "told", "new"}
     noted(box, "later", 1, SENT)
-    box.put(Notice("newer", days_ago(0), "t", "x"), fallback=False)
+    box.put(of("newer", days_ago(0)), fallback=False)
     assert "waits" not in held(box)
 
 
@@ -68,10 +74,10 @@ def test_an_outbox_holds_so_many_and_those_that_were_sent_leave_first(
         noted(box, f"told {number}", 9 - number, SENT)
     for number in range(3):
         noted(box, f"waits {number}", 19 - number)
-    box.put(Notice("new", days_ago(0), "t", "x"), fallback=False)
+    box.put(of("new", days_ago(0)), fallback=False)
     assert held(box) == {"waits 0", "waits 1", "waits 2", "new"}
     assert "unsent" not in caplog.text
-    box.put(Notice("newer", days_ago(0), "t", "x"), fallback=False)
+    box.put(of("newer", days_ago(0)), fallback=False)
     assert held(box) == {"waits 1", "waits 2", "new", "newer"}
     assert "'waits 0'" in caplog.text and "unsent: over 4 wait" in caplog.text
 
@@ -82,7 +88,7 @@ def test_a_webhook_that_was_wrong_for_a_year_has_left_few_notices(tmp_path, monk
     box = Outbox(tmp_path / "outbox")
     at = days_ago(1)  # all of one second, in which the newest is the first by name
     for hour in range(200):
-        box.put(Notice(f"run {999 - hour}", at, "t", "x"), fallback=False)
+        box.put(of(f"run {999 - hour}", at), fallback=False)
     assert len(held(box)) == 50
     assert MOST == 500
 
@@ -108,7 +114,7 @@ def test_a_corrupt_file_does_not_hide_the_others_and_is_gone(tmp_path, caplog, c
     good = noted(box, "good", 1)
     damaged = box.path("damaged")
     damaged.write_bytes(content)
-    assert box.waiting() == [good]
+    assert box.waiting("slack") == [good]
     assert not damaged.exists()
     [line] = [record.getMessage() for record in caplog.records]
     assert line.startswith(f"{damaged} holds no notice and is thrown away: ")
@@ -133,12 +139,12 @@ def test_a_notice_that_an_earlier_release_was_sending_when_it_was_killed_is_sent
     box.folder.mkdir()
     kept = {"subject": "a", "at": days_ago(1), "title": "t", "text": "x", "state": "sending"}
     box.path("a").write_text(json.dumps(kept))
-    assert [notice.subject for notice in box.waiting()] == ["a"]
+    assert [notice.subject for notice in box.waiting("slack")] == ["a"]
 
 
 @pytest.mark.parametrize("subject", ["a", "가" * 300, "../../x", "\ud800", "", ".lock"])
 def test_a_subject_of_any_name_has_a_file_in_the_outbox(tmp_path: Path, subject: str) -> None:
     box = Outbox(tmp_path / "outbox")
     assert box.path(subject).parent == box.folder
-    assert box.put(Notice(subject, days_ago(0), "t", "x"), fallback=False)
-    assert [notice.subject for notice in box.waiting()] == [subject]
+    assert box.put(of(subject, days_ago(0)), fallback=False)
+    assert [notice.subject for notice in box.waiting("slack")] == [subject]

@@ -216,9 +216,9 @@ def test_people_are_told_the_reason_the_model_and_where_to_look(tmp_path):
         f"In use: {version.name}\n"
         "Routings exactly right of items it was not fitted on: 50.0%\n"
         "Run: manual__1 (by hand)\n"
-        f"Report: {outcome['report']}\n"
-        "<http://factory/run>"
+        f"Report: {outcome['report']}"
     ]
+    assert slack.links() == ["<http://factory/run|Open in Airflow>"]
 
 
 def test_a_failed_run_that_is_cleared_and_succeeds_is_told_of_again(tmp_path):
