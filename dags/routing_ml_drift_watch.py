@@ -16,7 +16,7 @@ from datetime import timedelta
 from typing import Any
 
 import runs
-from airflow.sdk import CronTriggerTimetable, dag, task
+from airflow.sdk import CronTriggerTimetable, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from routing_ml.settings import Settings
@@ -55,7 +55,8 @@ def routing_ml_drift_watch() -> None:
         settings = Settings.from_env()
         with runs.told():
             moment = settings.moment(None)
-            advice = pipeline.advise(settings, status, moment=moment, by=runs.run_id())
+            link = runs.link(get_current_context())
+            advice = pipeline.advise(settings, status, moment=moment, by=runs.run_id(), link=link)
         if not advice.retrain:
             raise AirflowSkipException(advice.reason)
         said = {"reason": advice.reason, "model": status["model"]}

@@ -100,7 +100,10 @@ def routing_ml_predict() -> None:
         if get_current_context()["params"]["promotion"] == "never":
             raise AirflowSkipException(f"as the run was told: {judged['decision']['reason']}")
         with runs.told():
-            return pipeline.replace_model(Settings.from_env(), runs.run_id(), judged["decision"])
+            return pipeline.replace_model(
+                Settings.from_env(), runs.run_id(), judged["decision"],
+                link=runs.link(get_current_context()),
+            )  # fmt: skip
 
     judged = judge()
     predict() >> judged

@@ -36,12 +36,13 @@ def tell(
     title: str,
     text: str,
     *,
+    level: str = "",
     link: str | None = None,
     fallback: bool = False,
 ) -> bool:
-    """`tell_card`, of a title, a text and a `link` to the run in Airflow."""
+    """`tell_card`, of a title, a text, a level and a `link` to the run in Airflow."""
     links = [Link("Open in Airflow", link)] if link else []
-    return tell_card(settings, Card(subject, title, text, links=links), fallback=fallback)
+    return tell_card(settings, Card(subject, title, text, level, links=links), fallback=fallback)
 
 
 def tell_card(settings: Settings, card: Card, *, fallback: bool = False) -> bool:
