@@ -11,7 +11,6 @@ from slack_fixtures import FakeSlack
 
 from routing_ml import notices
 from routing_ml.drift import watch
-from routing_ml import notices
 from routing_ml.drift.baseline import BASELINE_FILE
 from routing_ml.errors import ModelError
 from routing_ml.pipeline import advice as advising
