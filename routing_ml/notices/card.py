@@ -31,6 +31,9 @@ class Plot:
     name: str
     values: Sequence[float | None]
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", tuple(self.values))
+
 
 @dataclass(frozen=True)
 class Link:
@@ -55,6 +58,11 @@ class Card:
     facts: Sequence[Fact] = ()
     plot: Plot | None = None
     links: Sequence[Link] = ()
+
+    def __post_init__(self) -> None:
+        # Of whatever sequences it is made, it is equal to what comes back from the outbox.
+        object.__setattr__(self, "facts", tuple(self.facts))
+        object.__setattr__(self, "links", tuple(self.links))
 
     @property
     def headline(self) -> str:

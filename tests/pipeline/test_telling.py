@@ -44,12 +44,12 @@ def test_the_figures_of_a_run_are_against_those_of_the_last_one_before_it(given)
     kept(given, outcome("r4", "2026-12-01", 0.5))
     kept(given, outcome("r9"))  # this very run, tried before
     found = card(given, outcome())
-    assert found.facts == [
+    assert list(found.facts) == [
         Fact("Routings exactly right", "93.5 %", "+1.2 points since 2026-10-01"),
         Fact("Run time error, median", "10.0 %", "the same since 2026-10-01"),
         Fact("Items in the data", "2,400", "+100 since 2026-10-01"),
     ]
-    assert found.plot.values == [0.90, 0.923, 0.935]
+    assert list(found.plot.values) == [0.90, 0.923, 0.935]
     assert found.plot.name == "Routings exactly right, last 3 runs"
     assert [(link.label, link.address) for link in found.links] == [
         ("Open the run", "http://factory/run")
@@ -124,7 +124,7 @@ def test_a_winner_without_a_model_in_use_waits_too(given):
     decision = {"winner": winner, "champion": None, "reason": "it is better"}
     found = telling.waiting_card(given, "r9", decision, None)
     assert "In use until then: no model yet" in found.text
-    assert found.facts == [Fact("Routings exactly right", "90.0 %", "")]
+    assert list(found.facts) == [Fact("Routings exactly right", "90.0 %", "")]
 
 
 def test_only_a_switch_by_hand_is_told_as_one(given):
@@ -161,5 +161,5 @@ def test_the_findings_of_a_look_are_against_those_of_the_weeks_before(given):
         "t", "x", None,
     )  # fmt: skip
     assert found.level == GOOD
-    assert found.facts == [Fact("Findings", "147", "1 new, 4 mended since 2026-11-02")]
+    assert list(found.facts) == [Fact("Findings", "147", "1 new, 4 mended since 2026-11-02")]
     assert list(found.plot.values) == [150, 147]
