@@ -15,7 +15,7 @@ MEANT = re.compile(
     r"(?P<apart>@(?=\w)|(?<!\w)\#(?=\w)|:(?=//|[\w+-]*[a-z][\w+-]*:))"  # a mention, link, emoji
     r"|(?P<quote>^[ \t]*>)"
     # Within a name (model_20261125_212627) it means nothing, and people copy names.
-    r"|(?P<slanted>(?<!\w)_|_(?!\w))",
+    r"|(?P<slanted>(?<!\w)_+|_+(?!\w))",
     re.MULTILINE,
 )
 ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
@@ -68,8 +68,8 @@ def is_link(address: str) -> bool:
 
 
 def _apart(found: re.Match[str]) -> str:
-    if found["slanted"]:
-        return "\u2017"
+    if slanted := found["slanted"]:
+        return "\u2017" * len(slanted)
     return APART + found[0] if found["quote"] else found[0] + APART
 
 

@@ -78,7 +78,7 @@ def drift_card(
 ) -> Card:
     """Drift and its cause, with the figures of a status of `look`."""
     facts = []
-    if "buffer_mean" in status:
+    if "baseline_mean" in status and status["buffer_size"]:
         then = f"{status['baseline_mean']:.3f} when it was learned"
         facts.append(Fact("Mean similarity of new items", f"{status['buffer_mean']:.3f}", then))
     if "kl_divergence" in status:

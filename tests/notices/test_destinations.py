@@ -237,8 +237,8 @@ def test_where_both_are_away_both_are_named(tmp_path, slack, teams):
 def test_who_sends_to_one_does_not_hold_up_who_sends_to_the_other(tmp_path, slack, teams):
     box = Outbox(tmp_path / "outbox")
     box.folder.mkdir()
-    with box.sending("slack", 0.0) as _, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(notify, "SENDING_S", 0.5)
+    with box.sending("slack", 0.0), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(notify, "SENDING_S", 4.0)
         with pytest.raises(RoutingError, match="another process uses"):
             notify.tell(both(tmp_path, slack, teams), "a", "t", "x")
     assert (slack.requests, len(teams.messages)) == (0, 1)

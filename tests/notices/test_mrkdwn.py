@@ -79,5 +79,9 @@ def test_only_an_address_of_its_own_signs_becomes_a_link(address: str) -> None:
         assert not ADDRESS.search(shown) and "<" not in shown
 
 
+def test_signs_that_slant_mean_nothing_where_there_are_several_of_them() -> None:
+    assert plain("__init__ ___ a__b _") == "‗‗init‗‗ ‗‗‗ a__b ‗"
+
+
 def test_a_sign_that_is_none_is_shown_as_such() -> None:
     assert plain("a\u202eb\x00") == f"a{HIDDEN}b{HIDDEN}"
