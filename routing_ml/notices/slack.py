@@ -40,7 +40,7 @@ def _blocks(card: Card) -> Iterator[dict[str, Any]]:
         shown = f"{_line(card.plot.name, MAX_NAME * 2)}  {bars}"
         yield {"type": "context", "elements": [_text(shown)]}
     links = [linked(one.address, _line(one.label, MAX_NAME)) for one in card.links]
-    if links := [link for link in links if len(link) <= MAX_LINK][:MAX_LINKS]:
+    if links := [link for link in links if 0 < len(link) <= MAX_LINK][:MAX_LINKS]:
         yield {"type": "context", "elements": [_text("  ".join(links))]}
 
 

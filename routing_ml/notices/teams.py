@@ -29,7 +29,7 @@ MEANT = re.compile(
     r"|\](?=[(\[:])|!(?=\[)"  # a link, an image
     r"|\\(?=[!-/:-@\[-`{-~])"  # an escape
     r"|[{$](?=\{)"  # {{DATE(...)}}, ${...} of a template
-    r"|^(?=\s|[-+#=|>]|[0-9]{1,9}[.)])"  # a list, a heading, a rule, a quote, code
+    r"|^(?=(?:[-+]|#{1,6}|[0-9]{1,9}[.)])(?:\s|$)|--|[=|])"  # a list, a heading, a rule, a table
 )
 ALIKE = str.maketrans({"<": "‹", ">": "›"})
 
@@ -55,7 +55,8 @@ def shown(text: str, most: int) -> str:
     >>> shown("# [M07](http://x) <b> {{DATE(1)}}", 99).replace(APART, "'")
     "'# [M07]'(http:'//x) ‹b› {'{DATE(1)}}"
     """
-    line = plain(" ".join(text.split())).translate(ALIKE)
+    # Nothing of it becomes shorter: what is beyond that would be cut off.
+    line = plain(" ".join(text.split())[: most + 1]).translate(ALIKE)
     line = MEANT.sub(lambda found: found[0] + APART, line)
     return line if len(line) <= most else f"{line[: most - 1]}…"
 

@@ -236,7 +236,7 @@ def test_a_long_text_is_cut_to_what_slack_takes_and_not_within_an_escape(tmp_pat
 
 def test_without_a_webhook_nobody_is_told_and_the_log_says_so(tmp_path, caplog):
     assert not notify.tell(Settings.from_env({"ROUTING_ML_HOME": str(tmp_path)}), "a", "t", "")
-    assert "SLACK_WEBHOOK_URL is not set: nobody is told of a" in caplog.text
+    assert "TEAMS_WEBHOOK_URL: nobody is told of a" in caplog.text
     assert not list(tmp_path.iterdir())
 
 
