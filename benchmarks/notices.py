@@ -123,7 +123,7 @@ def main() -> int:
 
 def _bed(way: str, folder: Path, stack: ExitStack) -> Bed:
     """The fakes of a way, and the settings that name them."""
-    fakes, env = list[Fake](), {}
+    fakes, env = list[Fake](), dict[str, str]()
     if "Slack" in way:
         slack = stack.enter_context(FakeSlack())
         fakes.append(slack)

@@ -297,7 +297,7 @@ def test_a_secret_under_its_name_is_hidden_in_any_text(secret: str, key: str, fo
         "xoxb-12-ЖЩЮ",
         "xapp-1-A1-12-ЖЩЮ",
         "https://prod-1.westus.logic.azure.com:443/workflows/ЖЩЮ/triggers/manual/paths/invoke",
-        "https://x.environment.api.powerplatform.com/powerautomate/run?sp=%2Ftriggers&sig=ЖЩЮ is away",
+        "https://x.api.powerplatform.com/powerautomate/run?sp=%2Ftriggers&sig=ЖЩЮ is away",
     ],
 )
 def test_a_webhook_and_a_token_are_hidden_in_any_text(text: str) -> None:

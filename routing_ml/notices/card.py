@@ -115,26 +115,23 @@ def from_dict(given: Mapping[str, Any]) -> Card:
 
     One of an earlier release has the address of a run under `link`, and no figures.
     """
-    link = given.get("link")
+    plot, link = given.get("plot"), given.get("link")
+    words = [given.get(key) for key in ("subject", "title", "text")]
+    facts = [Fact(**one) for one in given.get("facts", ())]
     links = [Link(**one) for one in given.get("links", ())]
-    card = Card(
-        subject=given.get("subject"),  # type: ignore[arg-type] - looked at below
-        title=given.get("title"),  # type: ignore[arg-type]
-        text=given.get("text"),  # type: ignore[arg-type]
-        level=given.get("level", ""),
-        facts=[Fact(**one) for one in given.get("facts", ())],
-        plot=Plot(**given["plot"]) if given.get("plot") else None,
-        links=[Link("Open in Airflow", link)] if link is not None else links,
-    )
-    texts = [card.subject, card.title, card.text]
-    texts += [text for fact in card.facts for text in (fact.name, fact.value, fact.change)]
-    texts += [text for one in card.links for text in (one.label, one.address)]
-    texts += [card.plot.name] if card.plot else []
-    if not all(isinstance(text, str) for text in texts):
+    if link is not None:
+        links = [Link("Open in Airflow", link)]
+    words += [text for fact in facts for text in (fact.name, fact.value, fact.change)]
+    words += [text for one in links for text in (one.label, one.address)]
+    words += [plot["name"]] if plot else []
+    if not all(isinstance(text, str) for text in words):
         raise ValueError("it lacks a text")
-    if card.level and card.level not in SIGNS:
+    level, numbers = given.get("level", ""), plot["values"] if plot else ()
+    if level and level not in SIGNS:
         raise ValueError("its level is none")
-    numbers = card.plot.values if card.plot else ()
     if not all(value is None or isinstance(value, (int, float)) for value in numbers):
         raise ValueError("its plot holds no numbers")
-    return card
+    return Card(
+        given["subject"], given["title"], given["text"], level, facts,
+        Plot(**plot) if plot else None, links,
+    )  # fmt: skip

@@ -1,4 +1,4 @@
-"""A notice as the outbox keeps it: what is said, and how far it came with each who is to be told."""
+"""A notice as the outbox keeps it: what is said, and how far it came with each who is told."""
 
 import hashlib
 import json
@@ -73,8 +73,7 @@ class Notice:
         """The same, with the places of the messages that an earlier one of its subject has."""
         places = {name: one.place for name, one in earlier.deliveries.items()}
         deliveries = {
-            name: replace(one, place=places.get(name, ""))
-            for name, one in self.deliveries.items()
+            name: replace(one, place=places.get(name, "")) for name, one in self.deliveries.items()
         }
         return replace(self, deliveries=deliveries)
 

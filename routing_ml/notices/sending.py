@@ -122,6 +122,4 @@ def _failure(to: Destination, answer: Answer) -> RoutingError:
     reason = said or f"and says nothing that {to.called} would"
     its_own = answer.status in OF_THE_NOTICE[to.says]
     kind = RefusedError if its_own or said in OF_THE_MESSAGE else NotDeliveredError
-    return kind(
-        f"{to.called} refused the notice: HTTP {answer.status}, {reason}; check {to.check}"
-    )
+    return kind(f"{to.called} refused the notice: HTTP {answer.status}, {reason}; check {to.check}")

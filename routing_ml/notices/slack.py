@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from routing_ml.notices.card import Card, Fact, sparkline
-from routing_ml.notices.mrkdwn import LINK, escaped, linked, plain
+from routing_ml.notices.mrkdwn import escaped, linked, plain
 
 MAX_TEXT = 3_000  # what a section block takes
 MAX_TITLE = 150  # and a header block

@@ -63,8 +63,8 @@ def advise(
 
     A retraining, where at least 50 items got a routing since the last one, so that there is
     something new to learn from. People are told which, with the cause, once for each time that
-    drift lasts; a retraining begins though they cannot be. A fault of the data is no reason to learn
-    from them: of that people are told alone.
+    drift lasts; a retraining begins though they cannot be. A fault of the data is no reason to
+    learn from them: of that people are told alone.
     """
     tell = partial(_tell, settings, status, link)
     version = active(settings)

@@ -94,7 +94,7 @@ def look_card(
     settings: Settings, subject: str, outcome: Mapping[str, Any], title: str, text: str,
     link: str | None,
 ) -> Card:  # fmt: skip
-    """What a look at the data found, by its outcome (`looking.end_look`), against the week before."""
+    """What a look at the data found, by its outcome (`looking.end_look`), and what changed since."""
     links = _link("Open the run", link)
     if not outcome["succeeded"]:
         return Card(subject, title, text, BAD, links=links)
@@ -137,7 +137,8 @@ def tell_switches(settings: Settings, place: str | None) -> bool:
         for one in after
         if one["action"] in ("promote", "rollback") and not one["who"].startswith(monitor.RUN)
     ]
-    return any([notices.tell_card(settings, switch_card(registry, one)) for one in by_hand])
+    told = [notices.tell_card(settings, switch_card(registry, one)) for one in by_hand]
+    return any(told)
 
 
 def points(now: float, before: float, since: str) -> str:
@@ -150,9 +151,7 @@ def points(now: float, before: float, since: str) -> str:
     return f"the same {since}" if float(change) == 0 else f"{change} points {since}"
 
 
-def _figures(
-    metrics: Mapping[str, Any] | None, before: Mapping[str, Any] | None
-) -> Iterator[Fact]:
+def _figures(metrics: Mapping[str, Any] | None, before: Mapping[str, Any] | None) -> Iterator[Fact]:
     """The metrics of a model, and what they have changed by since an earlier outcome."""
     for key, name in FIGURES.items():
         now = _number(metrics, key)

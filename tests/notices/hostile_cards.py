@@ -1,4 +1,4 @@
-"""Cards in which every text is somebody else's: markup, mentions, signs that hide or turn, length."""
+"""Cards in which every text is somebody else's: markup, mentions, what hides or turns, length."""
 
 from hypothesis import strategies as st
 
@@ -10,9 +10,31 @@ SEEDS = [
     *("@here", "@channel", "@everyone", "@all", "#general", "https://evil/x", "http://evil"),
     *("*bold*", "_slanted_", "~gone~", "`code`", "```", ">quote", ":fire:", "&lt;", "&amp;"),
     *("<script>alert(1)</script>", "<at>Ann</at>", "[click](https://evil)", "![x](http://evil/x)"),
-    *("[a]: http://evil", "# head", "- item", "1. item", "---", "===", "\\*", "\\", "&#42;", "    "),
+    *(
+        "[a]: http://evil",
+        "# head",
+        "- item",
+        "1. item",
+        "---",
+        "===",
+        "\\*",
+        "\\",
+        "&#42;",
+        "    ",
+    ),
     *("{{DATE(2026-11-26T00:00:00Z,SHORT)}}", "${title}", "**", "__", "![", "](", "a|b", "***"),
-    *("\u202eevil", "\u200d", "\u2066", "שלום", "مرحبا", "슬리브", "🙂", "\x00", "\x1b[31m", "\ud800"),
+    *(
+        "\u202eevil",
+        "\u200d",
+        "\u2066",
+        "שלום",
+        "مرحبا",
+        "슬리브",
+        "🙂",
+        "\x00",
+        "\x1b[31m",
+        "\ud800",
+    ),
     *("\r", "\t", " ", "\n", "a", "1", "@", "#", ":", "/", "<", ">", "&", "!", "|", "_", "*", "~"),
 ]
 texts = st.lists(st.sampled_from(SEEDS) | st.text(max_size=5), max_size=12).map("".join)

@@ -101,7 +101,8 @@ CORRUPT = [
     b'{"state": "waiting", "subject": "another", "at": "2026-01-01", "title": "", "text": ""}',
     b'{"state": "waiting", "subject": "a", "at": "2026-01-01", "title": "", "text": "", "link": 1}',
     *(
-        b'{"subject": "damaged", "at": "2026-01-01", "title": "", "text": "", "deliveries": %s}' % rest
+        b'{"subject": "damaged", "at": "2026-01-01", "title": "", "text": "", "deliveries": %s}'
+        % rest
         for rest in (
             *(b"1", b'{"slack": 1}', b'{"slack": {"state": "lost"}}', b'{"slack": {"other": 1}}'),
             *(b'{"slack": {"place": 1}}', b'{"slack": {"refusals": ""}}', b'{}, "facts": [1]'),

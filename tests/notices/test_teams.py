@@ -58,7 +58,18 @@ def test_nothing_in_a_card_means_anything_to_markdown_or_to_the_card(card: Card)
 
 
 def test_the_check_finds_what_markdown_makes_of_a_text() -> None:
-    for text in ("*a*", "[a](b)", "# a", "- a", "1. a", "&amp;", "\\*", "<b>", "a\n\nb\n---", "`a`"):
+    for text in (
+        "*a*",
+        "[a](b)",
+        "# a",
+        "- a",
+        "1. a",
+        "&amp;",
+        "\\*",
+        "<b>",
+        "a\n\nb\n---",
+        "`a`",
+    ):
         assert means(text), text
 
 
@@ -99,7 +110,14 @@ def test_the_outcome_comes_first_then_words_figures_plot_and_links() -> None:
 
 
 def test_names_that_people_copy_stay_as_they_are() -> None:
-    for text in ("model_20261125_212627", "슬리브 74.4 → 17-4PH, Ø 3 µm, 30 %", "2.5 %", "+1.2", "-3", "(a) [b] c!"):
+    for text in (
+        "model_20261125_212627",
+        "슬리브 74.4 → 17-4PH, Ø 3 µm, 30 %",
+        "2.5 %",
+        "+1.2",
+        "-3",
+        "(a) [b] c!",
+    ):
         assert shown(text, 99) == text
 
 

@@ -219,7 +219,7 @@ def test_people_are_told_the_reason_the_model_and_where_to_look(tmp_path):
         "Run: manual__1 (by hand)\n"
         f"Report: {outcome['report']}"
     ]
-    assert slack.links() == ["<http://factory/run|Open in Airflow>"]
+    assert slack.links() == ["<http://factory/run|Open the run>"]
 
 
 def test_people_see_what_became_of_the_figures_since_the_last_run(tmp_path):
