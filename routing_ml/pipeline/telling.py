@@ -94,7 +94,7 @@ def look_card(
     settings: Settings, subject: str, outcome: Mapping[str, Any], title: str, text: str,
     link: str | None,
 ) -> Card:  # fmt: skip
-    """What a look at the data found, by its outcome (`looking.end_look`), and what changed since."""
+    """What a look at the data found, by its outcome (`looking.end_look`), and what changed."""
     links = _link("Open the run", link)
     if not outcome["succeeded"]:
         return Card(subject, title, text, BAD, links=links)

@@ -173,7 +173,7 @@ def test_drift_that_calls_for_a_retraining_is_told_once_with_its_cause(settings)
     assert message["text"] == "Routing ML: drift, and a retraining begins"
     assert "new items are not what the past ones were: drift on 1 of 7 days" in slack.texts()[0]
     fields = [field["text"] for field in message["blocks"][2]["fields"]]
-    assert fields[0].startswith("*Mean similarity of new items*\n0.2")
+    assert fields[0].startswith("*Mean similarity of new items*\n0.198 (")
     assert fields[0].endswith(" when it was learned)")
     assert slack.links() == ["<http://x/run|Open the run>"]
 
