@@ -206,7 +206,7 @@ class Outbox:
             if self.path(notice.subject) != path:
                 raise ValueError("its name is not its subject's")
             for name, delivery in notice.deliveries.items():
-                if delivery.state == WAITING and _receipt(path, name).is_file():
+                if delivery.state == WAITING:
                     notice = notice.having(name, _received(path, name, notice))
         except FileNotFoundError:
             return None
@@ -272,8 +272,11 @@ def _receipt(path: Path, destination: str) -> Path:
 def _received(path: Path, destination: str, notice: Notice) -> Delivery:
     """A delivery with what its receipt says: that the notice was taken, or earlier news of its
     subject, and where that is."""
-    said = _receipt(path, destination).read_text(errors="replace")
-    digest, _, place = said.partition("\n")
     mine = notice.deliveries[destination]
+    try:
+        said = _receipt(path, destination).read_text(errors="replace")
+    except FileNotFoundError:
+        return mine
+    digest, _, place = said.partition("\n")
     state = SENT if digest == notice.digest else WAITING
     return replace(mine, state=state, place=place or mine.place)
