@@ -109,21 +109,24 @@ def main() -> int:
     chance = random.Random(options.seed)
     logging.disable()
     sending.sleep = lambda seconds: None
-    rows = []
-    with tempfile.TemporaryDirectory(prefix="routing-ml-notices-") as name, ExitStack() as stack:
-        for number, way in enumerate(options.way or WAYS):
-            bed = _bed(way, Path(name) / str(number), stack)
-            rows.append(_answers(bed, options.replications, chance))
-            if way == "Slack's Web API":
-                rows.append(_deleted(bed, options.replications, chance))
-            rows.append(_kills(bed, options.kills, chance))
-            for row in rows[-2:]:
-                print(f"{row.way}: {row.trouble} done", file=sys.stderr)
+    ways, rows = options.way or WAYS, list[Row]()
     print(f"seed {options.seed}\n\n| told by | trouble | trials | lost | doubled |")
     print("|---|---|---|---|---|")
-    for row in rows:
-        print(f"| {row.way} | {row.trouble} | {row.trials:,} | {row.lost} | {row.doubled} |")
+    with tempfile.TemporaryDirectory(prefix="routing-ml-notices-") as name, ExitStack() as stack:
+        for number, way in enumerate(ways):
+            bed = _bed(way, Path(name) / str(number), stack)
+            for row in _rows(bed, options.replications, -(-options.kills // len(ways)), chance):
+                rows.append(row)
+                figures = f"{row.trials:,} | {row.lost} | {row.doubled}"
+                print(f"| {row.way} | {row.trouble} | {figures} |", flush=True)
     return int(any(row.lost or row.doubled for row in rows))
+
+
+def _rows(bed: Bed, trials: int, kills: int, chance: random.Random) -> Iterator[Row]:
+    yield _answers(bed, trials, chance)
+    if bed.way == "Slack's Web API":
+        yield _deleted(bed, trials, chance)
+    yield _kills(bed, kills, chance)
 
 
 def _bed(way: str, folder: Path, stack: ExitStack) -> Bed:
@@ -229,7 +232,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     add: Callable = parser.add_argument
     add("--replications", type=int, default=100, metavar="N", help="trials of each trouble")
-    add("--kills", type=int, default=500, metavar="N", help="of each way to tell")
+    add("--kills", type=int, default=500, metavar="N", help="of all ways to tell")
     add("--seed", type=int, default=1)
     add("--way", choices=WAYS, action="append", help="one way alone; may be given several times")
     return parser.parse_args()

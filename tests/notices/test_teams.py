@@ -121,6 +121,11 @@ def test_names_that_people_copy_stay_as_they_are() -> None:
         assert shown(text, 99) == text
 
 
+def test_a_line_is_cut_to_what_fits_however_much_is_set_apart_in_it() -> None:
+    assert shown("[a]" * 99, 50) == f"[a]{APART}" * 12 + "[…"
+    assert len(shown("@a" * 99, 50)) == 50
+
+
 def test_a_text_of_many_lines_has_its_last_ones_in_one() -> None:
     lines = [block["text"] for block in body(Card("a", "t", "\n".join(map(str, range(100)))))[1:]]
     assert len(lines) == 40
