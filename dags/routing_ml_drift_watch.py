@@ -17,7 +17,7 @@ from datetime import timedelta
 from typing import Any
 
 import runs
-from airflow.sdk import CronTriggerTimetable, dag, task
+from airflow.sdk import CronTriggerTimetable, dag, get_current_context, task
 
 from routing_ml.settings import Settings
 
@@ -56,7 +56,8 @@ def routing_ml_drift_watch() -> None:
         settings = Settings.from_env()
         with runs.told():
             moment = settings.moment(None)
-            advice = pipeline.advise(settings, status, moment=moment, by=runs.run_id())
+            link = runs.link(get_current_context())
+            advice = pipeline.advise(settings, status, moment=moment, by=runs.run_id(), link=link)
         if not advice.retrain:
             runs.skip(advice.reason)
         log.info("a retraining is asked for: %s", advice.reason)

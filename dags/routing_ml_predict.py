@@ -102,7 +102,10 @@ def routing_ml_predict() -> None:
             said = pipeline.offer(Settings.from_env(), runs.run_id(), judged["decision"])
             runs.skip(f"it waits for a person: {said}")
         with runs.told():
-            return pipeline.replace_model(Settings.from_env(), runs.run_id(), judged["decision"])
+            return pipeline.replace_model(
+                Settings.from_env(), runs.run_id(), judged["decision"],
+                link=runs.link(get_current_context()),
+            )  # fmt: skip
 
     judged = judge()
     predict() >> judged

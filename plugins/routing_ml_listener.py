@@ -70,7 +70,10 @@ def tell(dag_id: str, run_id: str, why: str, kind: str) -> None:
         subject = run_id if dag_id in (RETRAINING, LOOK) else f"failed on {today}"
         subject, title = f"{dag_id.removeprefix(OURS)}/{subject}", "Routing ML: a run failed"
         link = settings.run_address(dag_id, run_id)
-        notices.tell(settings, subject, title, "\n".join(text), link=link, fallback=True)
+        notices.tell(
+            settings, subject, title, "\n".join(text),
+            level=notices.BAD, link=link, fallback=True,
+        )  # fmt: skip
     except RoutingError as error:
         log.error("nobody could be told of run %s yet: %s", run_id, error)
 

@@ -54,6 +54,9 @@ class Settings:
     timezone: ZoneInfo = field(default_factory=lambda: ZoneInfo(DEFAULT_ZONE))
     null_gate: Literal["warning", "error"] = "warning"
     slack_webhook_url: str | None = None
+    slack_bot_token: str | None = None
+    slack_channel: str | None = None
+    teams_webhook_url: str | None = None
     ui_url: str | None = None
     group_readable: bool = False
     backups: Path | None = None
@@ -118,6 +121,9 @@ class Settings:
             timezone=timezone,
             null_gate="error" if gate == "error" else "warning",
             slack_webhook_url=given.get("SLACK_WEBHOOK_URL"),
+            slack_bot_token=given.get("SLACK_BOT_TOKEN"),
+            slack_channel=given.get("SLACK_CHANNEL"),
+            teams_webhook_url=given.get("TEAMS_WEBHOOK_URL"),
             ui_url=given.get("AIRFLOW__API__BASE_URL"),
             group_readable=shared == "true",
             backups=_path(given["ROUTING_ML_BACKUPS"]) if "ROUTING_ML_BACKUPS" in given else None,
@@ -140,9 +146,15 @@ class Settings:
             "timezone": self.timezone.key,
             "null_gate": self.null_gate,
             "source_away": self.source_away,
-            "slack": "told" if self.slack_webhook_url else "not told",
+            "slack": "told" if self.slack_webhook_url or self.has_slack_bot else "not told",
+            "teams": "told" if self.teams_webhook_url else "not told",
         }
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
+    @property
+    def has_slack_bot(self) -> bool:
+        """Whether notices go to Slack by its Web API, which wants a token and a channel."""
+        return bool(self.slack_bot_token and self.slack_channel)
 
     @property
     def backup_folder(self) -> Path:

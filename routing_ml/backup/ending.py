@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Mapping
 from contextlib import closing
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -146,4 +146,15 @@ def _tell(settings: Settings, outcome: Mapping[str, Any], link: str | None) -> N
     title = "Routing ML: the backup failed"
     # Once a day: the subject is the one of the listener, which hears of the failed run too.
     subject = f"backup/failed on {settings.moment(None).date()}"
-    notices.tell(settings, subject, title, "\n".join(text), link=link)
+    links = [notices.Link("Open the run", link)] if link else []
+    facts = [notices.Fact("The newest verified backup", *_age(last))]
+    card = notices.Card(subject, title, "\n".join(text), notices.BAD, facts, links=links)
+    notices.tell_card(settings, card)
+
+
+def _age(last: Backup | None) -> tuple[str, str]:
+    """How old a backup is, and what it holds."""
+    if last is None:
+        return "none", ""
+    hours = (datetime.now(UTC) - last.moment).total_seconds() / 3600
+    return f"{hours:,.0f} hours old", f"{last.bytes / 1e6:,.1f} MB in {len(last.files):,} files"

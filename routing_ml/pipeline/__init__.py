@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from routing_ml.pipeline.steps import registry as registry
     from routing_ml.pipeline.steps import run_folder as run_folder
     from routing_ml.pipeline.steps import train as train
+    from routing_ml.pipeline.telling import tell_switches as tell_switches
+    from routing_ml.pipeline.telling import tell_waits as tell_waits
     from routing_ml.pipeline.training import decide as decide
     from routing_ml.pipeline.training import evaluate as evaluate
     from routing_ml.pipeline.training import fit_and_register as fit_and_register

@@ -80,6 +80,8 @@ def _own(settings: Settings, plan: Play, out: Path) -> Settings:
         sources={DEFAULT_SOURCE: settings.source(plan.source)},
         columns={DEFAULT_SOURCE: columns} if columns else {},
         slack_webhook_url=None,
+        slack_bot_token=None,
+        teams_webhook_url=None,
         ui_url=None,
         backups=None,
         source_away="fail",

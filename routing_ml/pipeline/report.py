@@ -9,7 +9,7 @@ from typing import Any
 
 from routing_ml import files, modes, notices
 from routing_ml.errors import InputError, ModelError
-from routing_ml.pipeline import monitor, report_page, report_text, run_names
+from routing_ml.pipeline import monitor, report_page, report_text, run_names, telling
 from routing_ml.pipeline import steps as pipeline
 from routing_ml.redaction import redact
 from routing_ml.settings import Settings
@@ -97,7 +97,7 @@ def write(settings: Settings, outcome: Mapping[str, Any]) -> None:
 def tell(settings: Settings, outcome: Mapping[str, Any], link: str | None = None) -> bool:
     """Tell people how a run ended, once; whether this call told them."""
     title, text = notice(outcome)
-    return notices.tell(settings, f"retrain/{outcome['run']}", title, text, link=link)
+    return notices.tell_card(settings, telling.run_card(settings, outcome, title, text, link))
 
 
 def notice(outcome: Mapping[str, Any]) -> tuple[str, str]:

@@ -105,9 +105,11 @@ def shown(settings: Settings, store: Store) -> dict[str, Any] | None:
     }
 
 
-def replace_model(settings: Settings, run_id: str, decision: Mapping[str, Any]) -> dict[str, Any]:
+def replace_model(
+    settings: Settings, run_id: str, decision: Mapping[str, Any], *, link: str | None = None
+) -> dict[str, Any]:
     """Put a challenger into use that judged items show to be better, where the version that it was
-    compared with still is in use; tell people, and count the switch."""
+    compared with still is in use; tell people, with a `link` to the run, and count the switch."""
     version = Registry(settings.home / "models").promote(
         decision["winner"],
         who=f"{monitor.RUN}{run_id}",
@@ -119,7 +121,8 @@ def replace_model(settings: Settings, run_id: str, decision: Mapping[str, Any]) 
     text = [decision["reason"], f"In use: {version.name}, before: {decision['champion']}"]
     text += [f"Run: {run_id}", "'routing-ml rollback' goes back to the one before."]
     title = "Routing ML: a new model is in use, by what planners wrote"
-    tried(partial(notices.tell, settings, f"evidence/{run_id}", title, "\n".join(text)))
+    told = (f"evidence/{run_id}", title, "\n".join(text))
+    tried(partial(notices.tell, settings, *told, level=notices.GOOD, link=link))
     return {"model": version.name, "reason": decision["reason"]}
 
 

@@ -400,6 +400,8 @@ def test_no_secret_is_in_a_backup_and_each_is_named(settings, tmp_path):
     secrets = {
         "SLACK_WEBHOOK_URL": "https://hooks.slack.com/services/T000/B000/geheim1",
         "ROUTING_ML_API_TOKEN": "geheim2",
+        "SLACK_BOT_TOKEN": "xoxb-geheim7",
+        "TEAMS_WEBHOOK_URL": "https://x.logic.azure.com/workflows/geheim8",
         "ROUTING_ML_SOURCE_PLANT2": "DRIVER={X};SERVER=erp2;UID=ml;PWD=geheim3",
         "AIRFLOW__API__BASE_URL": "https://user:geheim4@factory:8080",
         "ROUTING_ML_STORE_URL": "postgresql://ml:geheim5@127.0.0.1:1/store",

@@ -13,12 +13,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from conftest import ROOT
+from slack_fixtures import FakeSlack
 
-from routing_ml import clock
+from routing_ml import clock, notices
 from routing_ml.cli import command_line, helping, main
 from routing_ml.errors import ModelError
 from routing_ml.registry.registry import Registry
-from routing_ml.settings import default_url
+from routing_ml.settings import Settings, default_url
 from routing_ml.source.columns import DEFAULT_FILE
 from routing_ml.store.store import Store
 
@@ -183,6 +184,42 @@ def test_evaluate_scores_a_version_only_on_items_its_twin_has_not_seen(
     code, out, _ = run("evaluate", newest["model"], str(tmp_path / "d"), "--json")
     assert code == 0
     assert json.loads(out)["items"] < 300
+
+
+def test_a_switch_by_hand_is_told_with_who_why_and_the_figures(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions = Registry(Path(os.environ["ROUTING_ML_HOME"]) / "models").versions()
+    older, newer = (version.name for version in versions)
+    with FakeSlack() as slack:
+        monkeypatch.setenv("SLACK_WEBHOOK_URL", slack.url)
+        assert run("promote", newer)[0] == 0  # it is in use already
+        assert not slack.messages
+        assert run("rollback", "--why", "the boss <said> so")[0] == 0
+        assert run("promote", newer)[0] == 0
+    assert [message["text"] for message in slack.messages] == [
+        "Routing ML: a model was rolled back by hand",
+        "Routing ML: a model was promoted by hand",
+    ]
+    first = slack.texts()[0].splitlines()
+    assert first[0] == f"{older} is in use again, before: {newer}"
+    assert first[1].startswith("By: ") and first[2] == "Why: the boss &lt;said&gt; so"
+    fields = [field["text"] for field in slack.messages[0]["blocks"][2]["fields"]]
+    assert fields[0].startswith("*Routings exactly right*\n")
+    assert fields[0].endswith(f" against {newer})")
+
+
+def test_a_switch_by_hand_is_made_though_nobody_can_be_told(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FakeSlack(404) as slack:
+        monkeypatch.setenv("SLACK_WEBHOOK_URL", slack.url)
+        code, out, err = run("rollback")
+        assert code == 0 and out.endswith(" is in use again\n")
+        assert err.count("\n") == 1
+        assert err.startswith("nobody could be told of it yet: Slack refused the notice: HTTP 404")
+        notices.catch_up(Settings.from_env())
+    assert [m["text"] for m in slack.messages] == ["Routing ML: a model was rolled back by hand"]
 
 
 def test_rollback_returns_to_the_version_before_and_promote_to_a_named_one(run: Run) -> None:
