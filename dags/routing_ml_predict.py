@@ -95,17 +95,15 @@ def routing_ml_predict() -> None:
 
         if judged["decision"] is None:
             runs.skip("no version is shown to be better than the one in use")
-        promotion = get_current_context()["params"]["promotion"]
+        context = get_current_context()
+        about = (Settings.from_env(), runs.run_id(), judged["decision"])
+        promotion, link = context["params"]["promotion"], runs.link(context)
         if promotion == "never":
             runs.skip(f"as the run was told: {judged['decision']['reason']}")
         if promotion == "approve":
-            said = pipeline.offer(Settings.from_env(), runs.run_id(), judged["decision"])
-            runs.skip(f"it waits for a person: {said}")
+            runs.skip(f"it waits for a person: {pipeline.offer(*about, link=link)}")
         with runs.told():
-            return pipeline.replace_model(
-                Settings.from_env(), runs.run_id(), judged["decision"],
-                link=runs.link(get_current_context()),
-            )  # fmt: skip
+            return pipeline.replace_model(*about, link=link)
 
     judged = judge()
     predict() >> judged

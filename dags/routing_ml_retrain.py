@@ -176,7 +176,9 @@ def routing_ml_retrain() -> None:
                 withheld=runs.withheld(context),
             )
             if decision["asks"]:
-                question = pipeline.approval.question(Settings.from_env(), runs.run_id())
+                question = pipeline.approval.ask(
+                    Settings.from_env(), runs.run_id(), decision, runs.answering(context)
+                )
                 context["ti"].xcom_push(key="question", value=question)
         context["ti"].xcom_push(key="decision", value=decision)
         chosen = "promote" if decision["promote"] else "approve" if decision["asks"] else "keep"

@@ -248,6 +248,12 @@ def link(context: Context) -> str | None:
     return Settings.from_env().run_address(run.dag_id, run.run_id)
 
 
+def answering(context: Context) -> str | None:
+    """The address in Airflow's UI where this run's question is answered, as of `link`."""
+    run = link(context)
+    return run and f"{run}/tasks/approve/required_actions"
+
+
 def first(ti: Any, task: str, key: str = "return_value") -> Any:
     """The value that `task` left, None without one (asked for by name alone it would be [])."""
     found = ti.xcom_pull(task_ids=[task], key=key)

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
-from routing_ml.errors import ModelError
-from routing_ml.pipeline import steps
+from routing_ml.errors import ModelError, tried
+from routing_ml.pipeline import steps, telling
 from routing_ml.settings import Settings
 
+log = logging.getLogger(__name__)
+
 MOST_WHY, MOST_CODE = 500, 60
+
+
+def ask(
+    settings: Settings, run_id: str, decision: Mapping[str, Any], link: str | None = None
+) -> str:
+    """Tell people that a run waits for one of them, with a `link` to where they answer; what they
+    are asked (`question`). Where nobody can be told the run waits all the same."""
+    tell = partial(telling.tell_waits, settings, run_id, decision, link)
+    if trouble := tried(tell):
+        log.warning("nobody could be told yet that run %s waits: %s", run_id, trouble)
+    return question(settings, run_id)
 
 
 def question(settings: Settings, run_id: str) -> str:

@@ -126,7 +126,9 @@ def replace_model(
     return {"model": version.name, "reason": decision["reason"]}
 
 
-def offer(settings: Settings, run_id: str, decision: Mapping[str, Any]) -> str:
+def offer(
+    settings: Settings, run_id: str, decision: Mapping[str, Any], *, link: str | None = None
+) -> str:
     """Tell people, once a version, of one that judged items show to be better, where they decide;
     what was told."""
     said = (
@@ -135,7 +137,8 @@ def offer(settings: Settings, run_id: str, decision: Mapping[str, Any]) -> str:
     )
     title = "Routing ML: a better model waits for a person"
     subject = f"evidence/{decision['winner']} against {decision.get('place')}"
-    tried(partial(notices.tell, settings, subject, title, f"{said}\nRun: {run_id}"))
+    told = (subject, title, f"{said}\nRun: {run_id}")
+    tried(partial(notices.tell, settings, *told, level=notices.ATTENTION, link=link))
     return said
 
 

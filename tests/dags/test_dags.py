@@ -379,8 +379,15 @@ def test_a_run_told_to_ask_goes_by_what_a_person_answers(
     monkeypatch.setattr("airflow.providers.standard.operators.hitl.HITLOperator.execute", execute)
     monkeypatch.setattr("routing_ml.comparison.compare.decide", chosen)
     before = Registry(in_use / "models").active().name
-    run = Run(dag, in_use, promotion="approve")
+    with FakeSlack() as slack:
+        monkeypatch.setenv("SLACK_WEBHOOK_URL", slack.url)
+        monkeypatch.setenv("AIRFLOW__API__BASE_URL", "http://factory:8080")
+        run = Run(dag, in_use, promotion="approve")
     assert run.state == "success"
+    waits, ended = slack.messages
+    assert waits["text"] == "Routing ML: a new model waits for your approval"
+    assert f"{run.id}/tasks/approve/required_actions" in json.dumps(waits)
+    assert ended["text"] != waits["text"]
     assert [run.states[name] for name in ("approve", "decide", way)] == ["success"] * 3
     assert run.states[{"promote": "keep", "keep": "promote"}[way]] == "skipped"
     assert asked[0].startswith("it is better\n")
