@@ -22,7 +22,6 @@ import random
 import signal
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -33,7 +32,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
-from slack_bot_fixtures import (  # noqa: E402
+from slack_bot_fixtures import (
     FakeAirflow,
     FakeSlackApp,
     add_version,
@@ -43,11 +42,13 @@ from slack_bot_fixtures import (  # noqa: E402
     until,
 )
 
-from routing_ml.notices import APPROVE  # noqa: E402
-from routing_ml.registry import Registry  # noqa: E402
-from routing_ml.settings import Settings  # noqa: E402
-from routing_ml.slackbot import Config, run  # noqa: E402
-from routing_ml.slackbot.acting import run_name  # noqa: E402
+from routing_ml.notices import APPROVE
+from routing_ml.registry import Registry
+from routing_ml.settings import Settings
+from routing_ml.slackbot import Config, run
+from routing_ml.slackbot.acting import RUN
+from routing_ml.slackbot.claims import Claims
+from routing_ml.slackbot.claims import Order as Claimed
 
 MOST_S = 1.0
 BURST = 100
@@ -85,8 +86,6 @@ class Bench:
 
     def begun(self) -> bool:
         """Whether something is claimed of which nobody knows what came."""
-        from routing_ml.slackbot.claims import Claims
-
         return bool(Claims(self.settings.home / "slack_bot" / ".claims").begun())
 
 
@@ -192,20 +191,12 @@ def order(at: Bench, number: int) -> Order:
 
 def _retrain(at: Bench, number: int) -> Order:
     payload = at.slack.command("retrain")
+    run = RUN + Claimed(f"command/{payload['trigger_id']}", "retrain", {}, "", "", 0.0).id
 
-    def done() -> int:
-        mark = payload["trigger_id"]
-        return sum(at.airflow.asked_for[run] for run in at.airflow.runs if _is_of(run, mark))
+    def send(id: str | None) -> str:
+        return at.slack.send("slash_commands", payload, id)
 
-    return f"retrain {number}", lambda id: at.slack.send("slash_commands", payload, id), done
-
-
-def _is_of(run: str, trigger: str) -> bool:
-    """Whether a run is the one that a command's order started."""
-    from routing_ml.slackbot.claims import Order as Claimed
-
-    id = Claimed(f"command/{trigger}", "retrain", {}, "", "", 0.0).id
-    return run.endswith(run_name(0.0, id).rpartition("_")[2])
+    return f"retrain {number}", send, lambda: at.airflow.asked_for[run]
 
 
 def _answer(at: Bench, number: int) -> Order:
@@ -303,9 +294,7 @@ def made_of(at: Bench) -> Counter[str]:
     """How often each thing was done that could be: runs made, answers given, switches."""
     made: Counter[str] = Counter({f"run {run}": 1 for run in at.airflow.runs})
     made.update(f"answer {run}" for run, _ in at.airflow.answered)
-    made.update(
-        f"switch {entry['why'].split(' [')[0]}" for entry in at.registry.history()[1:]
-    )
+    made.update(f"switch {entry['why'].split(' [')[0]}" for entry in at.registry.history()[1:])
     return made
 
 

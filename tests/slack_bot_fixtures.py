@@ -117,11 +117,11 @@ class FakeSlackApp(Served):
                     self.answer(404, "no such page")
                     return
                 key = self.headers["Sec-WebSocket-Key"] + GUID
-                accepts = base64.b64encode(hashlib.sha1(key.encode()).digest()).decode()
+                digest = hashlib.sha1(key.encode(), usedforsecurity=False).digest()
                 self.send_response(101)
                 self.send_header("Upgrade", "websocket")
                 self.send_header("Connection", "Upgrade")
-                self.send_header("Sec-WebSocket-Accept", accepts)
+                self.send_header("Sec-WebSocket-Accept", base64.b64encode(digest).decode())
                 self.end_headers()
                 self.close_connection = True
                 slack.converse(_Socket(self.connection, self.rfile))
@@ -175,7 +175,9 @@ class FakeSlackApp(Served):
         self.connections[-1].send(message)
         return envelope
 
-    def command(self, text: str, *, user: str = "U0KIM", name: str = "kim", team: str = TEAM) -> dict:
+    def command(
+        self, text: str, *, user: str = "U0KIM", name: str = "kim", team: str = TEAM
+    ) -> dict:
         """The payload of `/routing-ml TEXT`."""
         number = next(self._numbers)
         return {
@@ -254,6 +256,7 @@ class _Socket:
             if kind == 0x9:
                 self._frame(0xA, data)
             if kind == 0x8:
+                self._frame(0x8, data)
                 return None
 
     def end(self) -> None:
@@ -263,10 +266,11 @@ class _Socket:
 
     def _frame(self, kind: int, data: bytes) -> None:
         size = len(data)
-        head = struct.pack("!BB", 0x80 | kind, size)
-        if size > 125:
+        if size <= 125:
+            head = struct.pack("!BB", 0x80 | kind, size)
+        elif size <= 0xFFFF:
             head = struct.pack("!BBH", 0x80 | kind, 126, size)
-        if size > 0xFFFF:
+        else:
             head = struct.pack("!BBQ", 0x80 | kind, 127, size)
         with self.lock:
             self.connection.sendall(head + data)

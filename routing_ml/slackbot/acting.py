@@ -6,7 +6,6 @@ order's id, and a run takes one answer.
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -25,6 +24,8 @@ CANCEL = "routing_ml_cancel"
 CONFIRMED = {"routing_ml_promote": PROMOTE, "routing_ml_rollback": ROLLBACK}
 ACTIONS = {**CONFIRMED, **dict.fromkeys(ANSWERS, ANSWER)}
 """What each button has done, by its id."""
+RUN = "slack__"
+"""What the id of a run begins with that was started from Slack."""
 MAX_WHY = 300
 BY_HAND = "by hand"
 
@@ -68,17 +69,8 @@ def ask_rollback(settings: Settings, why: str) -> Said:
     )
 
 
-def run_name(at: float, order_id: str) -> str:
-    """The id of the run that an order starts.
-
-    >>> run_name(0.0, "1a2b")
-    'slack__1970-01-01T000000Z_1a2b'
-    """
-    return f"slack__{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H%M%SZ}_{order_id}"
-
-
 def _retrain(settings: Settings, airflow: Airflow, order: Order) -> Said:
-    run = run_name(order.at, order.id)
+    run = f"{RUN}{order.id}"  # of the order alone: the same however often it is carried out
     airflow.trigger(approval.DAG, run, note=f"asked for by {order.who}")
     return Said("A retraining has begun", f"Run: {run}", settings.run_address(approval.DAG, run))
 
@@ -123,11 +115,15 @@ def _confirm(title: str, lines: list[str], yes: Button) -> Said:
     said = f"Why: {yes.value['why'] or BY_HAND}"
     no = Button("Leave it as it is", CANCEL, {})
     return Said(
-        title, "\n".join([*lines, said]), buttons=(Button(yes.text, yes.action, yes.value, "danger"), no)
+        title,
+        "\n".join([*lines, said]),
+        buttons=(Button(yes.text, yes.action, yes.value, "danger"), no),
     )
 
 
 def _figures(version: Version) -> str:
     exact = version.manifest["metrics"].get("exact_match")
     right = "" if exact is None else f", {exact:.1%} exactly right when it was compared"
-    return f"{version.name}: {version.manifest['candidate']}{right}, as of {version.manifest['as_of']}"
+    return (
+        f"{version.name}: {version.manifest['candidate']}{right}, as of {version.manifest['as_of']}"
+    )

@@ -77,7 +77,7 @@ class Airflow:
             )
         if status == NOT_FOUND:
             raise RoutingError("Airflow knows no such DAG or run; look at its page")
-        raise RoutingError(f"Airflow answered {status}: look at its page, then try again")
+        raise RoutingError(_failed(status))
 
     def _renewed(self, old: str) -> str:
         """A token that is not the `old` one; of several that want one only the first asks."""
@@ -85,6 +85,8 @@ class Airflow:
             if self._token == old:
                 status, found = self._asked("POST", "/auth/token", self._credentials, "")
                 token = found.get("access_token")
+                if status >= 500:
+                    raise RoutingError(_failed(status))
                 if not 200 <= status < 300 or not isinstance(token, str):
                     raise RoutingError(
                         f"Airflow let the bot not in ({status}): see ROUTING_ML_AIRFLOW_USER and "
@@ -118,6 +120,10 @@ class Airflow:
 def _details(dag: str, run: str, task: str) -> str:
     place = f"dags/{_quoted(dag)}/dagRuns/{_quoted(run)}"
     return f"{place}/taskInstances/{_quoted(task)}/-1/hitlDetails"
+
+
+def _failed(status: int) -> str:
+    return f"Airflow answered {status}: look at its page, then try again"
 
 
 def _quoted(text: str) -> str:

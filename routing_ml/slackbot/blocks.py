@@ -63,7 +63,9 @@ def section(text: str) -> dict[str, Any]:
 def without_buttons(blocks: object, said: Said) -> list[dict[str, Any]]:
     """The blocks of a message, as Slack hands them back, with an answer in the place of what could
     be pressed."""
-    kept = [block for block in blocks if isinstance(block, dict)] if isinstance(blocks, list) else []
+    kept = (
+        [block for block in blocks if isinstance(block, dict)] if isinstance(blocks, list) else []
+    )
     kept = [block for block in kept if block.get("type") != "actions"]
     line = said.title if not said.text else f"{said.title}\n{said.text}"
     return [*kept[:49], section(escaped(line, MAX_SECTION))]

@@ -142,8 +142,8 @@ class Bot:
         order = _order(press, what, asks)
         self._may_act(order, press.person)
         if there := self.claims.claim(order):
-            said = there.outcome or "it is being done"
-            self._reply(press, Said("That was pressed before", said))
+            outcome = there.outcome or "it is being done"
+            self._reply(press, Said("That was pressed before", outcome))
             return
         said = self._act(order)
         if press.is_ephemeral:

@@ -1,75 +1,34 @@
-"""Keeps the connection to Slack (Socket Mode), acknowledges at once, and hands on what is to be
-done to a few threads.
-"""
+"""Runs the bot: acknowledges what Slack delivers at once, and hands on what is to be done."""
 
 import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from routing_ml import files, modes
 from routing_ml.errors import RoutingError, SettingError
 from routing_ml.settings import Settings
-from routing_ml.slackbot import requests
+from routing_ml.slackbot import connection, requests
 from routing_ml.slackbot.access import Access
 from routing_ml.slackbot.airflow_api import Airflow
 from routing_ml.slackbot.answering import Answers
 from routing_ml.slackbot.config import Config
 from routing_ml.slackbot.handling import FOLDER, Bot
+from routing_ml.slackbot.room import WAITING, Room
 
 if TYPE_CHECKING:
     from slack_sdk import WebClient
-    from slack_sdk.socket_mode.client import BaseSocketModeClient
-    from slack_sdk.socket_mode.request import SocketModeRequest
 
-WORKERS = 4
-WAITING = 200
-"""Requests that wait for a worker; one more is told to come back."""
 REQUEST_S = 10
-ALIVE_S, DEAD_S = 5.0, 60.0
-LONGEST_PAUSE_S = 60.0
+DEAD_S = 60.0
 BUSY = "Too many requests wait at this moment; nothing was done. Try again in a minute."
 PASSING = ("ratelimited", "internal_error", "fatal_error", "service_unavailable", "request_timeout")
 """What Slack says when it may say otherwise later; whatever else it refuses it refuses for good."""
 
 log = logging.getLogger(__name__)
-
-
-class Room:
-    """A few workers, and room for so many jobs to wait for them."""
-
-    def __init__(self, workers: int = WORKERS, waiting: int = WAITING) -> None:
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="slack-bot")
-        self._places = threading.BoundedSemaphore(workers + waiting)
-
-    def reserve(self) -> bool:
-        """Take a place, for `fill` or `leave`; False where there is none."""
-        return self._places.acquire(blocking=False)
-
-    def fill(self, job: Callable[[], object]) -> None:
-        """Have a job done that has its place."""
-
-        def work() -> None:
-            try:
-                job()
-            except Exception:
-                log.exception("a request was not handled")
-            finally:
-                self._places.release()
-
-        self._pool.submit(work)
-
-    def leave(self) -> None:
-        """Give a place back."""
-        self._places.release()
-
-    def close(self) -> None:
-        """Wait for what is being done; what has not begun never does."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
 
 
 def run(settings: Settings, config: Config, *, stop: threading.Event | None = None) -> None:
@@ -78,16 +37,16 @@ def run(settings: Settings, config: Config, *, stop: threading.Event | None = No
     Raises SettingError where Slack refuses a token for good, RoutingError where another bot uses
     the state folder. What cannot be reached is tried again.
     """
-    from slack_sdk.socket_mode import SocketModeClient
-
     stop = stop or _stopped_by_signals()
     folder = settings.opened() / FOLDER
-    modes.make_folder(folder)
+    with files.told_as(RoutingError, f"{folder} cannot be used"):
+        modes.make_folder(folder)
     with _alone(settings):
         web = _web(config)
         me = _patiently(lambda: web.auth_test().data, "SLACK_BOT_TOKEN", stop)
         if me is None:
             return
+        log.info("this is %s of %s", me.get("user"), me.get("team"))
         teams = frozenset(me[key] for key in ("team_id", "enterprise_id") if me.get(key))
         bot = Bot(
             settings,
@@ -96,36 +55,35 @@ def run(settings: Settings, config: Config, *, stop: threading.Event | None = No
             answers=Answers(web),
         )
         room, begun = Room(), bot.begun()
-        # A large buffer: the client recurses for each kilobyte of a burst otherwise.
-        client = SocketModeClient(config.app_token, web_client=web, receive_buffer_size=1 << 16)
-        client.socket_mode_request_listeners.append(listener(room, bot.handle))  # type: ignore[arg-type]
+
+        def open_url() -> str | None:
+            def asked() -> str:
+                return str(web.apps_connections_open(app_token=config.app_token)["url"])
+
+            return _patiently(asked, "SLACK_APP_TOKEN", stop)
+
         try:
-            if room.reserve():
+            if begun and room.reserve():
                 room.fill(lambda: bot.resume(begun))
-            _patiently(client.connect, "SLACK_APP_TOKEN", stop)
-            log.info("connected to Slack as %s of %s", me.get("user"), me.get("team"))
-            while not stop.wait(ALIVE_S):
-                if client.is_connected():
-                    (folder / ".alive").touch()
+            alive = (folder / ".alive").touch
+            connection.keep(open_url, listener(room, bot.handle), stop, alive=alive)
         finally:
-            client.close()
             room.close()
 
 
 def listener(
     room: Room, handle: Callable[[requests.Command | requests.Press], object]
-) -> "Callable[[BaseSocketModeClient, SocketModeRequest], None]":
+) -> connection.Listen:
     """What acknowledges an envelope before anything else, and has it handled by a worker. One that
     could not be acknowledged is not handled: Slack tells who asked that it failed."""
-    from slack_sdk.socket_mode.response import SocketModeResponse
 
-    def listen(client: "BaseSocketModeClient", envelope: "SocketModeRequest") -> None:
+    def listen(send: connection.Send, envelope: Mapping[str, Any]) -> None:
+        answer: dict[str, Any] = {"envelope_id": envelope["envelope_id"]}
         has_room = room.reserve()
-        payload: dict[str, Any] | None = None
-        if not has_room and envelope.accepts_response_payload:
-            payload = {"response_type": "ephemeral", "text": BUSY}
+        if not has_room and envelope.get("accepts_response_payload"):
+            answer["payload"] = {"response_type": "ephemeral", "text": BUSY}
         try:
-            client.send_socket_mode_response(SocketModeResponse(envelope.envelope_id, payload))
+            send(answer)
         except BaseException:
             if has_room:
                 room.leave()
@@ -135,7 +93,8 @@ def listener(
             return
 
         def work() -> None:
-            request = requests.read(envelope.type, envelope.envelope_id, envelope.payload)
+            kind, payload = str(envelope.get("type")), envelope.get("payload")
+            request = requests.read(kind, envelope["envelope_id"], payload)
             if request is not None:
                 handle(request)
 
@@ -182,7 +141,7 @@ def _patiently(step: Callable[[], Any], setting: str, stop: threading.Event) -> 
         log.warning("Slack cannot be reached (%s); tried again in %g s", trouble, pause)
         if stop.wait(pause):
             return None
-        pause = min(2 * pause, LONGEST_PAUSE_S)
+        pause = min(2 * pause, connection.LONGEST_PAUSE_S)
 
 
 @contextmanager

@@ -58,7 +58,7 @@ class Press:
     blocks: Any = field(default=None, compare=False)
 
 
-def read(kind: str, envelope: str, payload: Mapping[str, Any]) -> Command | Press | None:
+def read(kind: str, envelope: str, payload: Any) -> Command | Press | None:
     """The request in an envelope of that kind; None where there is none of ours."""
     try:
         if kind == "slash_commands":

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from routing_ml.slackbot.blocks import LEFT_OUT, Button, Said, message, without_buttons
 
-HOSTILE = "<script>alert(1)</script> *bold* & @here <!channel> \u202eteg\u202c :tada: " + "長" * 10_000
+HOSTILE = (
+    "<script>alert(1)</script> *bold* & @here <!channel> \u202eteg\u202c :tada: " + "長" * 10_000
+)
 TEXTS = st.text(max_size=5_000) | st.sampled_from([HOSTILE, "x\n" * 9_000, "&" * 10_000])
 
 

@@ -100,7 +100,7 @@ def test_anything_else_is_answered_with_what_can_be_asked(bot, slack, text):
 
 def test_hostile_text_of_a_command_is_shown_as_text(bot, slack, settings):
     answer = say(bot, slack, "promote <script>@here*x* why")
-    assert "&lt;script&gt;@here∗x∗" in shown(answer)
+    assert "&lt;script&gt;@\u200bhere\u2217x\u2217" in shown(answer)
     assert "<" not in json.dumps(answer)
 
 

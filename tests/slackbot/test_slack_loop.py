@@ -15,7 +15,8 @@ from slack_bot_fixtures import (
 
 from routing_ml.cli import main
 from routing_ml.errors import RoutingError, SettingError
-from routing_ml.slackbot import is_connected, loop, run
+from routing_ml.slackbot import connection, is_connected, loop, run
+from routing_ml.slackbot.room import Room
 
 
 @pytest.fixture
@@ -57,9 +58,9 @@ def test_a_command_is_acknowledged_and_answered(tmp_path, slack, airflow):
     settings = settings_of(tmp_path / "home", airflow)
     with Running(settings, slack):
         until(lambda: slack.connections)
-        envelope = slack.send("slash_commands", slack.command("models"))
-        until(lambda: envelope in slack.acks and slack.answers)
-    assert slack.acks[envelope][1] is None
+        sent = slack.send("slash_commands", slack.command("models"))
+        until(lambda: sent in slack.acks and slack.answers)
+    assert slack.acks[sent][1] is None
     assert "No model yet" in shown(slack.answers[0])
 
 
@@ -98,8 +99,8 @@ def test_a_connection_that_is_lost_is_made_again(tmp_path, slack, airflow, how):
         else:
             first.end()
         until(lambda: slack.connections and slack.connections[-1] is not first)
-        envelope = slack.send("slash_commands", slack.command("models"))
-        until(lambda: envelope in slack.acks)
+        sent = slack.send("slash_commands", slack.command("models"))
+        until(lambda: sent in slack.acks)
 
 
 def test_a_second_bot_of_a_state_folder_is_refused(tmp_path, slack, airflow):
@@ -137,63 +138,53 @@ def test_a_bot_that_waits_for_slack_can_be_ended(tmp_path, slack):
     assert bot.error is None
 
 
-class Client:
-    """Takes acknowledgements."""
-
-    def __init__(self):
-        self.said = []
-
-    def send_socket_mode_response(self, response):
-        self.said.append(response.to_dict())
-
-
-class Envelope:
-    type, envelope_id, accepts_response_payload = "slash_commands", "e", True
-
-    def __init__(self, payload):
-        self.payload = payload
+def envelope(slack, text="status"):
+    payload = slack.command(text)
+    return {
+        "envelope_id": "e",
+        "type": "slash_commands",
+        "payload": payload,
+        "accepts_response_payload": True,
+    }
 
 
 def test_a_request_is_acknowledged_before_it_is_looked_at(slack):
-    client, room, order = Client(), loop.Room(1, 1), []
-    client.send_socket_mode_response = lambda response: order.append("acknowledged")
+    room, order = Room(1, 1), []
     listen = loop.listener(room, lambda request: order.append("handled"))
-    listen(client, Envelope(slack.command("status")))
+    listen(lambda body: order.append("acknowledged"), envelope(slack))
     room.close()
     assert order[0] == "acknowledged"
 
 
 def test_what_could_not_be_acknowledged_is_not_done_and_takes_no_place(slack):
-    client, room, handled = Client(), loop.Room(1, 0), []
+    room, handled, said = Room(1, 0), [], []
 
-    def fails(response):
+    def fails(body):
         raise OSError("gone")
 
     listen = loop.listener(room, handled.append)
-    client.send_socket_mode_response, sends = fails, client.send_socket_mode_response
     for _ in range(3):
         with pytest.raises(OSError, match="gone"):
-            listen(client, Envelope(slack.command("status")))
-    client.send_socket_mode_response = sends
-    listen(client, Envelope(slack.command("status")))
+            listen(fails, envelope(slack))
+    listen(said.append, envelope(slack))
+    until(lambda: handled)
     room.close()
+    assert said == [{"envelope_id": "e"}]
     assert len(handled) == 1
 
 
 def test_more_than_can_wait_is_told_to_come_back(slack):
-    client, room, go = Client(), loop.Room(1, 2), threading.Event()
+    room, go, said = Room(1, 2), threading.Event(), []
     listen = loop.listener(room, lambda request: go.wait(30))
     for _ in range(4):
-        listen(client, Envelope(slack.command("status")))
-    assert [said.get("payload", {}).get("text") for said in client.said] == [
-        None, None, None, loop.BUSY,
-    ]  # fmt: skip
+        listen(said.append, envelope(slack))
+    assert [body.get("payload", {}).get("text") for body in said] == [None, None, None, loop.BUSY]
     go.set()
     room.close()
 
 
 def test_a_job_that_fails_gives_its_place_back(caplog):
-    room = loop.Room(1, 0)
+    room = Room(1, 0)
     assert room.reserve()
     with caplog.at_level(logging.CRITICAL):
         room.fill(lambda: 1 / 0)
@@ -204,7 +195,7 @@ def test_a_job_that_fails_gives_its_place_back(caplog):
 def test_the_health_check_tells_a_connected_bot_from_none(
     tmp_path, slack, airflow, monkeypatch, capsys
 ):
-    monkeypatch.setattr(loop, "ALIVE_S", 0.05)
+    monkeypatch.setattr(connection, "ALIVE_S", 0.05)
     settings = settings_of(tmp_path / "home", airflow)
     monkeypatch.setenv("ROUTING_ML_HOME", str(settings.home))
     settings.opened()
