@@ -15,6 +15,7 @@ envelope was not acknowledged, or an order was done twice or not at all.
 """
 
 import argparse
+import logging
 import math
 import multiprocessing
 import os
@@ -90,6 +91,7 @@ class Bench:
 
 
 def serve(settings: Settings, config: Config) -> None:
+    logging.disable(logging.CRITICAL)  # it tells of everyone that is turned away
     run(settings, config)
 
 
@@ -144,9 +146,11 @@ def judged(at: Bench, sent: list[str], what: str) -> list[str]:
     lost = [one for one in sent if one not in at.slack.acks]
     waits = sorted(at.slack.acks[one][0] - at.slack.sent[one] for one in sent if one not in lost)
     middle, late = percentile(waits, 0.5), percentile(waits, 0.99)
+    turned = sum(at.slack.acks[one][1] is not None for one in sent if one not in lost)
     print(
         f"{what}: acknowledged after {middle * 1e3:.0f} ms (median), {late * 1e3:.0f} ms (99th "
-        f"percentile), {waits[-1] * 1e3:.0f} ms (longest); {len(lost)} not acknowledged"
+        f"percentile), {waits[-1] * 1e3:.0f} ms (longest); {len(lost)} not acknowledged, "
+        f"{turned} commands told to come back"
     )
     problems = [f"{what}: {len(lost)} were not acknowledged"] if lost else []
     if late >= MOST_S:
