@@ -268,7 +268,7 @@ def kills(options: argparse.Namespace, chance: random.Random) -> list[str]:
             until(lambda done=done: done() > 0, what=name)  # type: ignore[misc]
             until(lambda: not at.begun(), what=f"the end of {name}")
         time.sleep(1.0)
-    made = made_of(at)
+        made = made_of(at)
     problems += [f"{name}: done {count} times" for name, count in made.items() if count != 1]
     if len(made) != options.kills:
         problems.append(f"{options.kills} were ordered and {len(made)} were done")
