@@ -91,6 +91,7 @@ def test_who_comes_second_is_told_who_has_answered_what(tmp_path, slack, airflow
     settings = settings_of(tmp_path / "two", airflow, ROUTING_ML_SLACK_ADMINS="U0KIM,U0LEE")
     bot = bot_of(settings, slack)
     press(bot, slack, APPROVE)
+    airflow.questions[RUN]["task_instance"]["state"] = "success"
     press(bot, slack, KEEP, user="U0LEE", name="lee")
     assert len(airflow.answered) == 1
     said = shown(slack.called[-1][1])

@@ -288,6 +288,8 @@ def test_a_switch_of_a_killed_bot_is_not_made_again_after_another_one(settings, 
     bot.resume(bot.begun())
     assert in_use(settings) == old
     assert bot.begun() == []
+    # It was done, and is said to have been.
+    assert audited(settings)[-1]["outcome"] == f"done: {new} is in use"
 
 
 def test_what_was_begun_long_ago_is_not_done_by_the_next_and_said_to_be_unknown(
@@ -318,7 +320,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ROUTING_ML_HOME", str(home))
-        assert main(["retrain", "--candidates", "nearest", "--as-of", "2026-11-01"]) == 0
+        asked = ["retrain", "--candidates", "nearest", "--limit", "3000"]
+        assert main([*asked, "--as-of", "2026-11-01"]) == 0
         (newest,) = (folder.name for folder in (home / "models").glob("model_*"))
         assert main(["promote", newest]) == 0
     return home
