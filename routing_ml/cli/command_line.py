@@ -19,6 +19,7 @@ from routing_ml.cli import history as history_commands
 from routing_ml.cli import live as live_commands
 from routing_ml.cli import quality as quality_commands
 from routing_ml.cli import replay as replay_commands
+from routing_ml.cli import slackbot as slackbot_commands
 from routing_ml.cli.helping import epilog
 from routing_ml.cli.shared import Result
 from routing_ml.errors import RoutingError, SettingError
@@ -30,7 +31,13 @@ from routing_ml.settings import Settings
 
 
 WITHOUT_STATE = (data.check, data.extract, data.audit, backup.backups)
-BEGINNING = (runs.retrain, models.train, quality_commands.quality, replay_commands.replay)
+BEGINNING = (
+    runs.retrain,
+    models.train,
+    quality_commands.quality,
+    replay_commands.replay,
+    slackbot_commands.slack_bot,
+)
 RESTORING = (backup.restore,)
 
 
@@ -242,6 +249,10 @@ def _parser() -> argparse.ArgumentParser:
     added = command("quality", quality_commands.quality, text)
     added.add_argument("--out", type=Path, metavar="FILE", help="the page there too, as HTML")
     added.add_argument("--source", metavar="S", help="an Access file, an ODBC connection string")
+    text = "answer in Slack, and act for those who may, until it is ended"
+    added = command("slack-bot", slackbot_commands.slack_bot, text)
+    text = "only say whether one is connected; exit code 1 where none is"
+    added.add_argument("--healthy", action="store_true", help=text)
     text = "how right the proposals are, by the routings that planners wrote later"
     live = every.add_parser("live", help=text, description=text)
     within = live.add_subparsers(title="commands", required=True, metavar="COMMAND")
