@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from routing_ml.notices.card import ATTENTION as ATTENTION
     from routing_ml.notices.card import BAD as BAD
     from routing_ml.notices.card import GOOD as GOOD
+    from routing_ml.notices.card import Asks as Asks
     from routing_ml.notices.card import Card as Card
     from routing_ml.notices.card import Fact as Fact
     from routing_ml.notices.card import Link as Link

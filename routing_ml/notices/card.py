@@ -44,9 +44,20 @@ class Link:
 
 
 @dataclass(frozen=True)
+class Asks:
+    """What a person is asked: by a task of a run of a DAG, about a model."""
+
+    dag: str
+    run: str
+    task: str
+    model: str
+
+
+@dataclass(frozen=True)
 class Card:
     """What is said on a subject: the outcome first (`title`, and its `level`, one of SIGNS or ''),
-    then sentences, figures, a plot, links. All of it is plain text, whatever is in it.
+    then sentences, figures, a plot, links, and what is asked, where buttons can answer. All of it
+    is plain text, whatever is in it.
 
     Who is told of one subject twice sees one message that has changed, where that can be.
     """
@@ -58,6 +69,7 @@ class Card:
     facts: Sequence[Fact] = ()
     plot: Plot | None = None
     links: Sequence[Link] = ()
+    asks: Asks | None = None
 
     def __post_init__(self) -> None:
         # Of whatever sequences it is made, it is equal to what comes back from the outbox.
@@ -124,6 +136,8 @@ def from_dict(given: Mapping[str, Any]) -> Card:
     words += [text for fact in facts for text in (fact.name, fact.value, fact.change)]
     words += [text for one in links for text in (one.label, one.address)]
     words += [plot["name"]] if plot else []
+    asks = given.get("asks")
+    words += asks.values() if asks else ()
     if not all(isinstance(text, str) for text in words):
         raise ValueError("it lacks a text")
     level, numbers = given.get("level", ""), plot["values"] if plot else ()
@@ -133,5 +147,5 @@ def from_dict(given: Mapping[str, Any]) -> Card:
         raise ValueError("its plot holds no numbers")
     return Card(
         given["subject"], given["title"], given["text"], level, facts,
-        Plot(**plot) if plot else None, links,
+        Plot(**plot) if plot else None, links, Asks(**asks) if asks else None,
     )  # fmt: skip

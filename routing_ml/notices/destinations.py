@@ -39,7 +39,7 @@ class Destination:
         what the subject's message says there."""
         if self.says == WORKFLOW:
             return self.url, teams.encoded(teams.message(card))
-        message = slack.message(card)
+        message = slack.message(card, buttons=self.says == API)
         if self.says == WEBHOOK:
             return self.url, json.dumps(message)
         if not place:

@@ -2,12 +2,13 @@
 whatever is in the card.
 
 Slack takes 50 blocks, 3,000 characters a text and about 13,200 in all; what is built here has at
-most 9 blocks and 12,000 characters, counted as they are escaped.
+most 10 blocks and 12,000 characters, counted as they are escaped.
 """
 
 from collections.abc import Iterator
 from typing import Any
 
+from routing_ml.notices.buttons import approval_buttons
 from routing_ml.notices.card import Card, Fact, sparkline
 from routing_ml.notices.mrkdwn import escaped, linked, plain
 
@@ -18,11 +19,16 @@ MAX_FACTS, MAX_NAME, MAX_VALUE = 12, 60, 120
 MAX_LINKS, MAX_LINK = 3, 1_000
 
 
-def message(card: Card) -> dict[str, Any]:
-    """The message as JSON; of all that is in it only links can be anything but plain text."""
+def message(card: Card, *, buttons: bool = False) -> dict[str, Any]:
+    """The message as JSON; of all that is in it only links can be anything but plain text. With
+    `buttons` what a card asks can be answered there, where a bot listens."""
+    blocks = list(_blocks(card))
+    if buttons and card.asks:
+        asks = card.asks
+        blocks.append(approval_buttons(asks.dag, asks.run, asks.task, model=asks.model))
     return {
         "text": escaped(card.title, MAX_TITLE).strip() or "…",
-        "blocks": list(_blocks(card)),
+        "blocks": blocks,
         "unfurl_links": False,
         "unfurl_media": False,
     }

@@ -11,7 +11,7 @@ from typing import Any
 
 from routing_ml import notices
 from routing_ml.errors import ModelError
-from routing_ml.notices import ATTENTION, BAD, GOOD, Card, Fact, Link, Plot
+from routing_ml.notices import ATTENTION, BAD, GOOD, Asks, Card, Fact, Link, Plot
 from routing_ml.pipeline import monitor
 from routing_ml.registry import Registry
 from routing_ml.settings import Settings
@@ -24,6 +24,7 @@ FIGURES = {
 """Metrics that a card shows, all of them fractions."""
 PLOTTED = 12
 """Runs or looks in a plot."""
+ASKING_DAG, ASKING_TASK = "routing_ml_retrain", "approve"
 APPROVAL = "Routing ML: a new model waits for your approval"
 
 Outcomes = Sequence[Mapping[str, Any]]
@@ -69,8 +70,9 @@ def waiting_card(
         f"Run: {run_id}",
     ]
     facts = _against(registry, winner, champion)
-    links = _link("Look and decide", link)
-    return Card(f"retrain/{run_id}", APPROVAL, "\n".join(lines), ATTENTION, facts, None, links)
+    links, asks = _link("Look and decide", link), Asks(ASKING_DAG, run_id, ASKING_TASK, winner)
+    text = "\n".join(lines)
+    return Card(f"retrain/{run_id}", APPROVAL, text, ATTENTION, facts, None, links, asks)
 
 
 def drift_card(

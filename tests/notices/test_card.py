@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from routing_ml.notices.card import (
     MOST_POINTS,
     SIGNS,
+    Asks,
     Card,
     Fact,
     Link,
@@ -49,6 +50,7 @@ cards = st.builds(
     facts=st.lists(st.builds(Fact, st.text(), st.text(), st.text()), max_size=3),
     plot=st.none() | st.builds(Plot, st.text(), st.lists(st.none() | st.integers(), max_size=3)),
     links=st.lists(st.builds(Link, st.text(), st.text()), max_size=3),
+    asks=st.none() | st.builds(Asks, *[st.text()] * 4),
 )
 
 

@@ -113,10 +113,24 @@ def test_a_run_that_waits_is_one_message_that_says_in_the_end_how_it_ended(given
         assert field["text"] == (
             f"*Routings exactly right*\n93.0 % (+3.0 points against {champion})"
         )
+        asked = {"dag": "routing_ml_retrain", "run": "r9", "task": "approve", "model": winner}
+        for button in waiting["blocks"][-1]["elements"]:
+            assert json.loads(button["value"]) == asked
         report.tell(told, outcome())
     assert len(slack.messages) == 1
     (edited,) = slack.edits
     assert edited["text"] == "Routing ML: a new model is in use"
+    assert "actions" not in [block["type"] for block in edited["blocks"]]
+
+
+def test_where_no_bot_listens_there_are_no_buttons(given):
+    winner = register(given, "nearest", 0.9)
+    decision = {"winner": winner, "champion": None, "reason": "it is better"}
+    with FakeSlack() as slack:
+        env = {"ROUTING_ML_HOME": str(given.home), "SLACK_WEBHOOK_URL": slack.url}
+        telling.tell_waits(Settings.from_env(env), "r9", decision)
+    (waiting,) = slack.messages
+    assert "actions" not in [block["type"] for block in waiting["blocks"]]
 
 
 def test_a_winner_without_a_model_in_use_waits_too(given):
