@@ -5,7 +5,8 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from routing_ml import files, modes
@@ -65,8 +66,9 @@ def run(settings: Settings, config: Config, *, stop: threading.Event | None = No
         try:
             if begun and room.reserve():
                 room.fill(lambda: bot.resume(begun))
-            alive = (folder / ".alive").touch
-            connection.keep(open_url, listener(room, bot.handle), stop, alive=alive)
+            connection.keep(
+                open_url, listener(room, bot.handle), stop, alive=lambda: _note_alive(folder)
+            )
         finally:
             room.close()
 
@@ -110,6 +112,11 @@ def is_connected(settings: Settings) -> bool:
     except OSError:
         return False
     return time.time() - seen < DEAD_S
+
+
+def _note_alive(folder: Path) -> None:
+    with suppress(OSError):  # a disk that is full is no reason to answer nobody
+        (folder / ".alive").touch()
 
 
 def _web(config: Config) -> "WebClient":
