@@ -45,11 +45,12 @@ PERMISSIONS = {
 
 @dataclass(frozen=True)
 class Access:
-    """What FastAPI asks before a route: `read` and `act` raise for who may not, `who` is the name
-    of the person who is logged in."""
+    """What FastAPI asks before a route: `read` and `act` raise for who may not, `may_act` says
+    whether `act` would not, `who` is the name of the person who is logged in."""
 
     read: Callable[..., Any]
     act: Callable[..., Any]
+    may_act: Callable[..., Any]
     who: Callable[..., Any]
 
     def to(self, method: str, path: str) -> list[Callable[..., Any]]:
@@ -63,15 +64,24 @@ def of_airflow() -> Access:
     """As the Airflow that this runs in has it."""
     from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
 
+    act = requires_access_dag("PUT", None, param_dag_id=DAG)
+
     def who(user: GetUserDep) -> str:
         return str(user.get_name())
 
-    # FastAPI reads the types of a dependency where it is defined, not in this function
-    who.__annotations__ = {"user": GetUserDep, "return": str}
+    def may_act(request: Request, user: GetUserDep) -> bool:
+        try:
+            act(request, user)
+        except HTTPException:
+            return False
+        return True
+
+    # FastAPI looks types up where a function's module is; this one is known in here alone.
+    for function in (who, may_act):
+        function.__annotations__["user"] = GetUserDep
+    may_act.__annotations__["request"] = Request
     return Access(
-        read=requires_access_dag("GET", None, param_dag_id=DAG),
-        act=requires_access_dag("PUT", None, param_dag_id=DAG),
-        who=who,
+        read=requires_access_dag("GET", None, param_dag_id=DAG), act=act, may_act=may_act, who=who
     )
 
 
