@@ -64,7 +64,8 @@ def changed(
     `typed_in`."""
     columns = Columns.load(settings.columns.get("default"))
     row, changes = dict(item), []
-    for name, value in typed_in(given, columns, model).items():
+    attributes = {name: value for name, value in given.items() if name != "ITEM_CD"}
+    for name, value in typed_in(attributes, columns, model).items():
         before, after = as_text(item.get(name)), as_text(value)
         if before != after:
             row[name] = value

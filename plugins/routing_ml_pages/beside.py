@@ -98,16 +98,8 @@ def _differ(was: Any, now: Any) -> bool:
 
 
 def _side(row: Mapping[str, Any]) -> Side:
-    def text(name: str) -> str | None:
-        value = row.get(name)
-        return str(value) if value is not None and value == value else None
-
-    def number(name: str) -> float | None:
-        value = row.get(name)
-        return float(value) if value is not None and value == value else None
-
     return Side(
-        str(row["JOB_CD"]), text("JOB_NM"), text("RES_CD"), number("SETUP_TIME"), number("RUN_TIME")
+        row["JOB_CD"], row["JOB_NM"], row["RES_CD"], row["SETUP_TIME"], row["RUN_TIME"]
     )
 
 

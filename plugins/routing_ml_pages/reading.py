@@ -24,7 +24,7 @@ Found = TypeVar("Found")
 NAMES = re.compile(r"(?i)name|(?:^|_)nm(?:_|$)|desc|bezeich|libell|denomin|spec|品|명$|규격")
 """Columns that people know an item by, beside the free texts of the columns file."""
 KEPT_READINGS = 4
-KEPT_EXPLANATIONS = 512
+KEPT_EXPLANATIONS = 256
 
 
 class Kept:
@@ -118,29 +118,29 @@ def known(settings: Settings) -> Known:
     return _KNOWN.get((path, _state(path)), lambda: _read_known(path))
 
 
-def proposed(settings: Settings) -> Mapping[str, list[dict[str, Any]]]:
-    """The rows of the newest file of proposals, by item code in one case; nothing before the first.
-
-    An item that was entered after the newest dataset is in there alone.
-    """
+def proposed(settings: Settings) -> Proposals | None:
+    """The newest file of proposals, None before the first. An item that was entered after the newest
+    dataset is in there alone."""
     files = (settings.home / "proposals").glob("*.parquet")
     found = [(path.stat().st_mtime_ns, path) for path in files if not path.name.startswith(".")]
     if not found:
-        return {}
+        return None
     _, path = max(found)
-    return _KNOWN.get((path, _state(path)), lambda: _read_proposals(path))
+    return _KNOWN.get((path, _state(path)), lambda: Proposals(first_routings(path)))
 
 
-def _read_proposals(path: Path) -> Mapping[str, list[dict[str, Any]]]:
+def first_routings(path: Path) -> Any:
+    """The proposed routing of each item of a file of proposals, without the further ones."""
     import pandas as pd
 
-    rows: dict[str, list[dict[str, Any]]] = {}
-    for row in pd.read_parquet(path).to_dict("records"):
-        if row.get("RANK", 1) == 1:
-            rows.setdefault(str(row["ITEM_CD"]).casefold(), []).append(
-                {str(name): value for name, value in row.items()}
-            )
-    return rows
+    found = pd.read_parquet(path)
+    return found[found["RANK"] == 1].drop(columns="RANK") if "RANK" in found else found
+
+
+def rows_of(frame: Any) -> list[dict[str, Any]]:
+    """The rows of a frame, missing values None."""
+    known = frame.astype(object).where(frame.notna(), None)
+    return [{str(name): value for name, value in row.items()} for row in known.to_dict("records")]
 
 
 def _manifests(settings: Settings) -> list[Path]:
@@ -153,6 +153,24 @@ def _read_known(path: Path) -> Known:
     data = dataset.load(path)
     newest = dataset.newest_routings(data.routings)
     return Known(data, newest, datetime.fromisoformat(data.manifest["as_of"]))
+
+
+@dataclass(frozen=True)
+class Proposals:
+    """The rows of a file of proposals."""
+
+    frame: Any
+
+    @cached_property
+    def places(self) -> Mapping[str, Any]:
+        """The rows of each item, by its code in one case, in the order of the file."""
+        groups = self.frame.groupby("ITEM_CD", sort=False).indices
+        return {str(code).casefold(): rows for code, rows in groups.items()}
+
+    def of(self, code: str) -> Any | None:
+        """The rows of an item, None where there is none."""
+        rows = self.places.get(code.strip().casefold())
+        return None if rows is None else self.frame.iloc[rows]
 
 
 @dataclass(frozen=True)
@@ -208,7 +226,7 @@ class Known:
     def routing(self, code: str) -> list[dict[str, Any]]:
         """The planner's own routing of an item, in order; empty where there is none."""
         rows = self.routing_rows.get(code.strip().casefold())
-        return [] if rows is None else self.newest.iloc[rows].to_dict("records")
+        return [] if rows is None else rows_of(self.newest.iloc[rows])
 
 
 def moment(settings: Settings, at: float | str | None) -> str:

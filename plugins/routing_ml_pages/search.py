@@ -47,9 +47,11 @@ def search(settings: Settings, query: str, *, most: int = MOST) -> Found:
             if all(word in code or word in name for word in words):
                 ranked.append((_rank(whole, code), row, codes[row], known.names[row]))
     later = len(ranked)
-    for key, rows in reading.proposed(settings).items():
+    proposed = reading.proposed(settings)
+    for key, rows in proposed.places.items() if proposed else ():
         if whole in key and (known is None or key not in known.row_of):
-            ranked.append((_rank(whole, key), later, str(rows[0]["ITEM_CD"]), ""))
+            code = str(proposed.frame["ITEM_CD"].iloc[rows[0]])
+            ranked.append((_rank(whole, key), later, code, ""))
             later += 1
     ranked.sort()
     hits = [

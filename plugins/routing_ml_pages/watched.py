@@ -99,7 +99,10 @@ def watched(settings: Settings) -> Watched:
                     d["model"], d["detected"])
                 for d in store.drift_verdicts(DAYS, today=settings.moment(None).date())
             ]  # fmt: skip
-            shares, recent = ([], 0) if obstacle else _shares(settings, store)
+            try:
+                shares, recent = ([], 0) if obstacle else _shares(settings, store)
+            except ModelError as error:
+                obstacle, shares, recent = str(error), [], 0
         live = monitor.live_status(settings)
     except StoreError as error:
         return _of({}, settings, obstacle=obstacle, trouble=str(error))

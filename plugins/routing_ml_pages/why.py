@@ -176,8 +176,8 @@ def frame_of(
     model = predict.loaded(reading.in_use(settings))
     item = _item(settings, code) if code else {"ITEM_CD": NEW}
     if item is None:
-        rows = reading.proposed(settings).get(code.strip().casefold())
-        return None if rows is None else pd.DataFrame(rows)
+        proposed = reading.proposed(settings)
+        return proposed.of(code) if proposed else None
     row, _ = asking.changed(settings, model, item, given)
     return model.predict(pd.DataFrame([row]), quantity=quantity)
 
@@ -186,9 +186,9 @@ def _item(settings: Settings, code: str) -> dict[str, Any] | None:
     try:
         return reading.known(settings).item(code)
     except InputError:
-        if reading.proposed(settings):
-            return None
-        raise
+        if reading.proposed(settings) is None:
+            raise
+        return None
 
 
 def _explained(
@@ -232,7 +232,7 @@ def _said(
         model=version.name,
         is_new=False,
         waiting=False,
-        learned=found.item in set(model.items_),
+        learned=found.item in model.items_,
         explained=True,
         confidence=found.confidence,
         novelty=first["NOVELTY"],
@@ -257,10 +257,11 @@ def _said(
 
 def _only_proposed(settings: Settings, code: str) -> Why | None:
     """What the last run of proposals said of an item that came after the newest dataset."""
-    rows = reading.proposed(settings).get(code.strip().casefold())
-    if not rows:
+    proposed = reading.proposed(settings)
+    found = proposed.of(code) if proposed else None
+    if found is None:
         return None
-    rows = [{n: None if v is None or v != v else v for n, v in row.items()} for row in rows]
+    rows = reading.rows_of(found)
     first = rows[0]
     return Why(
         item=str(first["ITEM_CD"]),

@@ -70,17 +70,10 @@ def _proposals(settings: Settings, name: str) -> list[dict[str, Any]]:
     path = settings.home / "proposals" / f"{name}.parquet"
     if not path.is_file():
         return []
-    import pandas as pd
-
-    found = pd.read_parquet(path)
-    if "RANK" in found:
-        found = found[found["RANK"] == 1]
-    items = found.groupby("ITEM_CD", sort=False).agg(
+    items = reading.first_routings(path)
+    items = items.groupby("ITEM_CD", sort=False).agg(
         operations=("JOB_CD", "size"), confidence=("CONFIDENCE", "first"),
         reference=("REFERENCE_ITEM_CD", "first"), similarity=("SIMILARITY_SCORE", "first"),
     )  # fmt: skip
     items = items.reset_index().sort_values("confidence", kind="stable")
-    return [
-        {str(n): None if v is None or v != v else v for n, v in row.items()}
-        for row in items.to_dict("records")
-    ]
+    return reading.rows_of(items)
