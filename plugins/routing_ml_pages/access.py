@@ -19,6 +19,7 @@ PERMISSIONS = {
     ("GET", "/"): READ,
     ("GET", "/why"): READ,
     ("GET", "/why/routing.xlsx"): READ,
+    ("POST", "/why/read"): READ,
     ("GET", "/models"): READ,
     ("GET", "/models/compare"): READ,
     ("POST", "/models/promote"): ACT,

@@ -15,15 +15,18 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
 
-from routing_ml import pipeline
+from routing_ml import clock, dataset, pipeline
 from routing_ml.errors import InputError, ModelError
+from routing_ml.proposals import predict
 from routing_ml.registry import Version
-from routing_ml.settings import Settings
+from routing_ml.settings import DEFAULT_SOURCE, Settings
+from routing_ml.source import Columns
 
 Found = TypeVar("Found")
 NAMES = re.compile(r"(?i)name|(?:^|_)nm(?:_|$)|desc|bezeich|libell|denomin|spec|品|명$|규격")
 """Columns that people know an item by, beside the free texts of the columns file."""
 KEPT_READINGS = 4
+FRESH_SECONDS = 3_600
 KEPT_EXPLANATIONS = 256
 
 
@@ -52,6 +55,8 @@ _VERSIONS = Kept(1_000)
 _KNOWN = Kept(KEPT_READINGS)
 _JSON = Kept(64)
 EXPLANATIONS = Kept(KEPT_EXPLANATIONS)
+_FRESH: dict[Path, tuple[float, Known]] = {}
+_READING = Lock()
 
 
 def version_of(settings: Settings, name: str) -> Version:
@@ -110,12 +115,35 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def known(settings: Settings) -> Known:
-    """The items and routings of the newest dataset; InputError where there is none yet."""
+    """The items and routings of the newest dataset, or as they were read from the source since;
+    InputError where there is neither."""
+    at, fresh = _FRESH.get(settings.home, (0.0, None))
+    if clock.seconds() - at > FRESH_SECONDS:
+        fresh = None
     found = [(path.stat().st_mtime_ns, path) for path in _manifests(settings)]
     if not found:
-        raise InputError("no dataset was extracted yet: trigger routing_ml_retrain")
+        if fresh is None:
+            raise InputError("no dataset was extracted yet: trigger routing_ml_retrain")
+        return fresh
     _, path = max(found)
-    return _KNOWN.get((path, _state(path)), lambda: _read_known(path))
+    last = _KNOWN.get((path, _state(path)), lambda: _read_known(path))
+    return fresh if fresh is not None and fresh.as_of > last.as_of else last
+
+
+def read_source(settings: Settings) -> Known:
+    """Read items and routings from the default source as they are now, for an hour: of what was
+    entered since the newest dataset there is nothing else. One at a time; of two that ask at once
+    the second gets what the first has read. RoutingError where it cannot be read."""
+    asked = clock.seconds()
+    with _READING:
+        at, fresh = _FRESH.get(settings.home, (0.0, None))
+        if fresh is None or at < asked:
+            columns = Columns.load(settings.columns.get(DEFAULT_SOURCE))
+            now = settings.moment(None)
+            data = predict.read_source(settings.origin(DEFAULT_SOURCE), columns, now)
+            fresh = Known(data, dataset.newest_routings(data.routings), now)
+            _FRESH[settings.home] = clock.seconds(), fresh
+    return fresh
 
 
 def proposed(settings: Settings) -> Proposals | None:
@@ -148,8 +176,6 @@ def _manifests(settings: Settings) -> list[Path]:
 
 
 def _read_known(path: Path) -> Known:
-    from routing_ml import dataset
-
     data = dataset.load(path)
     newest = dataset.newest_routings(data.routings)
     return Known(data, newest, datetime.fromisoformat(data.manifest["as_of"]))

@@ -7,6 +7,7 @@ from html import unescape
 import openpyxl
 import pandas as pd
 import pytest
+from conftest import SAMPLE
 from pages_site import NOVEMBER, PREFIX, client, state
 from routing_ml_pages import reading
 from routing_ml_pages.rendering import plain
@@ -222,6 +223,19 @@ def test_an_item_that_came_after_the_dataset_has_its_proposal_without_reasons(se
         assert not view.explained and "newest dataset" in page(item="LATER-1").text
     finally:
         (settings.home / "proposals" / "zz.parquet").unlink()
+
+
+def test_an_item_is_read_from_the_erp_as_it_is_now(settings, known, monkeypatch):
+    monkeypatch.setenv("ROUTING_ML_SOURCE", str(SAMPLE))
+    monkeypatch.setattr(reading, "_FRESH", {})
+    listed = {str(code).casefold() for code in known.data.items["ITEM_CD"]}
+    answer = client("viewer").post(f"{PREFIX}/why/read", data={"item": "A&B"})
+    assert (answer.status_code, answer.headers["location"]) == (303, f"{PREFIX}/why?item=A%26B")
+    fresh = reading.known(settings)
+    later = [str(c) for c in fresh.data.items["ITEM_CD"] if str(c).casefold() not in listed]
+    assert later and why(settings, later[-1], {}).explained
+    monkeypatch.setattr(reading, "FRESH_SECONDS", -1)
+    assert reading.known(settings) is known
 
 
 def test_a_newer_dataset_is_read_and_the_same_one_is_not_read_again(settings, monkeypatch):

@@ -70,8 +70,7 @@ def _proposals(settings: Settings, name: str) -> list[dict[str, Any]]:
     path = settings.home / "proposals" / f"{name}.parquet"
     if not path.is_file():
         return []
-    items = reading.first_routings(path)
-    items = items.groupby("ITEM_CD", sort=False).agg(
+    items = reading.first_routings(path).groupby("ITEM_CD", sort=False).agg(
         operations=("JOB_CD", "size"), confidence=("CONFIDENCE", "first"),
         reference=("REFERENCE_ITEM_CD", "first"), similarity=("SIMILARITY_SCORE", "first"),
     )  # fmt: skip

@@ -7,16 +7,18 @@ import re
 import tempfile
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlencode
 
-from fastapi import BackgroundTasks, HTTPException, Request, Response
+from fastapi import BackgroundTasks, Form, HTTPException, Request, Response
+from fastapi.responses import RedirectResponse
 
 from routing_ml import pipeline
 from routing_ml.errors import InputError, tried
 from routing_ml.proposals import predict, save
 from routing_ml.settings import Settings
 from routing_ml_pages import asking, reading
-from routing_ml_pages.rendering import page
+from routing_ml_pages.rendering import page, root_of
 from routing_ml_pages.search import search
 from routing_ml_pages.why import Why, frame_of, why
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from routing_ml_pages.app import Routes
 
 EXCEL = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+SHOWN = 20
 _SEEN = reading.Kept(5_000)
 
 
@@ -53,8 +56,13 @@ def add(routes: Routes) -> None:
             query=q, item=item, new=new, given=given, found=found, view=view, trouble=trouble,
             form=form, first=asking.FIRST, quantity_text=text, fields=_fields,
             without=lambda name: _fields({k: v for k, v in given.items() if k != name}),
-            preset=request.query_params.get("preset"),
+            waiting=[] if view or found or form else newest_waiting(settings),
         )  # fmt: skip
+
+    @routes.post("/why/read")
+    def read(request: Request, item: Annotated[str, Form(max_length=20_000)] = "") -> Response:
+        reading.read_source(Settings.from_env())
+        return RedirectResponse(f"{root_of(request)}/why?{urlencode({'item': item})}", 303)
 
     @routes.get("/why/routing.xlsx")
     def download(
@@ -78,6 +86,16 @@ def add(routes: Routes) -> None:
             headers={"Content-Disposition": f'attachment; filename="routing_{name}.xlsx"'},
             background=later,
         )
+
+
+def newest_waiting(settings: Settings) -> list[tuple[str, float]]:
+    """The newest items of the last proposals, with their confidence."""
+    proposed = reading.proposed(settings)
+    if proposed is None:
+        return []
+    firsts = [rows[0] for rows in list(proposed.places.values())[::-1][:SHOWN]]
+    rows = proposed.frame.iloc[firsts]
+    return list(zip(rows["ITEM_CD"].tolist(), rows["CONFIDENCE"].tolist(), strict=True))
 
 
 def quantity_of(request: Request) -> tuple[float | None, str]:
