@@ -5,9 +5,9 @@
 
 Retrains on the source (the sample), copies its items and versions until there are as many as that,
 and asks each page so many times, each time of another item where it is of one; with `--busy` while
-another retraining runs in a process of its own. Prints the milliseconds (median, 95th percentile, the
-first, which reads everything) of each page, without Airflow's own part, and exits with 1 where a 95th
-percentile is over 300 ms.
+another retraining runs in a process of its own. Prints the milliseconds (median, 95th percentile,
+the first, which reads everything) of each page, without Airflow's own part, and exits with 1 where
+a 95th percentile is over 300 ms.
 """
 
 import argparse

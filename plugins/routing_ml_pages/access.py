@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -106,8 +107,6 @@ def same_site(request: Request) -> None:
 def _own_names(request: Request) -> set[str]:
     """Under which names this site is known: the one that was asked, and Airflow's base URL."""
     names = {request.headers.get("host", "")}
-    try:
+    with suppress(SettingError):
         names.add(urlsplit(Settings.from_env().ui_url or "").netloc)
-    except SettingError:
-        pass
     return names - {""}

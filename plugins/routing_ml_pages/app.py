@@ -85,6 +85,4 @@ def _failed(request: Request, status: int, message: str) -> Response:
     below = request.url.path.removeprefix(rendering.root_of(request))
     if below.startswith("/api/"):
         return JSONResponse({"detail": message}, status)
-    return rendering.page(
-        request, "error.html", status=status, message=message, place=""
-    )
+    return rendering.page(request, "error.html", status=status, message=message, place="")

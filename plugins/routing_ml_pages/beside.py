@@ -98,9 +98,7 @@ def _differ(was: Any, now: Any) -> bool:
 
 
 def _side(row: Mapping[str, Any]) -> Side:
-    return Side(
-        row["JOB_CD"], row["JOB_NM"], row["RES_CD"], row["SETUP_TIME"], row["RUN_TIME"]
-    )
+    return Side(row["JOB_CD"], row["JOB_NM"], row["RES_CD"], row["SETUP_TIME"], row["RUN_TIME"])
 
 
 def _label(row: Mapping[str, Any]) -> str:

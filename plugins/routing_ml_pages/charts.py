@@ -33,7 +33,8 @@ def over_time(
     known = [point for point in points if point.value is not None]
     if not known:
         return Markup("")
-    low, high = _range([v for p in known for v in (p.value, p.low, p.high) if v is not None], lines)
+    figures = [v for p in known for v in (p.value, p.low, p.high) if v is not None]
+    low, high = _range(figures, lines)
     step = (WIDTH - LEFT - RIGHT) / max(len(points) - 1, 1)
     parts, path = [], []
     for at, point in enumerate(points):
@@ -50,10 +51,11 @@ def over_time(
             f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="{5 if point.mark else 3}">'
             f"<title>{escape(said)}</title></circle>"
         )
-    axis = [_line("limit", LEFT, _y(v, low, high), WIDTH - RIGHT, _y(v, low, high)) for v in lines]
-    labels = [point.label for point in points]
-    return _svg(title, [*_grid(low, high, percent), *axis, *_labels(labels, step),
-                        f'<polyline class="series" points="{" ".join(path)}"/>', *parts])  # fmt: skip
+    heights = [_y(value, low, high) for value in lines]
+    axis = [_line("limit", LEFT, y, WIDTH - RIGHT, y) for y in heights]
+    series = f'<polyline class="series" points="{" ".join(path)}"/>'
+    labels = _labels([point.label for point in points], step)
+    return _svg(title, [*_grid(low, high, percent), *axis, *labels, series, *parts])
 
 
 def side_by_side(
@@ -85,16 +87,16 @@ def band(low: float, value: float, high: float, most: float) -> Markup:
     """A time within its band, on a scale that ends at `most`; decoration of figures beside it."""
     most = max(most, high, 1e-9)
     left, right, at = (100 * number / most for number in (low, high, value))
-    return Markup(
+    return Markup(  # noqa: S704 - numbers alone, nothing to escape
         '<svg class="band" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">'
         f'<rect class="track" x="0" y="3" width="100" height="2"/>'
         f'<rect class="span" x="{left:.1f}" y="1" width="{max(right - left, 0.5):.1f}" height="6"/>'
         f'<rect class="value" x="{max(at - 0.5, 0):.1f}" y="0" width="1" height="8"/></svg>'
-    )  # numbers alone, nothing to escape
+    )
 
 
 def _svg(title: str, parts: Sequence[str]) -> Markup:
-    return Markup(
+    return Markup(  # noqa: S704 - each part has escaped what it was given
         f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">'
         f"{''.join(parts)}</svg>"
     )

@@ -1,5 +1,5 @@
-"""What the pages read, kept in memory until the file that it came from is another: the versions, the
-items of the newest dataset, the reasons of proposals.
+"""What the pages read, kept in memory until the file that it came from is another: the versions,
+the items of the newest dataset, the reasons of proposals.
 """
 
 from __future__ import annotations
@@ -147,8 +147,8 @@ def read_source(settings: Settings) -> Known:
 
 
 def proposed(settings: Settings) -> Proposals | None:
-    """The newest file of proposals, None before the first. An item that was entered after the newest
-    dataset is in there alone."""
+    """The newest file of proposals, None before the first. An item that was entered after the
+    newest dataset is in there alone."""
     files = (settings.home / "proposals").glob("*.parquet")
     found = [(path.stat().st_mtime_ns, path) for path in files if not path.name.startswith(".")]
     if not found:

@@ -40,9 +40,7 @@ HEADERS = {
 }
 
 
-def page(
-    request: Request, template: str, *, status: int = 200, **values: Any
-) -> HTMLResponse:
+def page(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
     """The page that a template makes of `values`."""
     language = language_of(
         request.cookies.get(LANGUAGE_COOKIE), request.headers.get("accept-language", "")
@@ -59,6 +57,7 @@ def page(
         asset=partial(_asset, root),
         here=f"{root}{request.url.path.removeprefix(root)}"
         + (f"?{request.url.query}" if request.url.query else ""),
+        status=status,
         **{"place": template.removesuffix(".html"), **values},
     )  # fmt: skip
     return HTMLResponse(said, status)

@@ -151,8 +151,8 @@ def models(settings: Settings) -> Models:
 
 
 def promote(settings: Settings, name: str, *, who: str, why: str, instead_of: str | None) -> str:
-    """Put a version into use for a person, where the one that they saw in use still is; `instead_of`
-    is as of `Registry.promote`."""
+    """Put a version into use for a person, where the one that they saw in use still is;
+    `instead_of` is as of `Registry.promote`."""
     version = pipeline.registry(settings).promote(
         name, who=_named(who), why=_required(why), instead_of=instead_of
     )
@@ -204,9 +204,7 @@ def _others(settings: Settings, one: Version, other: Version) -> tuple[int, list
     return reading.EXPLANATIONS.get(key, lambda: _asked_both(known, one, other))
 
 
-def _asked_both(
-    known: reading.Known, one: Version, other: Version
-) -> tuple[int, list[Another]]:
+def _asked_both(known: reading.Known, one: Version, other: Version) -> tuple[int, list[Another]]:
     items = dataset.without_routing(known.data.items, known.data.routings)
     if items.empty:
         items = known.data.items

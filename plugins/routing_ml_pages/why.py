@@ -1,5 +1,5 @@
-"""Why this routing: the proposal for an item as a flow of steps, with what spoke for and against each,
-what is like it, what is missing, and what another value of an attribute would change.
+"""Why this routing: the proposal for an item as a flow of steps, with what spoke for and against
+each, what is like it, what is missing, and what another value of an attribute would change.
 """
 
 from __future__ import annotations
@@ -88,7 +88,8 @@ class Other:
 
 @dataclass(frozen=True)
 class Gap:
-    """A missing attribute; `filled` is the value that others imply, `changes` what some would do."""
+    """A missing attribute; `filled` is the value that others imply, `changes` what some values
+    would do."""
 
     attribute: str
     filled: str | None
@@ -205,9 +206,7 @@ def _explained(
     return reading.EXPLANATIONS.get(key, make)
 
 
-def _said(
-    version: Version, model: RoutingModel, row: Mapping[str, Any], found: Explanation
-) -> Why:
+def _said(version: Version, model: RoutingModel, row: Mapping[str, Any], found: Explanation) -> Why:
     first, unit = found.proposal[0], found.unit
     reasons = [
         (_spoke(one.reasons, 1, unit), _spoke(one.reasons, -1, unit)) for one in found.operations

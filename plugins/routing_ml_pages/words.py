@@ -26,7 +26,8 @@ def words(language: str, key: str, **values: object) -> str:
 def language_of(chosen: str | None, accepted: str) -> str:
     """The language that a person chose, or else the first that their browser asks for.
 
-    >>> language_of(None, "de, ko-KR;q=0.8, en;q=0.9"), language_of("ko", "en"), language_of("x", "")
+    >>> accepted = "de, ko-KR;q=0.8, en;q=0.9"
+    >>> language_of(None, accepted), language_of("ko", "en"), language_of("x", "")
     ('en', 'ko', 'en')
     """
     if chosen in LANGUAGES:

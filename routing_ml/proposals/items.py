@@ -70,7 +70,9 @@ def typed_in(values: Mapping[str, str], columns: Columns, model: RoutingModel) -
     unknown = [name for name in values if name not in kinds]
     if unknown:
         raise InputError(f"{_listed(unknown)} is no attribute of an item that the model knows")
-    table = tables.Table("what was typed in", list(values), [(1, [v or None for v in values.values()])])
+    table = tables.Table(
+        "what was typed in", list(values), [(1, [v or None for v in values.values()])]
+    )
     found = {name: _column(table, at, kinds[name]).iloc[0] for at, name in enumerate(values)}
     return {name: None if pd.isna(value) else value for name, value in found.items()}
 

@@ -1,5 +1,5 @@
-"""Routing ML's pages as a site of their own: mounted as Airflow mounts them, with three people who may
-do nothing, read, and act; and a state folder with real models of the sample.
+"""Routing ML's pages as a site of their own: mounted as Airflow mounts them, with people who may do
+nothing, read, and act; and a state folder with real models of the sample.
 """
 
 import atexit

@@ -42,7 +42,9 @@ def test_somebody_who_has_not_logged_in_gets_nothing(method, path):
 
 @pytest.mark.parametrize(("method", "path"), PERMISSIONS)
 def test_a_viewer_reads_and_does_not_act(method, path):
-    answer = client("viewer").request(method, address(path), params={"q": "x", "one": "", "other": ""})
+    answer = client("viewer").request(
+        method, address(path), params={"q": "x", "one": "", "other": ""}
+    )
     acts = PERMISSIONS[method, path] == ACT
     assert (answer.status_code == 403) is acts
     assert acts is (method == "POST" and path != "/why/read")

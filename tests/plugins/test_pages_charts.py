@@ -13,7 +13,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def parsed(markup):
-    return ET.fromstring(f'<x xmlns="http://www.w3.org/2000/svg">{markup}</x>')[0]
+    return ET.fromstring(f'<x xmlns="http://www.w3.org/2000/svg">{markup}</x>')[0]  # noqa: S314 - our own
 
 
 def test_a_higher_figure_stands_higher_and_a_later_one_further_right():
@@ -22,7 +22,9 @@ def test_a_higher_figure_stands_higher_and_a_later_one_further_right():
     assert float(high.get("cy")) < float(low.get("cy"))
     assert float(high.get("cx")) > float(low.get("cx"))
     assert "marked" in high.get("class")
-    assert len([line for line in plot.findall(f"{SVG}line") if line.get("class") == "interval"]) == 1
+    assert (
+        len([line for line in plot.findall(f"{SVG}line") if line.get("class") == "interval"]) == 1
+    )
 
 
 def test_a_figure_that_is_not_known_leaves_a_gap():

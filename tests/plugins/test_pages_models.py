@@ -1,4 +1,4 @@
-"""The versions as the registry has them; who may, puts another one into use, once and with a reason."""
+"""The versions as the registry has them; who may, puts another into use, once and with a reason."""
 
 import json
 from contextlib import closing
@@ -135,9 +135,9 @@ def test_of_two_versions_only_what_differs_is_shown(settings, names):
     assert all(one.only_one or one.only_other for one in view.others[:3])
     same = versions.compare(settings, names[0], names[0])
     assert (same.figures, same.facts, same.others) == ([], {}, [])
-    text = client().get(
-        f"{PREFIX}/models/compare", params={"one": names[0], "other": names[1]}
-    ).text
+    text = (
+        client().get(f"{PREFIX}/models/compare", params={"one": names[0], "other": names[1]}).text
+    )
     assert view.others[0].item in unescape(text)
 
 
@@ -163,9 +163,7 @@ def test_the_api_promotes_for_who_may(settings, names):
     asked = {"model": names[1], "why": "by a program", "instead_of": names[0]}
     assert client("viewer").post(address, json=asked).status_code == 403
     assert client().post(address, json=asked).json() == {"model": names[1]}
-    back = client().post(
-        f"{PREFIX}/api/models/rollback", json={"why": "x", "instead_of": names[1]}
-    )
+    back = client().post(f"{PREFIX}/api/models/rollback", json={"why": "x", "instead_of": names[1]})
     assert back.json() == {"model": names[0]}
     listed = client("viewer").get(f"{PREFIX}/api/models").json()
     assert [one["action"] for one in listed["history"]] == ["rollback", "promote", "promote"]

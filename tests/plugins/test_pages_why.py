@@ -1,4 +1,4 @@
-"""Why this routing: what the page says is what the library says, of any item, however it is called."""
+"""Why this routing: what the page says is what the library says, however an item is called."""
 
 import io
 from contextlib import closing
@@ -20,7 +20,7 @@ from routing_ml.store.store import Store
 
 HOSTILE = [
     "<script>alert(1)</script>",
-    "\"><img src=x onerror=alert(1)>",
+    '"><img src=x onerror=alert(1)>',
     "{{ 7 * 7 }}",
     "\u202egnirts\u202c",
     "*&@here_",
@@ -144,9 +144,10 @@ def test_a_value_that_is_no_number_is_told_and_the_item_shown_as_it_is(settings,
     answer = page(item=waiting, attribute=attribute.name, value="about <b>50</b>")
     assert answer.status_code == 200
     assert "is no number" in answer.text and "<b>50</b>" not in answer.text
-    assert why(settings, waiting, {attribute.name: "x"}).confidence == why(
-        settings, waiting, {}
-    ).confidence
+    assert (
+        why(settings, waiting, {attribute.name: "x"}).confidence
+        == why(settings, waiting, {}).confidence
+    )
 
 
 def test_an_item_that_is_not_in_the_erp_is_typed_in(settings, known, waiting):
@@ -188,7 +189,9 @@ def test_a_code_is_text_whatever_is_in_it(settings, code):
 def test_names_of_the_factory_are_text_whatever_is_in_them(settings, known, waiting, monkeypatch):
     hostile = "<script>alert(1)</script>\u202e"
     at = known.row_of[waiting.casefold()]
-    monkeypatch.setitem(known.__dict__, "names", [hostile if k == at else n for k, n in enumerate(known.names)])
+    monkeypatch.setitem(
+        known.__dict__, "names", [hostile if k == at else n for k, n in enumerate(known.names)]
+    )
     text = page(item=waiting).text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;\ufffd" in text
     assert "<script>alert" not in text
@@ -209,7 +212,10 @@ def test_the_proposal_is_downloaded_as_excel(settings, waiting):
 def test_a_quantity_that_is_none_is_left_out(settings, waiting):
     for text in ("nan", "inf", "-1", "0", "abc"):
         assert page(item=waiting, quantity=text).status_code == 200
-        assert 'name="quantity" min="0.001" step="any" value=""' in page(item=waiting, quantity=text).text
+        assert (
+            'name="quantity" min="0.001" step="any" value=""'
+            in page(item=waiting, quantity=text).text
+        )
 
 
 def test_an_item_that_came_after_the_dataset_has_its_proposal_without_reasons(settings, known):

@@ -105,7 +105,7 @@ def quantity_of(request: Request) -> tuple[float | None, str]:
         quantity = float(text)
     except ValueError:
         return None, ""
-    return (quantity, text) if 0 < quantity and math.isfinite(quantity) else (None, "")
+    return (quantity, text) if quantity > 0 and math.isfinite(quantity) else (None, "")
 
 
 def seen(settings: Settings, view: Why, how: str = "page") -> None:
