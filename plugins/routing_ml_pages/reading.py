@@ -268,6 +268,11 @@ def moment(settings: Settings, at: float | str | None) -> str:
     return f"{settings.moment(datetime.fromtimestamp(at, UTC)):%Y-%m-%d %H:%M}"
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is such a file; one whose name is too long for any is not."""
+    return _state(path) is not None
+
+
 def _state(path: Path) -> tuple[int, int, int] | None:
     """What is another once a file was written again; None where it is not there."""
     try:

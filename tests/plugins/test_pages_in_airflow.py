@@ -22,7 +22,7 @@ def browser():
 
     def browser(role):
         client = TestClient(app, follow_redirects=False)
-        client.headers |= {"sec-fetch-site": "same-origin", "accept-language": "en"}
+        client.headers.update({"sec-fetch-site": "same-origin", "accept-language": "en"})
         if role:
             user = SimpleAuthManagerUser(username="kim", role=role)
             client.cookies.set("_token", get_auth_manager().generate_jwt(user))

@@ -142,10 +142,10 @@ def test_the_start_page_says_how_things_are(settings):
     assert pipeline.registry(settings).active().name in text
     assert "Succeeded" in text and "Asia/Seoul" in text
     with closing(Store(settings.store_url)) as store:
-        store.record_source_away("default", at=0)
-    assert "since 1970-01-01 09:00" in get("/").text
+        store.record_source_away("default", at=60)
+    assert "since 1970-01-01 09:01" in get("/").text
     health = get("/api/health").json()
-    assert health["away"] == {"default": "1970-01-01 09:00"}
+    assert health["away"] == {"default": "1970-01-01 09:01"}
     assert health["last_run"]["succeeded"] is True
 
 

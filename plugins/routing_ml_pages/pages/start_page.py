@@ -42,7 +42,7 @@ def add(routes: Routes) -> None:
             "routing_ml_retrain": settings.home / "runs" / name / "report.html",
             "routing_ml_quality": settings.home / "quality" / f"{name}.html",
         }.get(dag_id)
-        if name and report is not None and report.is_file():
+        if name and report is not None and reading.is_there(report):
             said = report.read_text(encoding="utf-8")
             return HTMLResponse(said, headers={"Content-Security-Policy": INERT})
         outcome, text, proposals = dict[str, Any](), "", list[dict[str, Any]]()
@@ -68,7 +68,7 @@ def _text(path: Path) -> str:
 def _proposals(settings: Settings, name: str) -> list[dict[str, Any]]:
     """The items that a run proposed for, the least certain first."""
     path = settings.home / "proposals" / f"{name}.parquet"
-    if not path.is_file():
+    if not reading.is_there(path):
         return []
     items = reading.first_routings(path).groupby("ITEM_CD", sort=False).agg(
         operations=("JOB_CD", "size"), confidence=("CONFIDENCE", "first"),
