@@ -46,13 +46,11 @@ def search(settings: Settings, query: str, *, most: int = MOST) -> Found:
         for row, (code, name) in enumerate(known.sought):
             if all(word in code or word in name for word in words):
                 ranked.append((_rank(whole, code), row, codes[row], known.names[row]))
-    later = len(ranked)
-    proposed = reading.proposed(settings)
-    for key, rows in proposed.places.items() if proposed else ():
-        if whole in key and (known is None or key not in known.row_of):
-            code = str(proposed.frame["ITEM_CD"].iloc[rows[0]])
-            ranked.append((_rank(whole, key), later, code, ""))
-            later += 1
+    if (proposed := reading.proposed(settings)) is not None:
+        for key, rows in proposed.places.items():
+            if whole in key and (known is None or key not in known.row_of):
+                code = str(proposed.frame["ITEM_CD"].iloc[rows[0]])
+                ranked.append((_rank(whole, key), len(ranked), code, ""))
     ranked.sort()
     hits = [
         Hit(code, name, known is None or code.casefold() not in known.routing_rows)

@@ -126,7 +126,7 @@ def models(settings: Settings) -> Models:
     """All that is known of the versions."""
     registry, trouble = pipeline.registry(settings), []
     active = previous = None
-    switches: list[Mapping[str, Any]] = []
+    switches: list[dict[str, Any]] = []
     try:
         active = registry.active()
         previous = registry.previous()
@@ -252,12 +252,19 @@ def _test(settings: Settings, one: str, other: str) -> Test | None:
 
 def _test_of(run: str, case: Mapping[str, Any], forward: bool) -> Test:
     test, sign = case["test"], 1 if forward else -1
-    exact = (test["exact"], test["exact_against"])[::sign]
-    bounds = sorted((sign * test["low"], sign * test["high"]))
+    exact, other = (test["exact"], test["exact_against"])[::sign]
+    low, high = sorted((sign * test["low"], sign * test["high"]))
     return Test(
-        run, test["items"], *exact, sign * test["difference"], *bounds, test["p_value"],
-        list(case.get("differing_items", ())),
-    )  # fmt: skip
+        run=run,
+        items=test["items"],
+        exact=exact,
+        exact_other=other,
+        difference=sign * test["difference"],
+        low=low,
+        high=high,
+        p_value=test["p_value"],
+        differing=list(case.get("differing_items", ())),
+    )
 
 
 def _row(settings: Settings, version: Version, in_use: str | None) -> Row:

@@ -145,7 +145,7 @@ def why(
     if item is None:
         return _only_proposed(settings, code)
     model = predict.loaded(version)
-    trouble, row, changes = None, item, []
+    trouble, row, changes = None, item, list[Changed]()
     try:
         row, changes = asking.changed(settings, model, item, given)
     except InputError as error:
@@ -246,10 +246,10 @@ def _said(version: Version, model: RoutingModel, row: Mapping[str, Any], found: 
             for past in found.similar
         ],
         gaps=[Gap(gap.attribute, gap.filled, gap.changes) for gap in found.missing],
-        helpful=found.helpful and found.helpful.attribute,
-        helpful_confidence=found.helpful and found.helpful.confidence,
-        alike=found.alike and found.alike.past_items,
-        alike_same=found.alike and found.alike.with_this_routing,
+        helpful=found.helpful.attribute if found.helpful else None,
+        helpful_confidence=found.helpful.confidence if found.helpful else None,
+        alike=found.alike.past_items if found.alike else None,
+        alike_same=found.alike.with_this_routing if found.alike else None,
         attributes=asking.attributes(model, row),
     )  # fmt: skip
 
@@ -296,7 +296,7 @@ def _step(row: Mapping[str, Any]) -> Step:
 
 def _spoke(reasons: Any, sign: int, unit: str) -> list[Spoke]:
     strong, clear, slight = STRENGTHS[unit]
-    found = []
+    found: list[Spoke] = []
     for reason in reasons:
         size = reason.effect * sign
         if size >= slight and len(found) < REASONS:

@@ -32,7 +32,7 @@ def language_of(chosen: str | None, accepted: str) -> str:
     """
     if chosen in LANGUAGES:
         return str(chosen)
-    wanted = []
+    wanted: list[tuple[float, int, str]] = []
     for part in accepted.split(",")[:20]:
         name, _, weight = part.strip().partition(";q=")
         try:
