@@ -4,6 +4,7 @@ import re
 
 import pytest
 from fastapi import FastAPI
+from fastapi.testclient import TestClient
 from pages_site import PREFIX, access, client
 from routing_ml_pages.access import ACT, PERMISSIONS
 from routing_ml_pages.app import Routes, make
@@ -86,6 +87,13 @@ def test_no_page_runs_or_loads_what_is_not_its_own():
 def test_a_choice_leads_back_to_the_pages_alone(to):
     answer = client().get(f"{PREFIX}/choose", params={"theme": "dark", "to": to})
     assert answer.headers["location"] == f"{PREFIX}/"
+
+
+@pytest.mark.parametrize("to", ["//evil.example", "/\\evil.example"])
+def test_so_does_one_of_pages_that_are_below_no_other_path(to):
+    browser = TestClient(make(access()), follow_redirects=False, headers={"x-role": "viewer"})
+    assert browser.get("/choose", params={"to": to}).headers["location"] == "/"
+    assert browser.get("/choose", params={"to": "/why"}).headers["location"] == "/why"
 
 
 def test_a_theme_and_a_language_that_were_chosen_are_remembered():

@@ -75,11 +75,20 @@ def test_an_item_is_found_by_a_part_of_its_code_and_its_name(settings, known):
     assert search(settings, " ").total == search(settings, "no such item").total == 0
 
 
-def test_the_code_itself_comes_before_those_that_contain_it(settings, known):
-    found = search(settings, known.data.items["ITEM_CD"].iloc[0][:3])
-    assert len(found.hits) <= 30 <= found.total
-    starts = [hit.code.casefold().startswith(found.query.casefold()) for hit in found.hits]
-    assert starts == sorted(starts, reverse=True)
+def test_the_code_itself_comes_before_those_that_begin_with_it_and_contain_it(settings, known):
+    codes = [str(code).casefold() for code in known.data.items["ITEM_CD"]]
+
+    def ranks(query, listed):
+        return [0 if c == query else 1 if c.startswith(query) else 2 for c in listed if query in c]
+
+    def is_in_order(found):
+        return found == sorted(found)
+
+    query = next(code[1:3] for code in codes if not is_in_order(ranks(code[1:3], codes)))
+    hits = [hit.code.casefold() for hit in search(settings, query, most=10**6).hits]
+    assert is_in_order(ranks(query, hits)) and len(hits) > 30
+    assert search(settings, query).hits[:30] == search(settings, query, most=10**6).hits[:30]
+    assert search(settings, codes[-1]).hits[0].code.casefold() == codes[-1]
 
 
 def test_the_page_says_what_the_library_says(settings, known, waiting):
@@ -95,11 +104,25 @@ def test_the_page_says_what_the_library_says(settings, known, waiting):
     assert all(step.job in text and (step.machine or "") in text for step in view.steps)
 
 
-def test_reasons_are_told_apart_by_what_they_speak_for(settings, waiting):
+def test_what_spoke_for_an_operation_is_told_apart_from_what_spoke_against_it(
+    settings, known, waiting
+):
+    model = predict.loaded(reading.in_use(settings))
+    expected = explain(model, known.data.items, waiting)
     view = why(settings, waiting, {})
-    spoke = [one for step in view.steps for one in (*step.favour, *step.against)]
-    assert spoke and all(one.attribute and one.value for one in spoke)
-    assert {one.strength for one in spoke} <= {"strong", "clear", "slight"}
+    told = 0
+    for step, operation in zip((*view.steps, *view.left_out), expected.operations, strict=True):
+        effects = {(one.attribute, one.words): one.effect for one in operation.reasons}
+        for spoken, sign in ((step.favour, 1), (step.against, -1)):
+            for one in spoken:
+                (effect,) = [
+                    size
+                    for (attribute, words), size in effects.items()
+                    if attribute == one.attribute and words.endswith(one.value)
+                ]
+                assert effect * sign > 0
+                told += 1
+    assert told > 5
 
 
 def test_of_a_similar_item_only_what_differs_is_shown(settings, waiting):
