@@ -6,9 +6,9 @@
 Retrains on the source (the sample), or takes a copy of a state folder in which that was done,
 copies its items and versions until there are as many as that, and asks each page so many times,
 each time of another item where it is of one; with `--busy` while another retraining runs in a
-process of its own. Prints the milliseconds of each page, without Airflow's own part (median, 95th percentile,
-the first, which reads everything; of processors alone too, for a machine that is busy otherwise),
-and exits with 1 where a 95th percentile is over 300 ms.
+process of its own. Prints the milliseconds of each page, without Airflow's own part (median, 95th
+percentile, the first, which reads everything; of processors alone too, for a machine that is busy
+otherwise), and exits with 1 where a 95th percentile is over 300 ms.
 """
 
 import argparse

@@ -84,7 +84,7 @@ def test_the_code_itself_comes_before_those_that_begin_with_it_and_contain_it(se
     def is_in_order(found):
         return found == sorted(found)
 
-    query = next(code[1:3] for code in codes if not is_in_order(ranks(code[1:3], codes)))
+    query = next(code[:1] for code in codes if not is_in_order(ranks(code[:1], codes)))
     hits = [hit.code.casefold() for hit in search(settings, query, most=10**6).hits]
     assert is_in_order(ranks(query, hits)) and len(hits) > 30
     assert search(settings, query).hits[:30] == search(settings, query, most=10**6).hits[:30]
