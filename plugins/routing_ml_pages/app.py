@@ -12,7 +12,8 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as AnyHTTPException
 
 import routing_ml
-from routing_ml.errors import ModelError, RoutingError, SettingError
+from routing_ml.errors import ModelError, RoutingError, SettingError, reason_of
+from routing_ml.redaction import redact
 from routing_ml_pages import api, rendering
 from routing_ml_pages.access import Access
 from routing_ml_pages.pages import common, data_page, drift_page, models_page, start_page, why_page
@@ -59,6 +60,7 @@ def make(access: Access) -> FastAPI:
     app.middleware("http")(_closed)
     app.exception_handler(RoutingError)(_told)
     app.exception_handler(AnyHTTPException)(_refused)
+    app.exception_handler(Exception)(_unforeseen)
     return app
 
 
@@ -79,6 +81,11 @@ def _told(request: Request, error: Exception) -> Response:
 def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException | AnyHTTPException)
     return _failed(request, error.status_code, str(error.detail))
+
+
+def _unforeseen(request: Request, error: Exception) -> Response:
+    """What nobody has foreseen; the server's log has all of it."""
+    return _failed(request, 500, redact(reason_of(error)))
 
 
 def _failed(request: Request, status: int, message: str) -> Response:

@@ -27,6 +27,7 @@ NAMES = re.compile(r"(?i)name|(?:^|_)nm(?:_|$)|desc|bezeich|libell|denomin|spec|
 """Columns that people know an item by, beside the free texts of the columns file."""
 KEPT_READINGS = 4
 FRESH_SECONDS = 3_600
+JUST_READ_SECONDS = 20
 KEPT_EXPLANATIONS = 256
 
 
@@ -132,9 +133,9 @@ def known(settings: Settings) -> Known:
 
 def read_source(settings: Settings) -> Known:
     """Read items and routings from the default source as they are now, for an hour: of what was
-    entered since the newest dataset there is nothing else. One at a time; of two that ask at once
-    the second gets what the first has read. RoutingError where it cannot be read."""
-    asked = clock.seconds()
+    entered since the newest dataset there is nothing else. One at a time; who asks while it is
+    read, or just afterwards, gets that. RoutingError where it cannot be read."""
+    asked = clock.seconds() - JUST_READ_SECONDS
     with _READING:
         at, fresh = _FRESH.get(settings.home, (0.0, None))
         if fresh is None or at < asked:

@@ -60,7 +60,7 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
         status=status,
         **{"place": template.removesuffix(".html"), **values},
     )  # fmt: skip
-    return HTMLResponse(said, status)
+    return HTMLResponse(said, status, HEADERS)
 
 
 def root_of(request: Request) -> str:

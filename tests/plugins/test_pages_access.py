@@ -134,6 +134,24 @@ def test_an_error_is_a_page_for_people_and_json_for_programs(monkeypatch):
     assert answer.status_code == 500 and "Mars/Olympus" in answer.json()["detail"]
 
 
+@pytest.mark.parametrize("path", ["/data", "/api/data"])
+def test_what_nobody_has_foreseen_is_told_as_a_defect(monkeypatch, path):
+    from routing_ml_pages import found
+
+    def broken(settings):
+        raise ZeroDivisionError("<b>by zero</b>")
+
+    monkeypatch.setattr(found, "found", broken)
+    browser = TestClient(
+        make(access()), headers={"x-role": "viewer"}, raise_server_exceptions=False
+    )
+    answer = browser.get(path)
+    assert answer.status_code == 500 and "please report it" in answer.text
+    if path == "/data":
+        assert "&lt;b&gt;by zero" in answer.text
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
 def test_the_api_is_described_and_the_pages_are_not():
     paths = client().get(f"{PREFIX}/api/openapi.json").json()["paths"]
     listed = {path for _, path in PERMISSIONS if path.startswith("/api/")}

@@ -263,6 +263,9 @@ def test_an_item_is_read_from_the_erp_as_it_is_now(settings, known, monkeypatch)
     fresh = reading.known(settings)
     later = [str(c) for c in fresh.data.items["ITEM_CD"] if str(c).casefold() not in listed]
     assert later and why(settings, later[-1], {}).explained
+    assert reading.read_source(settings) is fresh  # just now
+    monkeypatch.setattr(reading, "JUST_READ_SECONDS", -1)
+    assert reading.read_source(settings) is not fresh
     monkeypatch.setattr(reading, "FRESH_SECONDS", -1)
     assert reading.known(settings) is known
 
