@@ -271,7 +271,7 @@ def airflow(rounds: int, port: int, settings: Settings, slack: Slack) -> dict[st
     vars(instances)["VENV"] = Path(sys.prefix)  # whichever runs this
     stop_on_signals()
     home = settings.home
-    conf = {"candidates": [CANDIDATE], "as_of": AS_OF.isoformat()}
+    conf = {"candidates": [CANDIDATE], "as_of": f"{AS_OF.isoformat()}+09:00"}
     instance = instances.Instance(
         home=home, source=settings.source(), airflow_port=port, exporter_port=port + 1
     )

@@ -80,6 +80,7 @@ def routing_ml_backup() -> None:
             seconds=runs.seconds(context),
             link=runs.link(context),
         )
+        runs.ended(outcome)
         if "report" in outcome["failed"]:  # another try may be able to write
             raise RoutingError(outcome["reason"])
         if not outcome["succeeded"]:

@@ -12,16 +12,17 @@ when there is nothing to announce, which is as it should be. `catch_up` counts t
 runs that ended while the store could not be written, and sends what Slack did not take.
 """
 
+import logging
 from datetime import timedelta
 from typing import Any
 
 import runs
-from airflow.sdk import CronTriggerTimetable, dag, task
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk import CronTriggerTimetable, dag, get_current_context, task
 
 from routing_ml.settings import Settings
 
 SETTINGS = Settings.from_env()
+log = logging.getLogger(__name__)
 
 
 @dag(
@@ -43,7 +44,7 @@ def routing_ml_drift_watch() -> None:
 
         settings = Settings.from_env()
         if (reason := drift.obstacle(settings)) is not None:
-            raise AirflowSkipException(reason)
+            runs.skip(reason)
         with runs.told():
             return drift.look(settings, moment=settings.moment(None))
 
@@ -55,9 +56,11 @@ def routing_ml_drift_watch() -> None:
         settings = Settings.from_env()
         with runs.told():
             moment = settings.moment(None)
-            advice = pipeline.advise(settings, status, moment=moment, by=runs.run_id())
+            link = runs.link(get_current_context())
+            advice = pipeline.advise(settings, status, moment=moment, by=runs.run_id(), link=link)
         if not advice.retrain:
-            raise AirflowSkipException(advice.reason)
+            runs.skip(advice.reason)
+        log.info("a retraining is asked for: %s", advice.reason)
         said = {"reason": advice.reason, "model": status["model"]}
         outlet_events[runs.DRIFT].extra = said
         return said

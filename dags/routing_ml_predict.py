@@ -13,8 +13,8 @@ drift.
 | parameter | means |
 |---|---|
 | source | the name of a configured source |
-| as_of | ignore what was entered later (ISO 8601); empty: the moment the run is for |
-| promotion | `automatic`, or `never`: judge and report, and change nothing |
+| as_of | ignore what was entered later; empty: the moment the run is for |
+| promotion | `automatic`; `approve`: people are told, and decide; `never`: change nothing |
 
 The versions that may replace the one in use propose too. `judge` holds the routings that planners
 have written against what was proposed before, each once, and leaves the live accuracy in the store.
@@ -31,13 +31,11 @@ and judged once.
 import runs
 from airflow.sdk import (
     CronTriggerTimetable,
-    Param,
     TriggerRule,
     dag,
     get_current_context,
     task,
 )
-from airflow.sdk.exceptions import AirflowSkipException
 
 from routing_ml.settings import DEFAULT_SOURCE, Settings
 
@@ -54,7 +52,7 @@ SETTINGS = Settings.from_env()
     params={
         "source": runs.source_param(SETTINGS),
         "as_of": runs.as_of_param(),
-        "promotion": Param("automatic", type="string", enum=["automatic", "never"]),
+        "promotion": runs.promotion_param(SETTINGS),
     },
     default_args=runs.TRIES,
 )
@@ -68,7 +66,7 @@ def routing_ml_predict() -> None:
 
         context, settings = get_current_context(), Settings.from_env()
         if pipeline.registry(settings).active() is None:
-            raise AirflowSkipException("no model is in use yet: trigger routing_ml_retrain")
+            runs.skip("no model is in use yet: trigger routing_ml_retrain")
         with runs.told(waits=True, lost=pipeline.monitor.record_failure):
             return pipeline.predict(
                 settings,
@@ -84,9 +82,9 @@ def routing_ml_predict() -> None:
 
         context, settings = get_current_context(), Settings.from_env()
         if pipeline.registry(settings).active() is None:
-            raise AirflowSkipException("no model is in use yet: trigger routing_ml_retrain")
+            runs.skip("no model is in use yet: trigger routing_ml_retrain")
         if context["params"]["source"] != DEFAULT_SOURCE:
-            raise AirflowSkipException(f"what is proposed for {DEFAULT_SOURCE} alone is judged")
+            runs.skip(f"what is proposed for {DEFAULT_SOURCE} alone is judged")
         with runs.told(waits=True):
             return pipeline.judge(settings, as_of=settings.moment(runs.moment(context)))
 
@@ -96,11 +94,16 @@ def routing_ml_predict() -> None:
         from routing_ml import pipeline
 
         if judged["decision"] is None:
-            raise AirflowSkipException("no version is shown to be better than the one in use")
-        if get_current_context()["params"]["promotion"] == "never":
-            raise AirflowSkipException(f"as the run was told: {judged['decision']['reason']}")
+            runs.skip("no version is shown to be better than the one in use")
+        context = get_current_context()
+        about = (Settings.from_env(), runs.run_id(), judged["decision"])
+        promotion, link = context["params"]["promotion"], runs.link(context)
+        if promotion == "never":
+            runs.skip(f"as the run was told: {judged['decision']['reason']}")
+        if promotion == "approve":
+            runs.skip(f"it waits for a person: {pipeline.offer(*about, link=link)}")
         with runs.told():
-            return pipeline.replace_model(Settings.from_env(), runs.run_id(), judged["decision"])
+            return pipeline.replace_model(*about, link=link)
 
     judged = judge()
     predict() >> judged

@@ -15,7 +15,7 @@ in the source is changed.
 | parameter | means |
 |---|---|
 | source | the name of a configured source |
-| as_of | ignore what was entered later (ISO 8601); empty: the moment the run is for |
+| as_of | ignore what was entered later; empty: the moment the run is for |
 
 A red run found nothing out; bad data alone make none red. A task that is tried again gives the same
 page, and people hear of a week once.
@@ -76,6 +76,7 @@ def routing_ml_quality() -> None:
             cause=runs.cause(context),
             link=runs.link(context),
         )
+        runs.ended(outcome)
         if "report" in outcome["failed"]:  # another try may be able to write
             raise RoutingError(outcome["reason"])
         if not outcome["succeeded"]:

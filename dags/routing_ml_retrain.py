@@ -2,6 +2,7 @@
 
 ```
 extract ──► check ──► audit ──► train × N ──► compare ──► promote │ keep ──► prune ──► report
+                                                 └► approve ──► decide ┘
 ```
 
 Reads the newest routings of a configured source, stops where its columns cannot have been mapped
@@ -17,20 +18,26 @@ world has moved. To run it by hand: **Trigger**, and change what you need:
 |---|---|
 | source | the name of a configured source (`ROUTING_ML_SOURCE`, `ROUTING_ML_SOURCE_<NAME>`) |
 | limit | how many routing rows to read, the newest ones |
-| as_of | ignore what was entered later (ISO 8601); empty: the moment the run is for |
+| as_of | ignore what was entered later; empty: the moment the run is for |
 | candidates | the methods to fit and compare |
-| promotion | `automatic`, or `never`: compare and report, and change nothing |
+| promotion | `automatic`; `approve`: a person is asked; `never`: report, and change nothing |
+
+With `approve` (`ROUTING_ML_PROMOTION`) a run that has a better model waits at `approve`: who may
+edit the DAG answers under *Required Actions*, once, with the comparison in front of them. Without
+an answer within `ROUTING_ML_APPROVAL_WAIT` the model in use stays.
 
 Where the source cannot be reached, `extract` fails, waits, or takes the last good dataset, as
 `ROUTING_ML_SOURCE_AWAY` says; where that was learned from before, all but `report` is skipped.
 
 A red run changed nothing in use unless its `promote` is green. Each task may be cleared and run
-again: it gives the same result. The report is in the run's folder under `ROUTING_ML_HOME/runs`.
+again: it gives the same result. The report is `report.html` in the run's folder under
+`ROUTING_ML_HOME/runs`; what became of it is in the last line of the log of `compare` and `report`.
 """
 
 import logging
 
 import runs
+from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import (
     AssetOrTimeSchedule,
     CronTriggerTimetable,
@@ -40,7 +47,7 @@ from airflow.sdk import (
     get_current_context,
     task,
 )
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException
 
 from routing_ml.errors import RoutingError
 from routing_ml.models import CANDIDATES
@@ -49,10 +56,21 @@ from routing_ml.settings import Settings
 # Airflow reads this file every 30 seconds: what takes a second to import, the tasks import.
 
 SETTINGS = Settings.from_env()
+PROMOTE, KEEP = "Put it into use", "Keep what is in use"
 log = logging.getLogger(__name__)
+LEAST_ROWS = 2_000
+"""Of the sample's newest rows so many pass the audit without a warning."""
 PARAMS = {
     "source": runs.source_param(SETTINGS),
-    "limit": Param(100_000, type="integer", minimum=1_000, description="newest routing rows"),
+    "limit": Param(
+        100_000,
+        type="integer",
+        minimum=LEAST_ROWS,
+        title="Rows",
+        description_md="How many routing rows are read, the newest first; all that there are is "
+        "best. An item has some five to ten, and 30 items with a routing are the least to learn "
+        "from, 200 the least whose figures mean something.",
+    ),
     "as_of": runs.as_of_param(),
     "candidates": Param(
         list(CANDIDATES),
@@ -61,8 +79,13 @@ PARAMS = {
         examples=list(CANDIDATES),
         minItems=1,
         uniqueItems=True,
+        title="Candidates",
+        description_md="The methods that are fitted and compared; the best goes into use, if it is "
+        "good enough. `nearest`: the most similar past items vote. `forest`: the mean of many "
+        "random trees. `boosted`: trees that each correct those before, most often the best and "
+        "the slowest. With fewer a run is faster.",
     ),
-    "promotion": Param("automatic", type="string", enum=["automatic", "never"]),
+    "promotion": runs.promotion_param(SETTINGS),
 }
 
 
@@ -73,7 +96,7 @@ PARAMS = {
     ),
     catchup=False,
     max_active_runs=1,
-    dagrun_timeout=runs.time_limit(SETTINGS, hours=6),
+    dagrun_timeout=runs.time_limit(SETTINGS, hours=6) + SETTINGS.approval_wait,
     doc_md=__doc__,
     tags={"routing-ml"},
     params=PARAMS,
@@ -100,10 +123,10 @@ def routing_ml_retrain() -> None:
                 asked=params["as_of"],
             )
             kept = pipeline.nothing_new(settings, runs.run_id(), data, params["candidates"])
-        if kept is None:
-            return data
-        context["ti"].xcom_push(key=runs.NOTHING_NEW, value={"reason": kept, "data": data})
-        raise AirflowSkipException(kept)
+        if kept is not None:
+            context["ti"].xcom_push(key=runs.NOTHING_NEW, value={"reason": kept, "data": data})
+            runs.skip(kept)
+        return data
 
     @task
     def check(data: dict) -> dict:
@@ -152,21 +175,62 @@ def routing_ml_retrain() -> None:
                 promotion=context["params"]["promotion"],
                 withheld=runs.withheld(context),
             )
+            if decision["asks"]:
+                question = pipeline.approval.ask(
+                    Settings.from_env(), runs.run_id(), decision, runs.answering(context)
+                )
+                context["ti"].xcom_push(key="question", value=question)
         context["ti"].xcom_push(key="decision", value=decision)
-        return "promote" if decision["promote"] else "keep"
+        chosen = "promote" if decision["promote"] else "approve" if decision["asks"] else "keep"
+        log.info("%s: %s", chosen, decision["reason"])
+        return chosen
 
-    @task
-    def promote(decision: dict) -> dict:
+    approve = HITLOperator(
+        task_id="approve",
+        subject="Put a new model into use?",
+        body="{{ ti.xcom_pull(task_ids='compare', key='question') }}",
+        options=[PROMOTE, KEEP],
+        defaults=KEEP,
+        params={"why": Param("", type=["null", "string"], description="kept with the switch")},
+        response_timeout=SETTINGS.approval_wait,
+        doc_md="Wait for a person; the model in use stays where nobody answers in time.",
+    )
+
+    @task.branch
+    def decide(answer: dict) -> str:
+        """Write down who has answered what, and go by it."""
+        from routing_ml import pipeline
+
+        context = get_current_context()
+        user = answer["responded_by_user"] or {}
+        with runs.told():
+            decision = pipeline.approval.answered(
+                Settings.from_env(),
+                runs.run_id(),
+                runs.compared(context),
+                promote=answer["chosen_options"] == [PROMOTE],
+                by=user.get("name") or user.get("id"),
+                at=runs.moment_of(answer["responded_at"]),
+                why=(answer["params_input"] or {}).get("why") or "",
+            )
+        context["ti"].xcom_push(key="decision", value=decision)
+        chosen = "promote" if decision["promote"] else "keep"
+        log.info("%s: %s", chosen, decision["reason"])
+        return chosen
+
+    @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
+    def promote() -> dict:
         """Put the winner into use."""
         from routing_ml import pipeline
 
+        decision = runs.results(get_current_context())["decision"]
         with runs.told():
             return pipeline.promote(Settings.from_env(), runs.run_id(), decision)
 
-    @task
-    def keep(decision: dict) -> dict:
+    @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
+    def keep() -> dict:
         """The model in use stays."""
-        return {"model": decision["champion"]}
+        return {"model": runs.results(get_current_context())["decision"]["champion"]}
 
     @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
     def prune() -> dict:
@@ -193,6 +257,7 @@ def routing_ml_retrain() -> None:
             seconds=runs.seconds(context),
             link=runs.link(context),
         )
+        runs.ended(outcome)
         if "report" in outcome["failed"]:  # another try may be able to write
             raise RoutingError(outcome["reason"])
         if not outcome["succeeded"]:
@@ -203,10 +268,10 @@ def routing_ml_retrain() -> None:
     audited = audit(data)
     check(data) >> audited
     trained = train.partial(data=data).expand(candidate=candidates())
-    chosen = compare(trained)
-    decision = chosen["decision"]
+    chosen, decided, ways = compare(trained), decide(approve.output), [promote(), keep()]
     audited >> trained
-    chosen >> [promote(decision), keep(decision)] >> prune() >> report()
+    chosen >> [approve, *ways]
+    decided >> ways >> prune() >> report()
 
 
 routing_ml_retrain()

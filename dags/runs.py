@@ -4,10 +4,14 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 from airflow.sdk import Asset, Context, Param, get_current_context
-from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException
+from airflow.sdk.exceptions import (
+    AirflowFailException,
+    AirflowRescheduleException,
+    AirflowSkipException,
+)
 
 from routing_ml.backup import require_whole
 from routing_ml.errors import (
@@ -36,13 +40,45 @@ TRIES = {
 
 def source_param(settings: Settings) -> Param:
     """The choice among the configured sources."""
-    return Param(DEFAULT_SOURCE, type="string", enum=sorted(settings.sources))
+    return Param(
+        DEFAULT_SOURCE,
+        type="string",
+        enum=sorted(settings.sources),
+        title="Source",
+        description_md="Which database is read: `default` is `ROUTING_ML_SOURCE`, any other name "
+        "that of `ROUTING_ML_SOURCE_<NAME>`.",
+    )
 
 
 def as_of_param() -> Param:
     """The moment whose data a run reads, where it is another than its own."""
-    text = "ISO 8601; empty: the run's moment"
-    return Param(None, type=["null", "string"], description=text)
+    return Param(
+        None,
+        type=["null", "string"],  # a date picker's format would refuse a date, and what has no zone
+        title="As of",
+        description_md="What was entered after this moment is ignored, as if the run were of then. "
+        "Empty: the moment that the run is for. A date, or ISO 8601, in the factory's time zone "
+        "where it names none: `2026-11-01`, `2026-11-01T02:00:00+09:00`.",
+    )
+
+
+def promotion_param(settings: Settings) -> Param:
+    """Who decides what a run puts into use."""
+    return Param(
+        settings.promotion,
+        type="string",
+        enum=["automatic", "approve", "never"],
+        title="Promotion",
+        values_display={
+            "automatic": "automatic: a model that is shown to be better goes into use",
+            "approve": "approve: a person is asked before it does",
+            "never": "never: compare and report, and change nothing",
+        },
+        description_md="`automatic` puts a model into use only where it is shown to be better, and "
+        "`check` found nothing that a person must look at first. With `approve` a run that has a "
+        "better model waits for an answer under *Required Actions*. `never` is for trying out; "
+        "`routing-ml promote` puts the model into use later.",
+    )
 
 
 def run_id() -> str:
@@ -83,6 +119,19 @@ def told(*, waits: bool = False, lost: Callable[[Settings], None] | None = None)
         raise
 
 
+def skip(reason: str) -> NoReturn:
+    """Skip this task. Its log says why: what an exception says is folded away there."""
+    log.info("skipped: %s", redact(reason))
+    raise AirflowSkipException(reason)
+
+
+def ended(outcome: Mapping[str, Any]) -> None:
+    """Say in the log of this task how its run ended, whichever way."""
+    words = "the run succeeded" if outcome["succeeded"] else "the run failed"
+    log.log(logging.INFO if outcome["succeeded"] else logging.ERROR, "%s: %s", words,
+            redact(str(outcome["reason"])))  # fmt: skip
+
+
 def _set_aside(error: SourceAwayError, lost: Callable[[Settings], None] | None) -> str:
     """Have the task tried again later; where it has waited long enough, what to say of that, and
     nothing where it was not to wait."""
@@ -109,14 +158,26 @@ def time_limit(settings: Settings, hours: int) -> timedelta:
 
 def results(context: Context) -> dict[str, Any]:
     """What the steps of this run came to, None or empty for those that did not end well."""
+    from routing_ml.pipeline import approval
+
     ti = context["ti"]
     kept = first(ti, "extract", key=NOTHING_NEW) or {}
     return {
         "data": first(ti, "extract") or kept.get("data"),
         "trained": [one for one in ti.xcom_pull(task_ids=["train"]) if one],
-        "decision": first(ti, "compare", key="decision"),
+        "decision": approval.counts(compared(context), first(ti, "decide", key="decision")),
         "nothing_new": kept.get("reason"),
     }
+
+
+def compared(context: Context) -> Any:
+    """What the comparison of this run came to, before anybody was asked; None where it did not."""
+    return first(context["ti"], "compare", key="decision")
+
+
+def moment_of(given: str | datetime) -> datetime:
+    """A moment that Airflow has passed on, aware."""
+    return datetime.fromisoformat(given) if isinstance(given, str) else given
 
 
 def result(context: Context, task: str) -> dict[str, Any] | None:
@@ -169,8 +230,10 @@ def kind(context: Context) -> str:
 
 
 def hands(context: Context) -> list[str]:
-    """What a person did for this run after its start: a task of it was cleared, or nothing."""
-    return ["clear"] if context["dag_run"].clear_number else []
+    """What a person did for this run after its start: cleared a task of it, answered it."""
+    decision = results(context)["decision"] or {}
+    cleared = ["clear"] if context["dag_run"].clear_number else []
+    return cleared + (["answer"] if (decision.get("answer") or {}).get("by") else [])
 
 
 def seconds(context: Context) -> float:
@@ -183,6 +246,12 @@ def link(context: Context) -> str | None:
     """The address of this run in Airflow's UI, where AIRFLOW__API__BASE_URL is set."""
     run = context["dag_run"]
     return Settings.from_env().run_address(run.dag_id, run.run_id)
+
+
+def answering(context: Context) -> str | None:
+    """The address in Airflow's UI where this run's question is answered, as of `link`."""
+    run = link(context)
+    return run and f"{run}/tasks/approve/required_actions"
 
 
 def first(ti: Any, task: str, key: str = "return_value") -> Any:

@@ -19,6 +19,7 @@ from exporter.metrics import as_json as metrics_as_json
 from exporter.openapi import DAYS_MOST, document
 from exporter.passwords import BusyError, Passwords, bears
 from exporter.request import Answer, Request, as_json, problem
+from exporter.start import HTML, page
 from exporter.webconfig import WebConfig
 from routing_ml import __version__
 from routing_ml.errors import RoutingError
@@ -60,6 +61,7 @@ class App:
         self._passwords = Passwords(self._web.users)
         self._rendered: dict[str, tuple[float, asyncio.Task[bytes]]] = {}
         self._routes: dict[str, dict[str, Callable[..., Awaitable[Answer]]]] = {
+            "/": {"GET": self.start},
             "/metrics": {"GET": self.metrics},
             "/api/metrics": {"GET": self.metrics},
             "/api/metrics/json": {"GET": self.metrics_json},
@@ -145,6 +147,10 @@ class App:
         await self.link.change(lambda store: store.reset_drift(why="api"))
         return as_json(200, {"message": "The drift detector begins anew with its next evaluation."})
 
+    async def start(self, request: Request) -> Answer:
+        """What there is, for people."""
+        return Answer(200, page(), HTML)
+
     async def openapi(self, request: Request) -> Answer:
         """What this is, for machines."""
         return as_json(200, document())
@@ -194,7 +200,7 @@ class App:
             return _unauthorized('Basic realm="Routing ML"', "'Authorization: Basic ...'")
         methods = self._routes.get(request.path)
         if methods is None:
-            return problem(404, "there is nothing here; /openapi.json lists what there is")
+            return problem(404, "there is nothing here; / and /openapi.json list what there is")
         method = "GET" if request.method == "HEAD" else request.method
         if method not in methods:
             allowed = ", ".join((*methods, "HEAD") if "GET" in methods else methods)

@@ -51,6 +51,7 @@ def document() -> dict[str, Any]:
             "description": "What the monitoring store says, for Prometheus and for people.",
         },
         "paths": {
+            "/": _get("A page that names these paths", {"text/html": {"schema": TEXT}}),
             "/metrics": metrics,
             "/api/metrics": metrics,
             "/api/metrics/json": _get("The same metrics as JSON", _json("Metrics")),

@@ -1,6 +1,6 @@
-"""Counts and tells people of failed runs that no task reports: a retraining or a look at the data
-that timed out or was marked failed by hand, and any failed run of the other DAGs, of each of those
-once a day at most.
+"""Counts and tells people of failed runs that no task reports: a retraining, a look at the data or
+a backup that timed out or was marked failed by hand, and any failed run of the other DAGs, of each
+of those once a day at most.
 
 The report task of every other run has told them already, which the outbox knows. Airflow calls this
 in the scheduler (in the API server for a marked run) amid its own work: nothing slow is imported
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from airflow.listeners import hookimpl
 from airflow.plugins_manager import AirflowPlugin
 
-from routing_ml import notices
+from routing_ml import backup, notices
 from routing_ml.errors import RoutingError
 from routing_ml.pipeline import monitor
 from routing_ml.settings import Settings
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
 
 OURS = "routing_ml_"
-RETRAINING, LOOK = OURS + "retrain", OURS + "quality"
+RETRAINING, LOOK, BACKUP = OURS + "retrain", OURS + "quality", OURS + "backup"
 PROMISE = "The model in use is the one it was, unless the run's promote task is green."
 
 log = logging.getLogger(__name__)
@@ -55,23 +55,25 @@ def tell(dag_id: str, run_id: str, why: str, kind: str) -> None:
     except RoutingError as error:
         log.error("nobody could be told of run %s yet: %s", run_id, error)
         return
-    if retraining:
-        try:
+    try:
+        if retraining:
             monitor.record_unreported(settings, run_id, why or "no reason given", kind=kind)
-        except RoutingError as error:
-            log.error("run %s could not be counted: %s", run_id, error)
-    if dag_id == LOOK:
-        try:
+        elif dag_id == LOOK:
             monitor.record_look_failed(settings)
-        except RoutingError as error:
-            log.error("run %s could not be recorded: %s", run_id, error)
+        elif dag_id == BACKUP:
+            backup.count_unreported(settings, run_id)
+    except RoutingError as error:
+        log.error("run %s could not be counted: %s", run_id, error)
     try:
         today = settings.moment(None).date()
         # Runs that have a report of their own were told of under their id.
         subject = run_id if dag_id in (RETRAINING, LOOK) else f"failed on {today}"
         subject, title = f"{dag_id.removeprefix(OURS)}/{subject}", "Routing ML: a run failed"
         link = settings.run_address(dag_id, run_id)
-        notices.tell(settings, subject, title, "\n".join(text), link=link, fallback=True)
+        notices.tell(
+            settings, subject, title, "\n".join(text),
+            level=notices.BAD, link=link, fallback=True,
+        )  # fmt: skip
     except RoutingError as error:
         log.error("nobody could be told of run %s yet: %s", run_id, error)
 

@@ -22,6 +22,12 @@ def utc() -> datetime:
     return datetime.fromtimestamp(seconds(), UTC)
 
 
+def standing() -> datetime | None:
+    """The moment that `at` has set, for another process to set too; None where time goes on."""
+    moment = _SET.get()
+    return None if moment is None else datetime.fromtimestamp(moment, UTC)
+
+
 @contextmanager
 def at(moment: datetime) -> Iterator[None]:
     """Have it be `moment` (aware) inside the block, where time stands still; in this thread alone,

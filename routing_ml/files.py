@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from routing_ml import modes
-from routing_ml.errors import RoutingError
+from routing_ml.errors import InputError, RoutingError
 
 BLOCK_BYTES = 1 << 20
 NEXT_STEPS = {
@@ -57,6 +57,19 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
         raise
     fsync(path.parent)
+
+
+def require_plain(path: Path) -> None:
+    """InputError where there is a pipe, a device or a socket at `path`, whose reader may wait
+    forever; what is not there, or a folder, is for the reader to tell."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise InputError(
+            f"{path} is no file but a pipe, a device or a socket; give the path of a file"
+        )
 
 
 def replace_link(path: Path, target: str) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-OURS = ("runs", "datasets", "models", "proposals", "outbox", "quality")
+OURS = ("runs", "datasets", "models", "proposals", "outbox", "quality", "slack_bot")
 OUR_FILES = ("store.db", "store.db-wal", "store.db-shm", "store.db-journal")
 OTHERS = 0o077
 GROUP_READS = 0o050

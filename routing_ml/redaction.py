@@ -51,10 +51,12 @@ _NAMES = (
 )
 _VALUE = r"""\{(?:[^}]|\}\})*\}?[^;\n]*|"(?:[^"\\]|\\.|"")*"?|'(?:[^'\\]|\\.|'')*'?|[^;\n]*"""
 KEYED = re.compile(rf"(?i)((?:{_NAMES})[\"']?\s*(?:[=:]|%3[ad])\s*)(?!\.\.\.(?:[;\s]|$))({_VALUE})")
-WEBHOOK = re.compile(r"(?i)(https?://)[^\s\"'<>]*(?:hooks?[./]|/services/)[^\s\"'<>]*")
+WEBHOOK = re.compile(
+    r"(?i)(https?://)[^\s\"'<>]*(?:hooks?[./]|/services/|/workflows/|[?&]sig=)[^\s\"'<>]*"
+)
 USERINFO = re.compile(r"(\w[\w+.-]*://)\S*@")
 BARE_USERINFO = re.compile(r"(?<![\w/])[\w.+-]+:(?!//)\S*@")
-TOKEN = re.compile(r"(?i)(\bbearer\s+)[\w+/=.~-]+|\bxox[a-z]-[\w-]+")
+TOKEN = re.compile(r"(?i)(\bbearer\s+)[\w+/=.~-]+|\bx(?:ox[a-z]|app)-[\w-]+")
 
 
 def named(source: str) -> str:

@@ -54,6 +54,9 @@ class Settings:
     timezone: ZoneInfo = field(default_factory=lambda: ZoneInfo(DEFAULT_ZONE))
     null_gate: Literal["warning", "error"] = "warning"
     slack_webhook_url: str | None = None
+    slack_bot_token: str | None = None
+    slack_channel: str | None = None
+    teams_webhook_url: str | None = None
     ui_url: str | None = None
     group_readable: bool = False
     backups: Path | None = None
@@ -61,6 +64,8 @@ class Settings:
     """The variables that were set, as they were: there are secrets among them."""
     source_away: Literal["fail", "wait", "last"] = "fail"
     source_wait: timedelta = timedelta(hours=6)
+    promotion: Literal["automatic", "approve", "never"] = "automatic"
+    approval_wait: timedelta = timedelta(days=3)
     configured: bool = True
     """Whether the sources are the environment's: one that a command was given is no concern of the
     monitoring store's."""
@@ -98,6 +103,12 @@ class Settings:
                 "dataset)"
             )
         wait = _span("ROUTING_ML_SOURCE_WAIT", given.get("ROUTING_ML_SOURCE_WAIT", "6h"))
+        promotion = given.get("ROUTING_ML_PROMOTION", "automatic").lower()
+        if promotion not in ("automatic", "approve", "never"):
+            raise SettingError(
+                f"ROUTING_ML_PROMOTION is {promotion!r}; set it to automatic, approve (a person is "
+                "asked) or never"
+            )
         columns = _named(given, "ROUTING_ML_COLUMNS")
         home = _path(given.get("ROUTING_ML_HOME", "var"))
         sources = _named(given, "ROUTING_ML_SOURCE")
@@ -110,12 +121,19 @@ class Settings:
             timezone=timezone,
             null_gate="error" if gate == "error" else "warning",
             slack_webhook_url=given.get("SLACK_WEBHOOK_URL"),
+            slack_bot_token=given.get("SLACK_BOT_TOKEN"),
+            slack_channel=given.get("SLACK_CHANNEL"),
+            teams_webhook_url=given.get("TEAMS_WEBHOOK_URL"),
             ui_url=given.get("AIRFLOW__API__BASE_URL"),
             group_readable=shared == "true",
             backups=_path(given["ROUTING_ML_BACKUPS"]) if "ROUTING_ML_BACKUPS" in given else None,
             given={name: value for name, value in given.items() if OURS.match(name)},
             source_away="wait" if away == "wait" else "last" if away == "last" else "fail",
             source_wait=wait,
+            promotion=promotion,  # type: ignore[arg-type]  # one of them, as was seen above
+            approval_wait=_span(
+                "ROUTING_ML_APPROVAL_WAIT", given.get("ROUTING_ML_APPROVAL_WAIT", "3d")
+            ),
         )
 
     def __repr__(self) -> str:
@@ -128,9 +146,15 @@ class Settings:
             "timezone": self.timezone.key,
             "null_gate": self.null_gate,
             "source_away": self.source_away,
-            "slack": "told" if self.slack_webhook_url else "not told",
+            "slack": "told" if self.slack_webhook_url or self.has_slack_bot else "not told",
+            "teams": "told" if self.teams_webhook_url else "not told",
         }
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
+    @property
+    def has_slack_bot(self) -> bool:
+        """Whether notices go to Slack by its Web API, which wants a token and a channel."""
+        return bool(self.slack_bot_token and self.slack_channel)
 
     @property
     def backup_folder(self) -> Path:

@@ -77,15 +77,37 @@ def prepare(
         packages = [*RUN_PACKAGES, *packages, *(TEST_PACKAGES if tests else ())]
         if not _ready("requirements.txt") and not _can_make_venv():
             packages.append(f"python{sys.version_info.major}.{sys.version_info.minor}-venv")
-        _install_system_packages(packages, say, log)
         renewed = _stamp("requirements-dev.txt").exists() and not _ready("requirements-dev.txt")
         if (tests or developer) and renewed:
             # Else what the lock names no more would stay, and be found.
             _stamp("requirements.txt").unlink(missing_ok=True)
+        anew = not _ready("requirements.txt")
+        checks = (tests or developer) and (anew or not _ready("requirements-dev.txt"))
+        lacking = not all(map(_is_installed, packages))
+        say = numbered(say, lacking + 2 * anew + checks)
+        _install_system_packages(packages, say, log)
         _make_venv(say, log)
         if (tests or developer) and not _ready("requirements-dev.txt"):
+            say(f"installing {_count('requirements-dev.txt')} Python packages of tests and checks")
             _install_locked(ROOT / "requirements-dev.txt", log)
             _mark_ready("requirements-dev.txt")
+
+
+def numbered(say: Say, total: int) -> Say:
+    """`say`, with which step of how many each line is; a step more is no step too many.
+
+    >>> tell = numbered(print, 2)
+    >>> tell("making .venv")
+    set-up 1 of 2: making .venv
+    """
+    done = 0
+
+    def tell(line: str) -> None:
+        nonlocal done
+        done += 1
+        say(f"set-up {done} of {max(done, total)}: {line}")
+
+    return tell
 
 
 @contextlib.contextmanager
@@ -162,6 +184,7 @@ def _make_venv(say: Say, log: Path) -> None:
         )
     say(f"making .venv with Python {platform.python_version()}")
     _call([BASE_PYTHON, "-m", "venv", "--clear", str(VENV)], log)
+    say(f"installing {_count('requirements.txt')} Python packages, 0.9 GB, for a minute or more")
     _install_locked(ROOT / "requirements.txt", log)
     # Without isolation the build uses the setuptools that the requirements pin.
     _install_python_packages(["--no-deps", "--no-build-isolation", "-e", str(ROOT)], log)
@@ -227,6 +250,12 @@ def uv_settings(pip_configuration: str) -> dict[str, str]:
         if option in found:
             environment[name] = separator.join(found[option].split())
     return environment
+
+
+def _count(requirements: str) -> int:
+    """How many packages a lock names."""
+    lines = (ROOT / requirements).read_text().splitlines()
+    return sum("==" in line and not line.startswith((" ", "#")) for line in lines)
 
 
 def _ready(requirements: str) -> bool:

@@ -95,7 +95,7 @@ def show_outcome(airflow: Airflow, run: str, runs: Path, say: Callable[[str], No
     if outcome["metrics"]:
         shown = (f"{name} {_figure(value)}" for name, value in outcome["metrics"].items())
         say(f"metrics   {', '.join(shown)}")
-    say(f"report    {outcome['report']}")
+    say(f"report    {outcome.get('page') or outcome['report']}")
     return succeeded
 
 

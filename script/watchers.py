@@ -16,6 +16,8 @@ from places import HOST, StartError
 from processes import Processes
 
 DEPLOY = ROOT / "deploy"
+OURS = ("ROUTING_ML_", "SLACK_", "TEAMS_")
+"""How settings begin, which are nothing to others and may hold secrets."""
 # A year of the key figures, and some days to compare with.
 RETENTION = "400d"
 # Each by what Debian calls it first, then by its own name.
@@ -73,7 +75,7 @@ class Watchers:
 
     def start(self, processes: Processes, env: Mapping[str, str]) -> None:
         """Start both; returns when they, and the exporter, answer."""
-        others = {k: v for k, v in env.items() if not k.startswith(("ROUTING_ML_", "SLACK_"))}
+        others = {k: v for k, v in env.items() if not k.startswith(OURS)}
         alertmanager = [
             program("prometheus-alertmanager"),
             f"--config.file={self.folder / 'alertmanager.yml'}",

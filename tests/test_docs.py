@@ -52,7 +52,7 @@ def test_every_setting_is_in_the_readme(setting: str) -> None:
 
 
 def test_the_readme_names_no_command_that_is_not_there() -> None:
-    assert set(re.findall(r"routing-ml ([a-z]+)", README)) <= set(commands())
+    assert set(re.findall(r"routing-ml ([a-z]+(?:-[a-z]+)*)", README)) <= set(commands())
 
 
 def exporter_commands() -> list[str]:
@@ -193,7 +193,7 @@ def test_a_guide_names_only_what_is_there(guide: str) -> None:
 @pytest.mark.parametrize("guide", GUIDES)
 def test_a_guide_names_no_command_that_is_not_there(guide: str) -> None:
     text = (ROOT / guide).read_text(encoding="utf-8")
-    assert set(re.findall(r"routing-ml ([a-z]+)", text)) <= set(commands())
+    assert set(re.findall(r"routing-ml ([a-z]+(?:-[a-z]+)*)", text)) <= set(commands())
 
 
 def test_the_readme_leads_to_the_guides() -> None:

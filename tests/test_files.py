@@ -1,12 +1,14 @@
+import os
 import resource
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from routing_ml import files
-from routing_ml.errors import ModelError
+from routing_ml.errors import InputError, ModelError
 
 
 def names(folder: Path) -> list[str]:
@@ -115,3 +117,16 @@ def test_a_full_disk_is_told_with_what_to_do():
     ):
         full.write("x")
         full.flush()
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_a_pipe_or_a_device_is_no_file(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / "erp.accdb")
+    with pytest.raises(InputError, match=r"erp\.accdb is no file but a pipe, a device or a socket"):
+        files.require_plain(tmp_path / "erp.accdb")
+
+
+def test_a_file_is_plain_and_what_is_not_there_is_for_its_reader_to_tell(tmp_path: Path) -> None:
+    (tmp_path / "here").write_bytes(b"")
+    for name in ("here", "gone", ".", "zero\0"):
+        files.require_plain(tmp_path / name)

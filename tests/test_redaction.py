@@ -150,6 +150,7 @@ def test_settings_show_no_secret(tmp_path: Path, source: str, store: str) -> Non
     given = {"ROUTING_ML_HOME": str(tmp_path), "ROUTING_ML_SOURCE": source}
     hook = "https://hooks.slack.com/services/T0/B0/" + "ЖЩЮ"
     given |= {"ROUTING_ML_SOURCE_P2": source, "SLACK_WEBHOOK_URL": hook}
+    given |= {"SLACK_BOT_TOKEN": "xoxb-1-ЖЩЮ", "TEAMS_WEBHOOK_URL": "https://x/?sig=ЖЩЮ"}
     given |= {"AIRFLOW__API__BASE_URL": store}
     for env in (given, given | {"ROUTING_ML_STORE_URL": store}):
         try:
@@ -294,6 +295,9 @@ def test_a_secret_under_its_name_is_hidden_in_any_text(secret: str, key: str, fo
         "http://127.0.0.1:80/services/T/B/ЖЩЮ is away",
         "Authorization: Bearer ЖЩЮ",
         "xoxb-12-ЖЩЮ",
+        "xapp-1-A1-12-ЖЩЮ",
+        "https://prod-1.westus.logic.azure.com:443/workflows/ЖЩЮ/triggers/manual/paths/invoke",
+        "https://x.api.powerplatform.com/powerautomate/run?sp=%2Ftriggers&sig=ЖЩЮ is away",
     ],
 )
 def test_a_webhook_and_a_token_are_hidden_in_any_text(text: str) -> None:

@@ -94,7 +94,7 @@ def test_once_retrains_on_the_sample_and_ends_well(start):
     assert told["succeeded"] and told["promoted"]
     assert (begun.home / "models" / "active").resolve().name == told["model"]
     assert f"{told['model']}, promoted" in printed
-    assert told["report"] in printed
+    assert told["page"] in printed
     for step in ("set-up", "Airflow's start", "extract", "audit", "train", "report"):
         assert step in printed
 

@@ -165,10 +165,18 @@ class Bed:
             run = entry["who"].removeprefix("run ")
             if run == entry["who"]:
                 continue
-            decided = run_folder(self.settings, run) / "decision.json"
-            decision = json.loads(decided.read_text()) if decided.is_file() else {"promote": False}
+            decision = self._decided(run)
             if not decision["promote"] or decision["winner"] != entry["to"]:
                 yield f"{entry['to']} went in, which {run} had not chosen"
+
+    def _decided(self, run: str) -> dict[str, Any]:
+        """What a run has decided: a retraining by its held-out items, or later routings."""
+        decided = run_folder(self.settings, run) / "decision.json"
+        if decided.is_file():
+            return json.loads(decided.read_text())
+        judged = self.folder / "passed" / run / "judge.json"
+        by_routings = json.loads(judged.read_text())["decision"] if judged.is_file() else None
+        return by_routings or {"promote": False}
 
     def _unusable_datasets(self) -> Iterator[str]:
         for path in (self.home / "datasets").glob("training_dataset_??????.json"):
@@ -206,8 +214,8 @@ def one_line(ended: Ended) -> list[str]:
 
 @contextmanager
 def beds() -> Iterator[Callable[..., Any]]:
-    """Makes beds, all of one state folder with two versions, the first in use; the factory has
-    become larger since."""
+    """Makes beds, all of one state folder with a version in use; the factory has become larger
+    since."""
     opening.SETTLED_S = 0.05
     with tempfile.TemporaryDirectory(prefix="routing-ml-faults-") as name, FakeSlack() as slack:
         template = Path(name) / "template"

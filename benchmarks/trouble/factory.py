@@ -7,6 +7,7 @@ import struct
 import sys
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -17,7 +18,7 @@ sys.path.append(str(Path(__file__).resolve().parents[2] / "tests"))
 from access_builder import DATE, DOUBLE, LONG, TEXT, Builder, Column
 
 EPOCH = datetime(1899, 12, 30)
-ITEMS, MISSING = 260, 12
+ITEMS, MISSING, LATER = 260, 12, 40
 FIRST = datetime(2024, 1, 1)
 AS_OF = "2026-11-01"
 JOBS = ("SAW", "TURN", "MILL", "DRILL", "HARDEN", "GRIND", "COAT", "MARK")
@@ -41,13 +42,23 @@ run_minutes = "RUN_TIME"
 """
 
 
-def write(folder: Path, *, mark: int = 0, run_time: str = "RUN_TIME") -> Path:
+@dataclass(frozen=True)
+class Later:
+    """`LATER` more items: one is entered each day from `first` on, all are routed at `routed`."""
+
+    first: datetime
+    routed: datetime
+
+
+def write(
+    folder: Path, *, mark: int = 0, run_time: str = "RUN_TIME", later: Later | None = None
+) -> Path:
     """Write `erp.accdb` and `columns.toml`; returns the file of the factory.
 
     Every run time is longer by `mark` thousand minutes, so that of two files that are mixed the
-    dataset shows both; `run_time` names their column.
+    dataset shows both; `run_time` names their column; `later` come on top.
     """
-    items, steps = _rows(mark)
+    items, steps = _rows(mark, later)
     builder = Builder()
     _table(builder, "items", _columns(ITEM_COLUMNS), items)
     _table(builder, "routings", _columns([*STEP_COLUMNS, run_time]), steps)
@@ -75,20 +86,29 @@ def write_sqlite(path: Path) -> None:
         database.commit()
 
 
-def _rows(mark: int) -> tuple[list[list], list[list]]:
-    """Items, of which the last `MISSING` have no routing, and operations."""
+def later_steps(later: Later) -> list[list]:
+    """The operations that planners write for these."""
+    return [row for row in _rows(0, later)[1] if row[5] == later.routed]
+
+
+def _rows(mark: int, later: Later | None = None) -> tuple[list[list], list[list]]:
+    """Items, of which the last `MISSING` before `later` have no routing, and operations."""
     random = np.random.default_rng(7)
     items, steps = [], []
-    for n in range(ITEMS + MISSING):
+    for n in range(ITEMS + MISSING + (LATER if later else 0)):
         code, entered = f"P{n:04}", FIRST + timedelta(days=3 * n)
+        routed = entered if n < ITEMS else None
+        if later and n >= ITEMS + MISSING:
+            entered = later.first + timedelta(days=n - ITEMS - MISSING)
+            routed = later.routed
         width = round(float(random.uniform(1, 100)), 1)
         needed = random.random(len(JOBS)) < 0.5
         items.append([code, width, entered, *("Y" if need else "N" for need in needed)])
-        if n < ITEMS:
+        if routed:
             jobs = [job for job, need in zip(JOBS, needed, strict=True) if need]
             for place, job in enumerate(["START", *jobs, "TEST"], start=1):
                 minutes = 1000.0 * mark + round(width / 10 + place, 2)
-                steps.append([code, "1", 10 * place, job, f"{job}-1", entered, 5.0, minutes])
+                steps.append([code, "1", 10 * place, job, f"{job}-1", routed, 5.0, minutes])
     return items, steps
 
 

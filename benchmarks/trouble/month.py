@@ -1,5 +1,6 @@
-"""A month in minutes: a backup, proposals and the drift watch each day, a look at the data each
-week, a retraining on the first and another one, with tasks killed at random all the while.
+"""A month in minutes: a backup, proposals, what planners wrote and the drift watch each day, a look
+at the data each week, a retraining on the first and another one, with tasks killed at random all
+the while. In its second week planners' routings show that another version is better.
 """
 
 import random
@@ -10,29 +11,33 @@ from datetime import datetime, timedelta
 
 from routing_ml.backup import Vault
 from routing_ml.store import Store
-from trouble import factory
+from trouble import evidence, factory
 from trouble.bed import Bed, Row
 from trouble.tasks import Worker
 
 DAYS, WATCHES, LOOKS = 30, 4, 4
+RETRAININGS, PROPOSED, ROUTED = (0, 17), 5, 7
 KILLED = 0.55
 FIRST = datetime(2026, 10, 1, 2)
 
 
 def rows(make: Callable, trials: int, chance: random.Random) -> Iterator[Row]:
-    """One month, whatever the trials: some 200 kills of its 500 tasks."""
+    """One month, whatever the trials: some 220 kills of its 500 tasks."""
     with make() as bed:
         row, worker, before = Row("a month with kills"), Worker(bed), bed.known()
 
         def life(_: str) -> float | None:
             return chance.random() if chance.random() < KILLED else None
 
-        for day in range(DAYS):
-            at = FIRST + timedelta(days=day)
+        for day, at in enumerate(_days()):
             name = f"{at:%Y-%m-%d}"
             worker.run("backup", f"backup__{name}", at, life)
-            if day in (0, 17):
+            if day in RETRAININGS:
                 worker.run("retrain", f"retrain__{name}", at, life)
+            if day == PROPOSED:
+                later = evidence.propose(bed, at)
+            if day == ROUTED:
+                factory.write(bed.folder, later=later)
             worker.run("predict", f"predict__{name}", at, life)
             if day % 7 == 4:
                 worker.run("quality", f"quality__{name}", at, life)
@@ -48,16 +53,21 @@ def rows(make: Callable, trials: int, chance: random.Random) -> Iterator[Row]:
             row.lost.append(f"{proposed:.0f} proposals are counted of {DAYS * factory.MISSING}")
         row.lost += _backups(bed, worker)
         row.models += _promotions(bed, worker)
+        row.models += evidence.switched(bed, [f"predict__{at:%Y-%m-%d}" for at in _days()])
         row.notices += _notices(bed)
-        bed.retrained = 2
+        bed.retrained = len(RETRAININGS) + 1
         bed.judge(row, before)
     yield row
+
+
+def _days() -> list[datetime]:
+    return [FIRST + timedelta(days=day) for day in range(DAYS)]
 
 
 def _promotions(bed: Bed, worker: Worker) -> Iterator[str]:
     """A switch for each decision to promote, and no other."""
     switches = Counter(entry["who"] for entry in bed.registry.history())
-    for run in (f"retrain__{FIRST + timedelta(days=day):%Y-%m-%d}" for day in (0, 17)):
+    for run in (f"retrain__{_days()[day]:%Y-%m-%d}" for day in RETRAININGS):
         decided = int(worker.result(run, "compare")["promote"])
         if switches[f"run {run}"] != decided:
             yield f"{run} decided on {decided} promotions, {switches[f'run {run}']} were made"
@@ -65,8 +75,7 @@ def _promotions(bed: Bed, worker: Worker) -> Iterator[str]:
 
 def _backups(bed: Bed, worker: Worker) -> Iterator[str]:
     """One for each night, verified."""
-    made = {worker.result(f"backup__{FIRST + timedelta(days=d):%Y-%m-%d}", "copy")["backup"]
-            for d in range(DAYS)}  # fmt: skip
+    made = {worker.result(f"backup__{at:%Y-%m-%d}", "copy")["backup"] for at in _days()}
     if len(made) != DAYS:
         yield f"{len(made)} backups for {DAYS} nights"
     vault = Vault(bed.settings.backup_folder)

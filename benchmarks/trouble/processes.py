@@ -11,11 +11,11 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
-from trouble import factory
-from trouble.bed import RETRAIN, Ended, Row, one_line
+from trouble import evidence, factory
+from trouble.bed import RETRAIN, Bed, Ended, Row, one_line
 from trouble.tasks import DAGS, Worker
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,20 +46,31 @@ def _killed(make: Callable, dag: str, trials: int, chance: random.Random) -> Row
     """In every run each task is killed once at a random moment, and tried again."""
     row = Row(f"SIGKILL in every task of {dag}")
     with make() as bed:
+        _judgeable(bed, dag)
         worker = Worker(bed)
         worker.run(dag, f"{dag}__undisturbed", AT, lambda task: None)
         usual = worker.seconds
     for number in range(trials):
         with make() as bed:
-            before, worker = bed.known(), Worker(bed)
+            _judgeable(bed, dag)
+            before, worker, run = bed.known(), Worker(bed), f"{dag}__{number}"
             worker.seconds.update(usual)
-            worker.run(dag, f"{dag}__{number}", AT, lambda task: chance.random())
+            worker.run(dag, run, AT, lambda task: chance.random())
             row.trials += worker.killed
             row.went_on += worker.killed - len(worker.problems)
             row.lost += worker.problems
-            bed.retrained = int(dag == "retrain")
+            if dag == "predict":
+                row.models += evidence.switched(bed, [run])
+            bed.retrained = int(dag in ("retrain", "predict"))
             bed.judge(row, before)
     return row
+
+
+def _judgeable(bed: Bed, dag: str) -> None:
+    """Where the DAG judges, let planners' routings show that another version is better."""
+    if dag == "predict":
+        later = evidence.propose(bed, AT - timedelta(days=3))
+        factory.write(bed.folder, later=later)
 
 
 def _at_once(make: Callable, trials: int) -> Row:
@@ -148,7 +159,7 @@ def _scheduler(make: Callable, trials: int, chance: random.Random) -> Row:
             api = airflow.start(processes, environment)
             for number in range(trials):
                 run = f"restarted__{number}"
-                conf = {"candidates": ["forest"], "as_of": factory.AS_OF}
+                conf = {"candidates": ["forest"], "as_of": f"{factory.AS_OF}T00:00:00+09:00"}
                 body = {"dag_run_id": run, "logical_date": None, "conf": conf}
                 api._call("POST", f"/api/v2/dags/{api.dag}/dagRuns", body)
                 time.sleep(chance.uniform(1, LONGEST_RUN_SECONDS))

@@ -33,6 +33,11 @@ def _promote(settings: Settings, run: str, of: Callable[[str], Any], _: datetime
     return pipeline.promote(settings, run, decision) if decision["promote"] else None
 
 
+def _replace(settings: Settings, run: str, of: Callable[[str], Any], _: datetime) -> Any:
+    decision = of("judge")["decision"]
+    return pipeline.replace_model(settings, run, decision) if decision else None
+
+
 def _announce(settings: Settings, run: str, of: Callable[[str], Any], at: datetime) -> Any:
     return pipeline.advise(settings, of("evaluate"), moment=at, by=run).retrain
 
@@ -69,7 +74,11 @@ DAGS: dict[str, dict[str, Task]] = {
         "prune": lambda s, run, of, at: pipeline.prune(s),
         "report": _end,
     },
-    "predict": {"predict": lambda s, run, of, at: pipeline.predict(s, run, as_of=at)},
+    "predict": {
+        "predict": lambda s, run, of, at: pipeline.predict(s, run, as_of=at),
+        "judge": lambda s, run, of, at: pipeline.judge(s, as_of=at),
+        "replace": _replace,
+    },
     "drift_watch": {
         "evaluate": lambda s, run, of, at: drift.look(s, moment=at),
         "announce": _announce,

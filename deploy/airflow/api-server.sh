@@ -7,8 +7,8 @@ python - > "$AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE" <<'PYTHON'
 import json
 import os
 
-users = ("admin", "planner")
-print(json.dumps({name: os.environ[f"AIRFLOW_{name.upper()}_PASSWORD"] for name in users}))
+users = {name: name.upper().replace("-", "_") for name in ("admin", "planner", "slack-bot")}
+print(json.dumps({user: os.environ[f"AIRFLOW_{name}_PASSWORD"] for user, name in users.items()}))
 PYTHON
-unset AIRFLOW_ADMIN_PASSWORD AIRFLOW_PLANNER_PASSWORD
+unset AIRFLOW_ADMIN_PASSWORD AIRFLOW_PLANNER_PASSWORD AIRFLOW_SLACK_BOT_PASSWORD
 exec airflow api-server

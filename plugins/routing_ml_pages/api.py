@@ -78,21 +78,28 @@ def add(routes: Routes) -> None:
         return versions.compare(Settings.from_env(), one, other)
 
     @routes.post("/api/models/promote")
-    def promote(asked: Promotion, who: str = Depends(routes.access.who)) -> Done:
+    def promote(
+        asked: Promotion, later: BackgroundTasks, who: str = Depends(routes.access.who)
+    ) -> Done:
         """Put a version into use."""
         settings = Settings.from_env()
+        place = versions.place(settings)
         seen_in_use = ANY if asked.instead_of is None else asked.instead_of
         name = versions.promote(
             settings, asked.model, who=who, why=asked.why, instead_of=seen_in_use
         )
+        later.add_task(versions.tell, settings, place)
         return Done(model=name)
 
     @routes.post("/api/models/rollback")
-    def rollback(asked: Rollback, who: str = Depends(routes.access.who)) -> Done:
+    def rollback(
+        asked: Rollback, later: BackgroundTasks, who: str = Depends(routes.access.who)
+    ) -> Done:
         """Go back to the version that was in use before."""
-        name = versions.rollback(
-            Settings.from_env(), who=who, why=asked.why, instead_of=asked.instead_of
-        )
+        settings = Settings.from_env()
+        place = versions.place(settings)
+        name = versions.rollback(settings, who=who, why=asked.why, instead_of=asked.instead_of)
+        later.add_task(versions.tell, settings, place)
         return Done(model=name)
 
     @routes.get("/api/drift")

@@ -4,12 +4,15 @@ beside each other.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from routing_ml import dataset, pipeline
-from routing_ml.errors import InputError, ModelError, RoutingError
+from routing_ml.errors import InputError, ModelError, RoutingError, tried
 from routing_ml.pipeline import monitor
 from routing_ml.proposals import predict
 from routing_ml.registry import Version
@@ -24,6 +27,8 @@ FACTS = ("candidate", "as_of", "data_sha256", "items_fitted", "code_version")
 ASKED_ITEMS = 200
 """Items that two versions are asked about: those that wait for a routing, else the newest."""
 LISTED_ITEMS = 20
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -163,13 +168,27 @@ def promote(settings: Settings, name: str, *, who: str, why: str, instead_of: st
 def rollback(settings: Settings, *, who: str, why: str, instead_of: str | None) -> str:
     """Go back to the version before, where the one that the person saw in use still is."""
     registry, reason = pipeline.registry(settings), _required(why)
-    active = registry.active()
+    seen, active = registry.place(), registry.active()
     if active is None or active.name != instead_of:
         now = active.name if active else "no model"
         raise ModelError(f"{now} is in use by now, not {instead_of or 'none'}: look again")
-    version = registry.rollback(who=_named(who), why=reason)
+    version = registry.rollback(who=_named(who), why=reason, after=seen)
     monitor.record_model(settings)
     return version.name
+
+
+def place(settings: Settings) -> str | None:
+    """Where the history of switches ends; None where it cannot be read, which ends no switch."""
+    with suppress(ModelError):
+        return pipeline.registry(settings).place()
+    return None
+
+
+def tell(settings: Settings, since: str | None) -> None:
+    """Tell people of what was switched since that `place`; whom nobody can tell now is told
+    later."""
+    if trouble := tried(partial(pipeline.tell_switches, settings, since)):
+        log.warning("nobody could be told of a switch yet: %s", trouble)
 
 
 def compare(settings: Settings, one: str, other: str) -> Compared:

@@ -8,6 +8,7 @@ from routing_ml.lazily import handing_on
 
 if TYPE_CHECKING:
     from routing_ml.backup.copying import copy as copy
+    from routing_ml.backup.ending import count_unreported as count_unreported
     from routing_ml.backup.ending import end as end
     from routing_ml.backup.keeping import forget as forget
     from routing_ml.backup.manifest import PARTS as PARTS

@@ -48,6 +48,7 @@ class Blobs:
         A file that is written to meanwhile is taken again. Raises InputError where it cannot be
         read, FileNotFoundError where it is not there (any more).
         """
+        files.require_plain(path)
         for _ in range(TRIES):
             before = _state(path)
             digest = _hashed(path)

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Mapping
 from contextlib import closing
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -113,15 +113,25 @@ def _write(settings: Settings, outcome: Mapping[str, Any]) -> None:
 def _count(settings: Settings, outcome: Mapping[str, Any]) -> None:
     """Count a run once, however often its task is tried; one that was cleared and came out
     otherwise is another."""
-    result = "success" if outcome["succeeded"] else "failure"
     settings.opened()
     with closing(Store(settings.store_url)) as store, store.transaction():
-        if store.claim("backup", f"{result} {outcome['run']}"):
-            store.add({("backups", result): 1})
+        _add(store, outcome["run"], "success" if outcome["succeeded"] else "failure")
         if outcome["verified_at"] and not outcome["missing"]:
             at = datetime.fromisoformat(outcome["verified_at"]).timestamp()
             kept = ("backup", "bytes", "new_bytes", "seconds")
             store.set_fact("backup", {"at": at, **{key: outcome[key] for key in kept}}, time.time())
+
+
+def count_unreported(settings: Settings, run_id: str) -> None:
+    """Count a run that failed without a report of its own; once, and not where its report did."""
+    settings.opened()
+    with closing(Store(settings.store_url)) as store, store.transaction():
+        _add(store, run_id, "failure")
+
+
+def _add(store: Store, run_id: str, result: str) -> None:
+    if store.claim("backup", f"{result} {run_id}"):
+        store.add({("backups", result): 1})
 
 
 def _tell(settings: Settings, outcome: Mapping[str, Any], link: str | None) -> None:
@@ -136,4 +146,15 @@ def _tell(settings: Settings, outcome: Mapping[str, Any], link: str | None) -> N
     title = "Routing ML: the backup failed"
     # Once a day: the subject is the one of the listener, which hears of the failed run too.
     subject = f"backup/failed on {settings.moment(None).date()}"
-    notices.tell(settings, subject, title, "\n".join(text), link=link)
+    links = [notices.Link("Open the run", link)] if link else []
+    facts = [notices.Fact("The newest verified backup", *_age(last))]
+    card = notices.Card(subject, title, "\n".join(text), notices.BAD, facts, links=links)
+    notices.tell_card(settings, card)
+
+
+def _age(last: Backup | None) -> tuple[str, str]:
+    """How old a backup is, and what it holds."""
+    if last is None:
+        return "none", ""
+    hours = (datetime.now(UTC) - last.moment).total_seconds() / 3600
+    return f"{hours:,.0f} hours old", f"{last.bytes / 1e6:,.1f} MB in {len(last.files):,} files"

@@ -19,6 +19,7 @@ PLAIN = (
     "ROUTING_ML_NULL_GATE",
     "ROUTING_ML_GROUP_READABLE",
     "ROUTING_ML_EXPORTER_PORT",
+    "SLACK_CHANNEL",
 )
 """Settings in which no secret can be; of any other its value is kept only where it shows none."""
 NAMED = ("ROUTING_ML_SOURCE", "ROUTING_ML_STORE_URL")

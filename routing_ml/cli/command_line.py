@@ -15,9 +15,12 @@ from routing_ml import files
 from routing_ml.backup import PARTS, require_whole
 from routing_ml.cli import backup, data, models, proposals, runs
 from routing_ml.cli import drift as drift_commands
+from routing_ml.cli import history as history_commands
 from routing_ml.cli import live as live_commands
 from routing_ml.cli import quality as quality_commands
 from routing_ml.cli import replay as replay_commands
+from routing_ml.cli import slackbot as slackbot_commands
+from routing_ml.cli.helping import epilog
 from routing_ml.cli.shared import Result
 from routing_ml.errors import RoutingError, SettingError
 from routing_ml.redaction import redact
@@ -28,7 +31,13 @@ from routing_ml.settings import Settings
 
 
 WITHOUT_STATE = (data.check, data.extract, data.audit, backup.backups)
-BEGINNING = (runs.retrain, models.train, quality_commands.quality, replay_commands.replay)
+BEGINNING = (
+    runs.retrain,
+    models.train,
+    quality_commands.quality,
+    replay_commands.replay,
+    slackbot_commands.slack_bot,
+)
 RESTORING = (backup.restore,)
 
 
@@ -95,7 +104,7 @@ def _candidate(name: str) -> str:
 
 def _limit(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of rows of at least 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
     return int(text)
 
 
@@ -142,7 +151,11 @@ def _parser() -> argparse.ArgumentParser:
         *parents: _Parser,
         among: "argparse._SubParsersAction[_Parser]" = every,
     ) -> argparse.ArgumentParser:
-        added = among.add_parser(name, help=text, description=text, parents=[shared, *parents])
+        raw = argparse.RawDescriptionHelpFormatter
+        added = among.add_parser(
+            name, help=text, description=text, parents=[shared, *parents], formatter_class=raw
+        )
+        added.epilog = epilog(added.prog.removeprefix(f"{parser.prog} "))
         added.set_defaults(run=run)
         return added
 
@@ -164,7 +177,9 @@ def _parser() -> argparse.ArgumentParser:
         "retrain", runs.retrain, "extract, audit, train, compare, promote, report", reading
     )
     added.add_argument("--candidates", type=_candidates, metavar="A,B", help="default: all")
-    added.add_argument("--promotion", choices=("automatic", "never"), default="automatic")
+    added.add_argument(
+        "--promotion", choices=("automatic", "approve", "never"), help="approve: name the winner"
+    )
     text = "play a source's past day by day: what would have happened"
     added = command("replay", replay_commands.replay, text)
     text = "the first month that is played, such as 2024-11"
@@ -189,13 +204,6 @@ def _parser() -> argparse.ArgumentParser:
     which.add_argument("--items", type=Path, metavar="FILE", help="Excel, CSV, Parquet or JSON")
     which.add_argument("--item-cd", metavar="CODE", help="one item of the source")
     added.add_argument("--out", type=Path, metavar="FILE", help=".xlsx, .csv, .parquet or .json")
-    added.epilog = (
-        "a proposal has a row an operation: its times in minutes, with a band that four of five "
-        "fall into; CONFIDENCE that the whole routing is right; RES_LIKELIHOOD of the machine and "
-        "RES_OTHERS; OUTSIDE where a subcontractor does it; NOTE what else is to be known; "
-        "NOVELTY and NEW_TO_MODEL "
-        "how much of the item no past item had, and which columns"
-    )
     text = "count the items that were asked for among those proposed for, and watch them for drift"
     added.add_argument("--record", action="store_true", help=text)
     text = "routings an item, ranked (RANK), each with its CONFIDENCE; default: 1"
@@ -211,6 +219,9 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--quantity", type=_quantity, metavar="N", help=text)
     added.add_argument("--source", metavar="S", help="an Access file, an ODBC connection string")
     command("models", models.models, "list the versions; * is in use")
+    text = "who put which version into use, when and why, the newest first"
+    added = command("history", history_commands.history, text)
+    added.add_argument("--limit", type=_limit, default=20, metavar="N", help="default: 20")
     added = command("promote", models.promote, "put a version into use")
     added.add_argument("model", metavar="MODEL")
     added.add_argument("--why", default="by hand", help="for the history")
@@ -238,6 +249,10 @@ def _parser() -> argparse.ArgumentParser:
     added = command("quality", quality_commands.quality, text)
     added.add_argument("--out", type=Path, metavar="FILE", help="the page there too, as HTML")
     added.add_argument("--source", metavar="S", help="an Access file, an ODBC connection string")
+    text = "answer in Slack, and act for those who may, until it is ended"
+    added = command("slack-bot", slackbot_commands.slack_bot, text)
+    text = "only say whether one is connected; exit code 1 where none is"
+    added.add_argument("--healthy", action="store_true", help=text)
     text = "how right the proposals are, by the routings that planners wrote later"
     live = every.add_parser("live", help=text, description=text)
     within = live.add_subparsers(title="commands", required=True, metavar="COMMAND")

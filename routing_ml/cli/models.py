@@ -1,11 +1,17 @@
 """Commands of models and the registry, from `train` to `prune`."""
 
 import argparse
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING
 
-from routing_ml.cli.shared import Result, figure, user
-from routing_ml.errors import ModelError
+from routing_ml.cli.shared import Result, figure, say, user
+from routing_ml.errors import ModelError, tried
 from routing_ml.settings import Settings
+
+if TYPE_CHECKING:
+    from routing_ml.registry import Registry
 
 
 def train(settings: Settings, options: argparse.Namespace) -> Result:
@@ -64,7 +70,9 @@ def promote(settings: Settings, options: argparse.Namespace) -> Result:
     from routing_ml.registry import Registry
 
     registry = Registry(settings.home / "models")
+    place = _place(registry)
     version = registry.promote(options.model, who=user(), why=options.why)
+    _tell(settings, place)
     monitor.record_model(settings)
     return {"model": version.name}, f"{version.name} is in use"
 
@@ -73,9 +81,27 @@ def rollback(settings: Settings, options: argparse.Namespace) -> Result:
     from routing_ml.pipeline import monitor
     from routing_ml.registry import Registry
 
-    version = Registry(settings.home / "models").rollback(who=user(), why=options.why)
+    registry = Registry(settings.home / "models")
+    place = _place(registry)
+    version = registry.rollback(who=user(), why=options.why)
+    _tell(settings, place)
     monitor.record_model(settings)
     return {"model": version.name}, f"{version.name} is in use again"
+
+
+def _place(registry: "Registry") -> str | None:
+    """Where the history of switches ends; None where it cannot be read, which ends no switch."""
+    with suppress(ModelError):
+        return registry.place()
+    return None
+
+
+def _tell(settings: Settings, place: str | None) -> None:
+    """Tell people of what was switched since; whom nobody can tell now is told later."""
+    from routing_ml.pipeline import tell_switches
+
+    if trouble := tried(partial(tell_switches, settings, place)):
+        say(f"nobody could be told of it yet: {trouble}")
 
 
 def prune(settings: Settings, options: argparse.Namespace) -> Result:

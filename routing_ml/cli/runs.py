@@ -7,7 +7,7 @@ from routing_ml.settings import Settings
 
 
 def retrain(settings: Settings, options: argparse.Namespace) -> Result:
-    from routing_ml.pipeline import retrain
+    from routing_ml.pipeline import processors, retrain
 
     settings, source = chosen_source(settings, options.source)
     outcome = retrain(
@@ -18,7 +18,8 @@ def retrain(settings: Settings, options: argparse.Namespace) -> Result:
         columns=options.columns,
         limit=options.limit,
         candidates=options.candidates,
-        promotion=options.promotion,
+        promotion=options.promotion or settings.promotion,
+        at_once=processors(),
         say=say,
         progress=progress(),
     )

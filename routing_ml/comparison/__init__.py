@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from routing_ml.comparison.floor import LEAST_ITEMS as LEAST_ITEMS
     from routing_ml.comparison.floor import floor_tests as floor_tests
     from routing_ml.comparison.sequence import confidence_sequence as confidence_sequence
+    from routing_ml.comparison.verdict import STAYS as STAYS
+    from routing_ml.comparison.verdict import by_later_routings as by_later_routings
+    from routing_ml.comparison.verdict import not_put_in as not_put_in
     from routing_ml.comparison.verdict import so_far as so_far
 else:
     __getattr__ = handing_on(__name__, __file__)

@@ -144,8 +144,10 @@ class Decision:
     """What goes into use (None: the champion stays), why in words, and the figures behind it.
 
     `floor` holds each candidate's tests against the simple rules, `baselines` what those came to:
-    words, metrics and intervals by name; `streams` the state of a `PairedSequence` of each
-    challenger that has taken in these items.
+    words, metrics and intervals by name; `champion` the metrics and intervals of the model in use
+    on these items. `why_not` says of each candidate that does not go in why, `examples` shows items
+    on which models differ. `streams` is the state of a `PairedSequence` of each challenger that has
+    taken in these items.
     """
 
     winner: str | None
@@ -159,6 +161,9 @@ class Decision:
     floor: dict[str, tuple[FloorTest, ...]] = field(default_factory=dict)
     baselines: dict[str, dict[str, Any]] = field(default_factory=dict)
     streams: dict[str, dict[str, Any]] = field(default_factory=dict)
+    champion: dict[str, Any] = field(default_factory=dict)
+    why_not: dict[str, str] = field(default_factory=dict)
+    examples: dict[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """All of it as JSON has it, and of each comparison whether an earlier version stands

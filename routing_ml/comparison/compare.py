@@ -79,7 +79,14 @@ def decide(
     if champion is None:
         best = max(able, key=lambda name: (exact[name], _f1(frames[name])), default=None)
         reason = verdict.first(best, exact, tests, count)
-        return Decision(best, reason, count, exact, floor=tests)
+        why_not = {
+            name: verdict.behind(best, exact[name], exact[best])
+            if best and name in able
+            else refused({name: tests[name]})
+            for name in challengers
+            if name != best
+        }
+        return Decision(best, reason, count, exact, floor=tests, why_not=why_not)
 
     base = frames["the champion"]
     exact = {"champion": _share(base["exact"]), **exact}
@@ -107,17 +114,31 @@ def decide(
     # Of several, the most exact; at a tie the champion's own method.
     best_case = max(passing, key=lambda c: (c.test.exact, c.fresh_fit), default=None)
     comparisons = tuple(cases.values())
+    why_not = {
+        c.challenger: refused({c.challenger: tests[c.challenger]})
+        if c.passes
+        else verdict.kept(c, alpha)
+        for c in comparisons
+        if c not in passing
+    }
     if best_case:
         winner = best_case.challenger
-        reason = verdict.promoted(best_case, alpha) + above(tests[winner])
+        reason = verdict.promoted(best_case, alpha) + above(tests[winner], "; also shown")
+        why_not |= {
+            c.challenger: verdict.behind(winner, c.test.exact, best_case.test.exact)
+            for c in passing
+            if c is not best_case
+        }
     else:
         stopped = [c.challenger for c in comparisons if c.passes]  # by the floor alone
         reasons = [verdict.kept(c, alpha) for c in comparisons if c.challenger not in stopped]
         if stopped:
             reasons.append(refused({name: tests[name] for name in stopped}))
-        reason, winner = f"the model in use stays: {'; '.join(reasons)}", None
+        reason, winner = f"{verdict.STAYS}{'; '.join(reasons)}", None
     notes = _notes(base, ahead, alpha, group)
-    return Decision(winner, reason, count, exact, comparisons, margin, alpha, notes, tests)
+    return Decision(
+        winner, reason, count, exact, comparisons, margin, alpha, notes, tests, why_not=why_not
+    )
 
 
 def _case(

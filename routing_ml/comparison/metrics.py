@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from routing_ml import dataset
+
 
 def evaluate(proposals: pd.DataFrame, truth: pd.DataFrame) -> dict[str, float | int | None]:
     """The figures of `proposals` on the items of `truth` (rows of their newest routings).
@@ -53,7 +55,7 @@ def match(proposals: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
     and `setup_ape` are the absolute percentage errors of their times, fractions."""
     true = keyed(truth)
     asked = true["ITEM_CD"].unique()
-    proposed = keyed(proposals[proposals["ITEM_CD"].isin(asked)])
+    proposed = keyed(proposals[dataset.among(proposals["ITEM_CD"], asked)])
     keys = ["ITEM_CD", "JOB_CD", "occurrence"]
     matched = true.merge(proposed, on=keys, suffixes=("_true", ""), how="inner", sort=False)
     for name, column in (("run_ape", "RUN_TIME"), ("setup_ape", "SETUP_TIME")):

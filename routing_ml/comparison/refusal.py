@@ -9,7 +9,7 @@ NEARLY_ALL = 0.98
 """Share of exact matches of a simple rule from which hardly anything is left to be better at."""
 FORESEEN = 5
 """Times as many items: what would take more to be shown may as well be luck."""
-BY_HAND = "'routing-ml promote' puts it into use all the same"
+BY_HAND = "'routing-ml promote' puts a candidate into use all the same"
 
 
 def refused(tests: Mapping[str, Sequence[FloorTest]]) -> str:
@@ -27,13 +27,13 @@ def refused(tests: Mapping[str, Sequence[FloorTest]]) -> str:
     return f"{reasons}; what would help: {_help(best)}"
 
 
-def above(tests: Sequence[FloorTest]) -> str:
+def above(tests: Sequence[FloorTest], lead: str = ", shown") -> str:
     """That a candidate is better than the simple rules, with their figures; empty without any."""
     if not tests:
         return ""
     rules = [f"{test.words} ({_theirs(test)})" for test in tests]
     listed = " and ".join(filter(None, [", ".join(rules[:-1]), rules[-1]]))
-    return f", shown to be better than {listed}"
+    return f"{lead} to be better than {listed}"
 
 
 def figures(test: PairedTest, alpha: float) -> str:

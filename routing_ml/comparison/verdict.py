@@ -7,6 +7,10 @@ from routing_ml.comparison.betting import Standing
 from routing_ml.comparison.cases import Comparison, FloorTest
 from routing_ml.comparison.refusal import above, figures, percent, refused
 
+STAYS = "the model in use stays: "
+GOES_IN = " goes in, "
+WOULD_GO_IN = " would go in, "
+
 
 def first(
     best: str | None,
@@ -20,7 +24,7 @@ def first(
     rest = ", ".join(f"{n} {percent(e)}" for n, e in exact.items() if n != best)
     rest = f" ({rest})" if rest else ""
     return (
-        f"no model is in use yet: {best} goes in with {percent(exact[best])} exact matches "
+        f"{best}{GOES_IN}the first model: {percent(exact[best])} exact matches "
         f"on {count:,} items{rest}{above(tests[best])}"
     )
 
@@ -29,14 +33,15 @@ def promoted(case: Comparison, alpha: float) -> str:
     """Why this challenger goes in."""
     if not case.fresh_fit:
         return (
-            f"{case.challenger} goes in, shown to be better than the model in use: "
+            f"{case.challenger}{GOES_IN}shown to be better than the model in use: "
             f"{figures(case.test, alpha)}"
         )
     also = len(case.references)
-    past = f"; the same holds against {also} earlier that do better on these items" if also else ""
+    ahead = "1 earlier version that does" if also == 1 else f"{also} earlier versions that do"
+    past = f"; the same holds against {ahead} better on these items" if also else ""
     return (
-        f"{case.challenger}, fitted afresh, goes in, shown to be less than "
-        f"{_points(case.test.margin)} worse than the model in use: "
+        f"{case.challenger}, fitted afresh,{GOES_IN}knowing the newest items and shown to be less "
+        f"than {_points(case.test.margin)} worse than the model in use: "
         f"{figures(case.test, alpha)}{past}"
     )
 
@@ -75,6 +80,31 @@ def kept(case: Comparison, alpha: float) -> str:
     return words
 
 
+def behind(winner: str, exact: float, better: float) -> str:
+    """Why a candidate that might go in does not: of several the most exact does."""
+    if better > exact:
+        return f"{winner} has more exact matches: {percent(better)} against {percent(exact)}"
+    return f"it has no more exact matches than {winner}, which goes before it"
+
+
+def not_put_in(reason: str) -> str:
+    """The reason of a decision whose winner is not put into use, or not yet.
+
+    >>> not_put_in("forest goes in, shown to be better")
+    'forest would go in, shown to be better'
+    """
+    return reason.replace(GOES_IN, WOULD_GO_IN, 1)
+
+
+def by_later_routings(name: str, reason: str, judged: str) -> str:
+    """Why a method goes in by what planners wrote since (`judged`), for the `reason` of which the
+    held-out items alone would have left the model in use."""
+    return (
+        f"{name}{GOES_IN}by {judged}; by the held-out items alone the model in use would have "
+        f"stayed: {reason.removeprefix(STAYS)}"
+    )
+
+
 def so_far(name: str, standing: Standing, *, fresh_fit: bool) -> str:
     """What the judged items say so far of this challenger, whichever day it is read."""
     who = f"{name}, fitted afresh," if fresh_fit else name
@@ -110,7 +140,7 @@ def so_far(name: str, standing: Standing, *, fresh_fit: bool) -> str:
         f"{words}: they differ on {standing.differing:,} of {standing.families:,} {counted}, by "
         f"{100 * standing.difference:+.1f} points ({100 - 200 * standing.alpha:g} % interval for "
         f"every day's look {100 * standing.low:+.1f} to {100 * standing.high:+.1f}, "
-        f"e-value {_e(e_value)} where {1 / standing.alpha:g} shows it)"
+        f"evidence {_e(e_value)} where {1 / standing.alpha:g} is enough)"
         + (", but the items of large families leave it open" if doubt else "")
     )
 

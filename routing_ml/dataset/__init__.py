@@ -9,6 +9,7 @@ from routing_ml.lazily import handing_on
 if TYPE_CHECKING:
     from routing_ml.dataset.checking import Checked as Checked
     from routing_ml.dataset.checking import check as check
+    from routing_ml.dataset.codes import among as among
     from routing_ml.dataset.families import families_of as families_of
     from routing_ml.dataset.frames import Dataset as Dataset
     from routing_ml.dataset.frames import data_hash as data_hash

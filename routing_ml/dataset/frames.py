@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from routing_ml import files
+from routing_ml.dataset.codes import among
 from routing_ml.dataset.sequences import renumbered
 from routing_ml.errors import InputError
 from routing_ml.source import Attributes
@@ -198,7 +199,7 @@ def _numbered(table: pd.DataFrame, name: str) -> list[str]:
 def without_routing(items: pd.DataFrame, routings: pd.DataFrame) -> pd.DataFrame:
     """The items that no routing row speaks of: those to predict."""
     # isin reads its values one by one, and a routing has many rows
-    return items[~items["ITEM_CD"].isin(routings["ITEM_CD"].unique())].reset_index(drop=True)
+    return items[~among(items["ITEM_CD"], routings["ITEM_CD"].unique())].reset_index(drop=True)
 
 
 def _clean(

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from routing_ml.dataset import frames
+from routing_ml.dataset.codes import among
 
 TELLING = re.compile(
     r"plant|werk|site|compan|bukrs|mandt|client|branch|division|factory|^org|_org"
@@ -67,7 +68,7 @@ def look(data: frames.Dataset) -> Seen:
         entered=("INSRT_DT", "max"),
         chain=("step", tuple),
     )
-    known = newest["ITEM_CD"].isin(data.items["ITEM_CD"])
+    known = among(newest["ITEM_CD"], data.items["ITEM_CD"])
     return Seen(data, newest[known].reset_index(drop=True), revisions)
 
 

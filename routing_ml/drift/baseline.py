@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,8 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
+from routing_ml.drift import kept
 from routing_ml.errors import ModelError
-from routing_ml.files import atomic_write
 
 BASELINE_FILE = "drift_baseline.json"
 LEAST_BASELINE = 15  # what a factory of 1,000 routing records holds out
@@ -109,8 +108,7 @@ class Baseline:
 
     def save(self, path: Path) -> Path:
         """Write it to `path`, in a folder as drift_baseline.json; returns the file."""
-        path = path / BASELINE_FILE if path.is_dir() else path
-        value = {
+        facts = {
             "edges": self.edges.tolist(),
             "counts": self.counts.tolist(),
             "bins": self.bins.tolist(),
@@ -119,15 +117,12 @@ class Baseline:
             "left_out": self.left_out,
             "dispersion": self.dispersion,
         }
-        atomic_write(path, json.dumps(value))
-        return path
+        return kept.save(path, BASELINE_FILE, facts)
 
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read what `save` wrote; ModelError when it is not that."""
-        path = path / BASELINE_FILE if path.is_dir() else path
-        try:
-            value = json.loads(path.read_text())
+        with kept.reading(path, BASELINE_FILE, "drift baseline") as value:
             loaded = cls(
                 edges=np.array(value["edges"], dtype=float),
                 counts=np.array(value["counts"], dtype=np.int64),
@@ -148,13 +143,8 @@ class Baseline:
                 and math.isfinite(loaded.mean)
                 and 0 <= loaded.std < math.inf
             )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError,
-                RecursionError) as error:  # fmt: skip
-            raise ModelError(
-                f"{path} is no drift baseline ({error}): train the model again"
-            ) from error
-        if not fits:
-            raise ModelError(f"{path} is a damaged drift baseline: train the model again")
+            if not fits:
+                raise ValueError("it is damaged")
         return loaded
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,11 +11,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from routing_ml.drift import kept
 from routing_ml.drift.judged import Operation, read_items, read_operations
 from routing_ml.drift.minutes import Minutes
 from routing_ml.drift.shrinkage import shrunk
 from routing_ml.errors import ModelError
-from routing_ml.files import atomic_write
 
 REFERENCE_FILE = "concept_reference.json"
 ALLOWANCE = 0.05  # a stated confidence may be this far off
@@ -89,18 +88,14 @@ class Reference:
 
     def save(self, path: Path) -> Path:
         """Write it to `path`, in a folder as concept_reference.json; returns the file."""
-        path = path / REFERENCE_FILE if path.is_dir() else path
         plain = {name: value for name, value in vars(self).items() if name != "minutes"}
         plain["minutes"] = {name: m.plain() for name, m in self.minutes.items()}
-        atomic_write(path, json.dumps(plain))
-        return path
+        return kept.save(path, REFERENCE_FILE, plain)
 
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read what `save` wrote; ModelError when it is not that."""
-        path = path / REFERENCE_FILE if path.is_dir() else path
-        try:
-            value = json.loads(path.read_text())
+        with kept.reading(path, REFERENCE_FILE, "reference of concept drift") as value:
             loaded = cls(
                 size=int(value["size"]),
                 families=int(value["families"]),
@@ -115,13 +110,8 @@ class Reference:
             )
             shares = (loaded.allowance, loaded.other_kinds, loaded.machine, loaded.novel)
             fits = loaded.size > 0 and all(0 <= share <= 1 for share in shares)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError,
-                RecursionError) as error:  # fmt: skip
-            raise ModelError(
-                f"{path} is no reference of concept drift ({error}): train the model again"
-            ) from error
-        if not fits:
-            raise ModelError(f"{path} is a damaged reference of concept drift: train again")
+            if not fits:
+                raise ValueError("it is damaged")
         return loaded
 
 

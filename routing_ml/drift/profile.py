@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import unicodedata
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -13,8 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from routing_ml.drift import kept
 from routing_ml.errors import ModelError
-from routing_ml.files import atomic_write
 
 PROFILE_FILE = "data_profile.json"
 NEWEST = 0.2  # of the families: looked at as if they were new, for what is usual among new ones
@@ -78,25 +77,16 @@ class Profile:
 
     def save(self, path: Path) -> Path:
         """Write it to `path`, in a folder as data_profile.json; returns the file."""
-        path = path / PROFILE_FILE if path.is_dir() else path
-        atomic_write(path, json.dumps(asdict(self)))
-        return path
+        return kept.save(path, PROFILE_FILE, asdict(self))
 
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read what `save` wrote; ModelError when it is not that."""
-        path = path / PROFILE_FILE if path.is_dir() else path
-        try:
-            value = json.loads(path.read_text())
+        with kept.reading(path, PROFILE_FILE, "profile of the data") as value:
             columns = {str(name): _column(plain) for name, plain in value["columns"].items()}
             kind = value["kind"]
             if kind is not None and kind not in columns:
                 raise ValueError(f"no column {kind}")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError,
-                RecursionError) as error:  # fmt: skip
-            raise ModelError(
-                f"{path} is no profile of the data ({error}): train the model again"
-            ) from error
         return cls(columns, kind)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from routing_ml import dataset
 from routing_ml.comparison import metrics
 from routing_ml.judging.keeping import operations_of
 from routing_ml.store import Judged, Proposed
@@ -70,7 +71,7 @@ def judge(
     of_use = by_item([]), by_operation(nothing, nothing, set())
     for model, mine in by_model.items():
         proposed, codes = operations_of(mine), {one.item_cd for one in mine}
-        truth = written.routings[written.routings["ITEM_CD"].isin(codes)]
+        truth = written.routings[dataset.among(written.routings["ITEM_CD"], codes)]
         figures = metrics.per_item(proposed, truth).to_dict("index")
         ordered = _ordered(proposed, truth)
         rows = [
@@ -128,7 +129,8 @@ def by_operation(proposed: pd.DataFrame, truth: pd.DataFrame, codes: set[str]) -
     JOB_CD, RES_CD (the planner's, the proposal's of one that is too many), `outcome` (hit, missing,
     extra), `machine_right` (NA where there is nothing to compare), and `run_log` and `setup_log`,
     the logarithm of the true over the proposed minutes of a hit, NaN where either is not known."""
-    true, mine = (metrics.keyed(rows[rows["ITEM_CD"].isin(codes)]) for rows in (truth, proposed))
+    asked = (rows[dataset.among(rows["ITEM_CD"], codes)] for rows in (truth, proposed))
+    true, mine = map(metrics.keyed, asked)
     keys = ["ITEM_CD", "JOB_CD", "occurrence"]
     both = true.merge(mine, on=keys, how="outer", suffixes=("_true", ""), indicator=True)
     frame = both[["ITEM_CD", "JOB_CD"]].copy()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from routing_ml import dataset
 from routing_ml.comparison import metrics
 from routing_ml.judging.judgement import week_of
 from routing_ml.judging.keeping import operations_of
@@ -30,7 +31,7 @@ def judge_work(
     ORDER_QTY pieces, run minutes are compared by the piece. A report without a positive time says
     nothing.
     """
-    mine = results[results["ITEM_CD"].isin({one.item_cd for one in proposals})].copy()
+    mine = results[dataset.among(results["ITEM_CD"], {one.item_cd for one in proposals})].copy()
     if not len(mine) or "ROUT_NO" not in routings or "ROUT_NO" not in mine:
         return []
     mine["ROUT_NO"] = mine["ROUT_NO"].fillna("")

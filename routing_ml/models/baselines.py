@@ -12,6 +12,7 @@ from typing import ClassVar, Self
 import numpy as np
 import pandas as pd
 
+from routing_ml import dataset
 from routing_ml.models.features.attributes import Attributes, Encoder
 from routing_ml.models.features.gower import Gower
 from routing_ml.models.features.text import normalise
@@ -135,7 +136,7 @@ def _routed(items: pd.DataFrame, routings: pd.DataFrame) -> tuple[pd.DataFrame, 
     """The items that have a routing, by code, and its rows in order: `number` is the item's place,
     `place` the operation's, `operation` its job and `occurrence`."""
     items = items.drop_duplicates("ITEM_CD", keep="last").sort_values("ITEM_CD")
-    items = items[items["ITEM_CD"].isin(routings["ITEM_CD"])].reset_index(drop=True)
+    items = items[dataset.among(items["ITEM_CD"], routings["ITEM_CD"])].reset_index(drop=True)
     number = pd.Series(range(len(items)), index=items["ITEM_CD"])
     rows = routings.sort_values(["ITEM_CD", "PROC_SEQ"], kind="stable")
     rows = rows.assign(number=rows["ITEM_CD"].map(number)).dropna(subset=["number"])

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from routing_ml.dataset import families_of
+from routing_ml import dataset
 from routing_ml.errors import ModelError
 from routing_ml.models import storage
 from routing_ml.models.features.attributes import ABSENT, Attributes, Encoder, Prepared
@@ -78,7 +78,7 @@ class Ground:
         and so are operations of hardly any item (`operations.frequent`). ModelError where so few
         are left that nothing can be learned."""
         coded = items.drop_duplicates("ITEM_CD", keep="last").sort_values("ITEM_CD")
-        coded = coded[coded["ITEM_CD"].isin(routings["ITEM_CD"].unique())]
+        coded = coded[dataset.among(coded["ITEM_CD"], routings["ITEM_CD"].unique())]
         if len(coded) < MIN_ITEMS:
             raise ModelError(
                 f"{len(coded)} items have a routing, a model needs {MIN_ITEMS}: "
@@ -125,7 +125,7 @@ class Ground:
         if "INSRT_DT" in self.coded and self.coded["INSRT_DT"].dtype.kind == "M":
             own = pd.Series(self.coded["INSRT_DT"].to_numpy("M8[us]"), index=self.rows.codes)
             day = own.fillna(day.astype("M8[us]"))
-        found = pd.factorize(families_of(day))[0]
+        found = pd.factorize(dataset.families_of(day))[0]
         size = np.bincount(found)
         few = len(size) < LEAST_FAMILIES or size.max() > len(found) / LEAST_FAMILIES
         return np.arange(len(found)) if few else found

@@ -15,7 +15,7 @@ MEANT = re.compile(
     r"(?P<apart>@(?=\w)|(?<!\w)\#(?=\w)|:(?=//|[\w+-]*[a-z][\w+-]*:))"  # a mention, link, emoji
     r"|(?P<quote>^[ \t]*>)"
     # Within a name (model_20261125_212627) it means nothing, and people copy names.
-    r"|(?P<slanted>(?<!\w)_|_(?!\w))",
+    r"|(?P<slanted>(?<!\w)_+|_+(?!\w))",
     re.MULTILINE,
 )
 ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
@@ -48,20 +48,28 @@ def plain(text: str) -> str:
     return MEANT.sub(_apart, "".join(map(_passing, text)))
 
 
-def linked(address: str) -> str:
-    """An address of ours as a link; as plain text where it is not made of an address's signs.
+def linked(address: str, label: str = "") -> str:
+    """An address of ours as a link, under a `label` that is `escaped` already; as plain text where
+    it is not made of an address's signs.
 
     >>> linked("http://factory:8080/dags"), linked("http://x/|a>")
     ('<http://factory:8080/dags>', 'http:\\u200b//x/|a&gt;')
+    >>> linked("http://factory:8080/dags", "The run")
+    '<http://factory:8080/dags|The run>'
     """
-    if LINK.fullmatch(address):
-        return f"<{address.replace('&', '&amp;')}>"
+    if is_link(address):
+        return f"<{address.replace('&', '&amp;')}{f'|{label}' if label else ''}>"
     return escaped(address, len(address) * 5)
 
 
+def is_link(address: str) -> bool:
+    """Whether it is made of the signs of an http address, and of nothing else."""
+    return LINK.fullmatch(address) is not None
+
+
 def _apart(found: re.Match[str]) -> str:
-    if found["slanted"]:
-        return "\u2017"
+    if slanted := found["slanted"]:
+        return "\u2017" * len(slanted)
     return APART + found[0] if found["quote"] else found[0] + APART
 
 

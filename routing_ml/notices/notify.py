@@ -1,4 +1,4 @@
-"""Tells people, once for each subject: Slack by its webhook.
+"""Tells people, once for each subject: Slack and Teams, whichever the settings name.
 
 Two may want to speak of the same run (its own report task, and the listener that covers runs which
 no task can report), and Slack may be away when they do. So every notice goes through the outbox.
@@ -9,20 +9,23 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 from routing_ml import files, modes
 from routing_ml.errors import RoutingError, SettingError
-from routing_ml.notices import slack
-from routing_ml.notices.outbox import Notice, Outbox
+from routing_ml.notices.card import Card, Link
+from routing_ml.notices.destinations import UNSET, Destination, destinations
+from routing_ml.notices.outbox import Outbox
+from routing_ml.notices.record import Notice, written
+from routing_ml.notices.sending import NotDeliveredError, RefusedError, send
 from routing_ml.redaction import redact
 from routing_ml.settings import Settings
 
 SENDING_S = 30.0
-"""How long a call takes at most, waits for others and for Slack included."""
+"""How long a call takes at most, waits for others and for those who are told included; each of
+them has an equal part of it, so that none takes another's."""
 
 log = logging.getLogger(__name__)
 
@@ -33,63 +36,96 @@ def tell(
     title: str,
     text: str,
     *,
+    level: str = "",
     link: str | None = None,
     fallback: bool = False,
 ) -> bool:
-    """Send a notice on `subject` (a run), unless it was sent already; whether it was sent now.
+    """`tell_card`, of a title, a text, a level and a `link` to the run in Airflow."""
+    links = [Link("Open in Airflow", link)] if link else []
+    return tell_card(settings, Card(subject, title, text, level, links=links), fallback=fallback)
 
-    `title` and `text` are plain text, whatever is in them; `link` is an address of ours. Another
-    title is other news: a run that was cleared and came out differently is told of again. With
-    `fallback`, whatever the subject has in the outbox comes first: what waits is sent, and what was
-    sent is enough.
 
-    Without SLACK_WEBHOOK_URL nobody is told, which the log says. A state folder that cannot be
+def tell_card(settings: Settings, card: Card, *, fallback: bool = False) -> bool:
+    """Send a card on its subject (a run), unless it was sent already; whether it was sent now.
+
+    Another title is other news: a run that was cleared and came out differently is told of again,
+    in the place of what was said, where that can be edited. With `fallback`, whatever the subject
+    has in the outbox comes first: what waits is sent, and what was sent is enough.
+
+    Without a destination nobody is told, which the log says. A state folder that cannot be
     written, of which people should hear most of all, has a spare outbox among the temporary files.
-    Raises RoutingError when Slack does not take it within half a minute; the notice then waits for
-    the next call on any subject.
+    Raises RoutingError when one of the destinations does not take it in its part of half a minute;
+    there it then waits for the next call on any subject, whatever became of it elsewhere.
     """
-    if not settings.slack_webhook_url:
-        log.info("SLACK_WEBHOOK_URL is not set: nobody is told of %s", subject)
+    there = destinations(settings)
+    if not there:
+        log.info("%s: nobody is told of %s", UNSET, card.subject)
         return False
-    until = time.monotonic() + SENDING_S
     at = datetime.now(UTC).isoformat(timespec="seconds")
-    notice = Notice(subject, at, redact(title), redact(text), link=link)
+    notice = written(card.changed(redact), at, [to.name for to in there])
     with files.told_as(RoutingError, f"{settings.home / 'outbox'} cannot be written"):
         outbox = _noted(settings, notice, fallback=fallback)
         if outbox is None:
             return False
-        with outbox.sending(until) as lock:
-            send = partial(_deliver, settings.slack_webhook_url, outbox, until, lock)
-            mine = outbox.current(subject)
-            if mine is None:  # who sent before took it along
-                return False
+        told, failed = False, list[RoutingError]()
+        for to in there:
             try:
-                send(mine)
-            except slack.RefusedError:
-                _deliver_waiting(outbox, send, but=subject)
-                raise
-            _deliver_waiting(outbox, send, but=subject)
-    return True
+                told |= _tell_one(outbox, to, card.subject, SENDING_S / len(there))
+            except RoutingError as error:
+                failed.append(error)
+    _raise(failed)
+    return told
 
 
 def catch_up(settings: Settings) -> None:
     """Send what could not be sent when it was written; what waits on is told in the log."""
-    if not settings.slack_webhook_url:
-        return
-    until = time.monotonic() + SENDING_S
-    for outbox in (Outbox(settings.home / "outbox"), _spare(settings)):
+    there, failed = destinations(settings), list[RoutingError]()
+    for outbox in (Outbox(settings.home / "outbox"), _spare(settings)) if there else ():
         with files.told_as(RoutingError, f"{outbox.folder} cannot be used"):
-            if outbox.folder.is_dir() and outbox.waiting():
-                with outbox.sending(until) as lock:
-                    send = partial(_deliver, settings.slack_webhook_url, outbox, until, lock)
-                    _deliver_waiting(outbox, send, but="")
+            for to in there:
+                if outbox.folder.is_dir() and outbox.waiting(to.name):
+                    try:
+                        _send_waiting(outbox, to, SENDING_S / len(there))
+                    except RoutingError as error:
+                        failed.append(error)
+    _raise(failed)
+
+
+def _raise(failed: list[RoutingError]) -> None:
+    """Raise what several have raised, as one error; nothing where none has."""
+    if failed:
+        raise type(failed[0])("; ".join(dict.fromkeys(map(str, failed))))
+
+
+def _send_waiting(outbox: Outbox, to: Destination, seconds: float) -> None:
+    until = time.monotonic() + seconds
+    with outbox.sending(to.name, until) as lock:
+        _Sender(outbox, to, until, lock).deliver_waiting(but="")
+
+
+def _tell_one(outbox: Outbox, to: Destination, subject: str, seconds: float) -> bool:
+    """Send to one destination what waits on a subject for it, then what else does; whether there
+    was anything on the subject."""
+    until = time.monotonic() + seconds
+    with outbox.sending(to.name, until) as lock:
+        sender = _Sender(outbox, to, until, lock)
+        mine = outbox.current(subject, to.name)
+        if mine is None:  # who sent before took it along
+            return False
+        try:
+            sender.deliver(mine)
+        except RefusedError:
+            sender.deliver_waiting(but=subject)
+            raise
+        sender.deliver_waiting(but=subject)
+    return True
 
 
 def _noted(settings: Settings, notice: Notice, *, fallback: bool) -> Outbox | None:
     """Put a notice where it can be kept; the outbox to send it from, None where its subject was
     told already."""
     spare = _spare(settings)
-    known = spare.current(notice.subject, sent=True)
+    known = spare.known(notice.subject)
     if known is None or (known.title != notice.title and not fallback):
         outbox = Outbox(settings.home / "outbox")
         try:
@@ -107,29 +143,38 @@ def _spare(settings: Settings) -> Outbox:
     return Outbox(Path(tempfile.gettempdir()) / f"routing-ml-outbox-{os.getuid()}-{home}")
 
 
-def _deliver(
-    url: str, outbox: Outbox, until: float, lock: int, notice: Notice, note: str = ""
-) -> None:
-    """Send one notice, and only then note that it was."""
-    receipt = outbox.receipt(notice, lock)
-    text = notice.text + note
-    try:
-        slack.send(url, notice.title, text, notice.link, until=until, receipt=receipt)
-    except slack.RefusedError:
-        outbox.refused(notice)
-        raise
-    outbox.accepted(notice)
+@dataclass(frozen=True)
+class _Sender:
+    """The one who sends to a destination, while it holds that `lock`."""
 
+    outbox: Outbox
+    to: Destination
+    until: float
+    lock: int
 
-def _deliver_waiting(outbox: Outbox, send: Callable[..., None], *, but: str) -> None:
-    """Send what earlier calls could not, now that Slack answers."""
-    for notice in outbox.waiting():
-        if notice.subject == but:
-            continue
+    def deliver(self, notice: Notice, note: str = "") -> None:
+        """Send one notice, and only then note that it was."""
+        name = self.to.name
+        receipt = self.outbox.receipt(notice, name, self.lock)
+        card = replace(notice.card, text=notice.card.text + note)
+        place = notice.deliveries[name].place
         try:
-            send(notice, f"\n(written {notice.at}, sent late)")
-        except slack.RefusedError as error:
-            log.warning("the notice on %s waits on: %s", notice.subject, error)
-        except slack.NotDeliveredError as error:
-            log.warning("the notice on %s and what is newer wait on: %s", notice.subject, error)
-            return
+            place = send(self.to, card, place=place, until=self.until, receipt=receipt)
+        except RefusedError:
+            self.outbox.refused(notice, name, self.to.called)
+            raise
+        self.outbox.accepted(notice, name, place)
+
+    def deliver_waiting(self, *, but: str) -> None:
+        """Send what earlier calls could not, now that the destination answers."""
+        for notice in self.outbox.waiting(self.to.name):
+            if notice.subject == but:
+                continue
+            try:
+                self.deliver(notice, f"\n(written {notice.at}, sent late)")
+            except RefusedError as error:
+                log.warning("the notice on %s waits on: %s", notice.subject, error)
+            except NotDeliveredError as error:
+                said = "the notice on %s and what is newer wait on: %s"
+                log.warning(said, notice.subject, error)
+                return

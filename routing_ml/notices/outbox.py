@@ -1,22 +1,25 @@
 """Keeps every notice in a file of its subject from before it is sent until after it was accepted.
 
-A sender that is killed at any moment leaves its notice `waiting`, to be sent by the next, unless
-the process that posts it for the sender leaves a receipt that Slack took it. Where both are killed,
-better twice than never. One that was accepted is `sent`, and stays for a while, so that nobody
+A sender that is killed at any moment leaves its notice waiting, to be sent by the next, unless
+the process that posts it for the sender leaves a receipt that it was taken. Where both are killed,
+better twice than never. One that was accepted is sent, and stays for a while, so that nobody
 hears of a subject twice. What nobody can be told any more is thrown away, which the log says.
+
+Each destination has a delivery, a receipt and a sender of its own: one that is away holds up none
+of the others, and doubles nothing there.
 """
 
 import fcntl
-import hashlib
-import json
+import glob
 import logging
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -24,8 +27,17 @@ from filelock import FileLock, Timeout
 from routing_ml import files, modes
 from routing_ml.errors import RoutingError
 from routing_ml.notices.post import Receipt
+from routing_ml.notices.record import (
+    GIVEN_UP,
+    SENT,
+    SLACK,
+    WAITING,
+    Delivery,
+    Notice,
+    as_json,
+    parsed,
+)
 
-WAITING, SENT = "waiting", "sent"
 WAITING_DAYS = 30
 SENT_DAYS = 180
 LONGEST_PAUSE = timedelta(days=31)
@@ -40,20 +52,6 @@ LOCK_S = 10.0
 POLL_S = 0.02
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Notice:
-    """What is to be said of a subject since `at` (ISO 8601, with its offset), and how far it came;
-    `refusals` counts how often Slack would not take it."""
-
-    subject: str
-    at: str
-    title: str
-    text: str
-    state: str = WAITING
-    link: str | None = None
-    refusals: int = 0
 
 
 class Outbox:
@@ -74,18 +72,19 @@ class Outbox:
             files.remove_leftovers(self.folder, "*")
             there = self._read(self.path(notice.subject))
             if there is None or (there.title != notice.title and not fallback):
-                self._write(notice)
-                there = notice
+                there = notice.after(there) if there else notice
+                self._write(there)
             self._tidy(keep=notice.subject)
         return there if there.state == WAITING else None
 
     @contextmanager
-    def sending(self, until: float) -> Iterator[int]:
-        """Be the one that sends, from when the one before has ended; RoutingError where that takes
-        until `until`, of `time.monotonic`. Yields the lock's file descriptor: a process that has it
-        too holds the lock as long."""
+    def sending(self, destination: str, until: float) -> Iterator[int]:
+        """Be the one that sends there, from when the one before has ended; RoutingError where that
+        takes until `until`, of `time.monotonic`. Yields the lock's file descriptor: a process that
+        has it too holds the lock as long."""
         mode = modes.file_mode(self.folder)
-        lock = os.open(self.folder / ".sending.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
+        path = self.folder / f".sending{_of(destination)}.lock"
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
         try:
             with suppress(PermissionError):  # another user's, who may let this one use it
                 os.fchmod(lock, mode)  # whatever the umask
@@ -97,53 +96,62 @@ class Outbox:
         finally:
             os.close(lock)
 
-    def waiting(self) -> list[Notice]:
-        """What is to be sent, oldest first; one file that cannot be read does not hide the rest."""
-        found = [notice for notice in self._all() if notice.state == WAITING]
-        return sorted(found, key=lambda notice: _time(notice.at))
+    def waiting(self, destination: str) -> list[Notice]:
+        """What is to be sent there, oldest first; one file that cannot be read does not hide the
+        rest."""
+        found = [notice for notice in self._all() if notice.waits_for(destination)]
+        return sorted(found, key=lambda notice: notice.time)
 
-    def current(self, subject: str, *, sent: bool = False) -> Notice | None:
-        """What is to be sent of a subject, None where there is nothing; with `sent` also what was
-        sent already."""
-        there = self._read(self.path(subject))
-        return there if there and (sent or there.state == WAITING) else None
+    def known(self, subject: str) -> Notice | None:
+        """What was written last of a subject, sent or not; None where there is nothing."""
+        return self._read(self.path(subject))
 
-    def receipt(self, notice: Notice, lock: int) -> Receipt:
-        """Where it is to be noted that this notice was accepted, by who posts it."""
-        return Receipt(_receipt(self.path(notice.subject)), _digest(notice), lock)
+    def current(self, subject: str, destination: str) -> Notice | None:
+        """What is to be sent there of a subject, None where there is nothing."""
+        there = self.known(subject)
+        return there if there and there.waits_for(destination) else None
 
-    def accepted(self, notice: Notice) -> None:
-        """Note that it was sent, unless there is other news of its subject by now."""
-        self._replace(notice, replace(notice, state=SENT))
-        with suppress(OSError):
-            _receipt(self.path(notice.subject)).unlink(missing_ok=True)
+    def receipt(self, notice: Notice, destination: str, lock: int) -> Receipt:
+        """Where it is to be noted that this notice was accepted there, by who posts it."""
+        return Receipt(_receipt(self.path(notice.subject), destination), notice.digest, lock)
 
-    def refused(self, notice: Notice) -> None:
-        """Note that Slack does not take it; after some times nobody tries any more."""
-        again = replace(notice, refusals=notice.refusals + 1)
-        if again.refusals < MOST_REFUSALS:
-            self._replace(notice, again)
-            return
+    def accepted(self, notice: Notice, destination: str, place: str = "") -> None:
+        """Note that it was sent there, and where its message is. Other news that its subject has by
+        now is to be sent yet, to that place."""
+        path = self.path(notice.subject)
         with self._locked():
-            if self._read(self.path(notice.subject)) == notice:
-                self._throw_away(notice, f"Slack refused it {MOST_REFUSALS} times")
+            there = self._read(path)
+            if there and (mine := there.deliveries.get(destination)):
+                state = SENT if there.digest == notice.digest else mine.state
+                mine = replace(mine, state=state, place=place or mine.place)
+                self._write(there.having(destination, mine))
+        with suppress(OSError):
+            _receipt(path, destination).unlink(missing_ok=True)
+
+    def refused(self, notice: Notice, destination: str, called: str) -> None:
+        """Note that it is not taken there; after some times nobody tries any more."""
+        with self._locked():
+            there = self._read(self.path(notice.subject))
+            if there is None or there.digest != notice.digest or not there.waits_for(destination):
+                return
+            mine = there.deliveries[destination]
+            mine = replace(mine, refusals=mine.refusals + 1)
+            if mine.refusals < MOST_REFUSALS:
+                self._write(there.having(destination, mine))
+            else:
+                why = f"{called} refused it {MOST_REFUSALS} times"
+                self._give_up(there.having(destination, mine), why, [destination])
 
     def path(self, subject: str) -> Path:
         """The file of a subject."""
-        digest = hashlib.sha256(subject.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+        digest = sha256(subject.encode("utf-8", "surrogatepass")).hexdigest()[:12]
         name = re.sub(r"[^a-zA-Z0-9_+-]", "_", subject)[:MAX_NAME]
         return self.folder / f"{name}-{digest}.json"
 
-    def _replace(self, old: Notice, new: Notice) -> None:
-        with self._locked():
-            there = self._read(self.path(old.subject))
-            if there is not None and replace(there, state=old.state) == old:
-                self._write(new)
-
     def _tidy(self, keep: str) -> None:
         """Throw away what is too old or too much."""
-        notices = sorted(self._all(), key=lambda one: (one.state == WAITING, _time(one.at)))
-        others = [_time(one.at) for one in notices if one.subject != keep]
+        notices = sorted(self._all(), key=lambda one: (one.state == WAITING, one.time))
+        others = [one.time for one in notices if one.subject != keep]
         # A clock that is ahead must not have them all thrown away.
         now = min(datetime.now(UTC), max(others, default=datetime.now(UTC)) + LONGEST_PAUSE)
         beyond = len(notices) - MOST
@@ -151,23 +159,34 @@ class Outbox:
         # The one that is kept may be anywhere among those of its second.
         for place, notice in enumerate(one for one in notices if one.subject != keep):
             days = WAITING_DAYS if notice.state == WAITING else SENT_DAYS
-            old = now - _time(notice.at) > timedelta(days=days)
+            old = now - notice.time > timedelta(days=days)
             if not (old or place < beyond):
                 continue
             if notice.state == WAITING:
                 why = f"nobody could be told for {days} days" if old else f"over {MOST} wait"
-                self._throw_away(notice, why)
+                self._give_up(notice, why, keep=place >= beyond)
             else:
                 self._remove(self.path(notice.subject))
                 delivered += 1
         if delivered:
             log.info("%d notices that were delivered long ago left %s", delivered, self.folder)
 
-    def _throw_away(self, notice: Notice, why: str) -> None:
-        self.path(notice.subject).unlink(missing_ok=True)
-        log.warning(
-            "the notice on %r of %s is thrown away unsent: %s", notice.subject, notice.at, why
-        )
+    def _give_up(
+        self, notice: Notice, why: str, among: Iterable[str] = (), *, keep: bool = True
+    ) -> None:
+        """Have a notice wait no longer, for destinations `among` others or at all. Where somebody
+        was told of it or is still to be, that is kept; else, or without `keep`, it goes."""
+        given_up = sorted(among) or [n for n in notice.deliveries if notice.waits_for(n)]
+        for name in given_up:
+            mine = notice.deliveries[name]
+            notice = notice.having(name, replace(mine, state=GIVEN_UP))
+        if keep and notice.state != GIVEN_UP:
+            self._write(notice)
+            rest = f"not told to {' and '.join(given_up)}"
+        else:
+            self._remove(self.path(notice.subject))
+            rest = "thrown away unsent"
+        log.warning("the notice on %r of %s is %s: %s", notice.subject, notice.at, rest, why)
 
     def _all(self) -> list[Notice]:
         found = []
@@ -183,12 +202,12 @@ class Outbox:
             if path.is_symlink() or (path.exists() and not path.is_file()):
                 raise ValueError("it is no plain file")
             with path.open("rb") as file:
-                notice = _parsed(file.read(MAX_BYTES))
+                notice = parsed(file.read(MAX_BYTES))
             if self.path(notice.subject) != path:
                 raise ValueError("its name is not its subject's")
-            if notice.state == WAITING and _receipt(path).is_file():
-                received = _receipt(path).read_text(errors="replace") == _digest(notice)
-                notice = replace(notice, state=SENT) if received else notice
+            for name, delivery in notice.deliveries.items():
+                if delivery.state == WAITING:
+                    notice = notice.having(name, _received(path, name, notice))
         except FileNotFoundError:
             return None
         except OSError as error:  # it may be readable later
@@ -201,15 +220,14 @@ class Outbox:
         return notice
 
     def _remove(self, path: Path) -> None:
-        for each in (path, _receipt(path)):
+        for each in (path, *path.parent.glob(f".{glob.escape(path.stem)}*.receipt")):
             try:
                 each.unlink(missing_ok=True)
             except OSError as error:
                 log.warning("%s cannot be thrown away: %s", each, error.strerror)
 
     def _write(self, notice: Notice) -> None:
-        text = json.dumps(asdict(notice), indent=1)
-        files.atomic_write(self.path(notice.subject), text + "\n")
+        files.atomic_write(self.path(notice.subject), as_json(notice))
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -241,32 +259,24 @@ def _locks(lock: int) -> bool:
     return True
 
 
-def _receipt(path: Path) -> Path:
-    """The file that says that the notice in `path` was accepted."""
-    return path.with_name(f".{path.stem}.receipt")
+def _of(destination: str) -> str:
+    """What is in the names of a destination's files; of Slack nothing, as in earlier releases."""
+    return "" if destination == SLACK else f".{destination}"
 
 
-def _digest(notice: Notice) -> str:
-    """What tells a notice from other news of its subject."""
-    known = json.dumps([notice.subject, notice.at, notice.title, notice.text])
-    return hashlib.sha256(known.encode("utf-8", "surrogatepass")).hexdigest()
+def _receipt(path: Path, destination: str) -> Path:
+    """The file that says that the notice in `path` was accepted there."""
+    return path.with_name(f".{path.stem}{_of(destination)}.receipt")
 
 
-def _parsed(data: bytes) -> Notice:
-    """The notice in a file's bytes; ValueError, TypeError or AttributeError where it is none."""
-    given = json.loads(data)
-    # Up to 2.1.0 a third state said that somebody was sending it; who is killed then never says so.
-    state = SENT if given.get("state") == SENT else WAITING
-    texts = {name: given.get(name) for name in ("subject", "at", "title", "text")}
-    link, refusals = given.get("link"), given.get("refusals", 0)
-    if not all(isinstance(text, str) for text in (*texts.values(), link or "")):
-        raise ValueError("it lacks a text")
-    if not isinstance(refusals, int):
-        raise ValueError("it counts no refusals")
-    _time(texts["at"])
-    return Notice(**texts, state=state, link=link, refusals=refusals)
-
-
-def _time(at: str) -> datetime:
-    moment = datetime.fromisoformat(at)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+def _received(path: Path, destination: str, notice: Notice) -> Delivery:
+    """A delivery with what its receipt says: that the notice was taken, or earlier news of its
+    subject, and where that is."""
+    mine = notice.deliveries[destination]
+    try:
+        said = _receipt(path, destination).read_text(errors="replace")
+    except FileNotFoundError:
+        return mine
+    digest, _, place = said.partition("\n")
+    state = SENT if digest == notice.digest else WAITING
+    return replace(mine, state=state, place=place or mine.place)

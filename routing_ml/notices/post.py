@@ -18,9 +18,12 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
 import routing_ml
+from routing_ml.notices.answers import API, WEBHOOK, short, taken
 
 MAX_ANSWER_BYTES = 1_024
-"""What is taken of an answer's body; Slack's have 40 at most."""
+"""What is taken of an answer's body; a webhook's have 40 at most."""
+MAX_API_BYTES = 1_000_000
+"""Of one by Slack's Web API, which has the whole message in it."""
 GRACE_S = 1.0
 """How long after its time the process may take to be gone before its sender ends it."""
 
@@ -29,38 +32,47 @@ GRACE_S = 1.0
 class Answer:
     """What came back: an HTTP status, the first bytes of the body as text, the wait in seconds that
     was asked for; or, with status 0, `failure`: why nothing did, in a word that names no address.
+    `place` is as of `taken`.
     """
 
     status: int = 0
     body: str = ""
     retry_after: str = ""
     failure: str = ""
-
-    @property
-    def is_ok(self) -> bool:
-        """Whether it is what Slack says when it has taken a notice; a proxy or a login page says
-        200 too."""
-        return self.status == 200 and self.body.strip() == "ok"
+    place: str | None = None
 
 
 @dataclass(frozen=True)
 class Receipt:
     """What the process that posts does by itself, should its sender be killed meanwhile: it writes
-    `text` to `path` once the answer is ok, and until then it holds the file descriptor `lock`."""
+    `text`, and the place of the message in another line, to `path` once it was taken, and until
+    then it holds the file descriptor `lock`."""
 
     path: Path
     text: str
     lock: int
 
 
-def post(url: str, body: str, seconds: float, receipt: Receipt | None = None) -> Answer:
+def post(
+    url: str,
+    body: str,
+    seconds: float,
+    receipt: Receipt | None = None,
+    *,
+    says: str = WEBHOOK,
+    token: str = "",
+) -> Answer:
     """POST `body`, JSON, to `url` and wait for the answer, `seconds` for all of it.
 
-    Redirects are answers, not followed. Proxies are those of the environment. Raises nothing that
-    a server, a network or an address is to blame for.
+    `says` is the protocol that the other end speaks, `token` what it wants to see. Redirects are
+    answers, not followed. Proxies are those of the environment. Raises nothing that a server, a
+    network or an address is to blame for.
     """
     noted = {"path": str(receipt.path), "text": receipt.text} if receipt else None
-    order = json.dumps({"url": url, "body": body, "seconds": seconds, "receipt": noted})
+    order = json.dumps(
+        {"url": url, "body": body, "seconds": seconds, "receipt": noted, "says": says}
+        | {"token": token}
+    )
     package = str(Path(routing_ml.__file__).parent.parent)
     path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
     try:
@@ -114,22 +126,27 @@ def _opener() -> request.OpenerDirector:
     return opener
 
 
-def _asked(url: str, body: str) -> Answer:
+def _asked(url: str, body: str, says: str, token: str) -> Answer:
     if urlsplit(url).scheme not in ("http", "https"):
         return Answer(failure="its address does not begin with https://")
     headers = {"Content-Type": "application/json; charset=utf-8"}
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
     message = request.Request(url, body.encode(), headers, method="POST")  # noqa: S310 - asked above
     try:
         with _opener().open(message) as reply:
-            return _answer(reply.status, reply.headers, reply)
+            return _answer(reply.status, reply.headers, reply, says)
     except HTTPError as refused:
         with refused:
-            return _answer(refused.code, refused.headers, refused)
+            return _answer(refused.code, refused.headers, refused, says)
 
 
-def _answer(status: int, headers: Message, body: Any) -> Answer:
-    text = body.read(MAX_ANSWER_BYTES).decode("utf-8", "replace")
-    return Answer(status, text, str(headers.get("Retry-After", "")))
+def _answer(status: int, headers: Message, body: Any, says: str) -> Answer:
+    most = MAX_API_BYTES if says == API else MAX_ANSWER_BYTES
+    text = body.read(most).decode("utf-8", "replace")
+    kind, wait = headers.get_content_type(), str(headers.get("Retry-After", ""))
+    place = taken(says, status, kind, text)
+    return Answer(status, short(text) if says == API else text, wait, place=place)
 
 
 def main() -> None:
@@ -140,14 +157,15 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
     signal.setitimer(signal.ITIMER_REAL, order["seconds"])
     try:
-        answer = _asked(order["url"], order["body"])
+        answer = _asked(order["url"], order["body"], order["says"], order["token"])
     except Exception as error:  # its name is told, and nothing of what it says
         reason = getattr(error, "reason", None)
         answer = Answer(failure=type(reason if isinstance(reason, Exception) else error).__name__)
-    if answer.is_ok and order["receipt"]:
+    if answer.place is not None and order["receipt"]:
         with suppress(OSError):  # its sender notes it too
             os.umask(0o077)
-            Path(order["receipt"]["path"]).write_text(order["receipt"]["text"])
+            text = f"{order['receipt']['text']}\n{answer.place}"
+            Path(order["receipt"]["path"]).write_text(text)
     print(json.dumps(answer.__dict__))
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from routing_ml.lazily import handing_on
 
 if TYPE_CHECKING:
+    from routing_ml.pipeline import approval as approval
     from routing_ml.pipeline import monitor as monitor
     from routing_ml.pipeline import report as report
     from routing_ml.pipeline.advice import advise as advise
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from routing_ml.pipeline.ending import end as end
     from routing_ml.pipeline.evidence import judge as judge
     from routing_ml.pipeline.evidence import judge_data as judge_data
+    from routing_ml.pipeline.fitting import processors as processors
     from routing_ml.pipeline.looking import end_look as end_look
     from routing_ml.pipeline.looking import look as look
     from routing_ml.pipeline.material import Material as Material
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from routing_ml.pipeline.replay_text import as_text as as_text
     from routing_ml.pipeline.retraining import StepError as StepError
     from routing_ml.pipeline.retraining import retrain as retrain
+    from routing_ml.pipeline.standing import offer as offer
     from routing_ml.pipeline.standing import record_challengers as record_challengers
     from routing_ml.pipeline.standing import replace_model as replace_model
     from routing_ml.pipeline.steps import audit as audit
@@ -42,6 +45,8 @@ if TYPE_CHECKING:
     from routing_ml.pipeline.steps import registry as registry
     from routing_ml.pipeline.steps import run_folder as run_folder
     from routing_ml.pipeline.steps import train as train
+    from routing_ml.pipeline.telling import tell_switches as tell_switches
+    from routing_ml.pipeline.telling import tell_waits as tell_waits
     from routing_ml.pipeline.training import decide as decide
     from routing_ml.pipeline.training import evaluate as evaluate
     from routing_ml.pipeline.training import fit_and_register as fit_and_register

@@ -4,16 +4,20 @@ calls for a retraining, whether there is anything new to learn from since the la
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from routing_ml import dataset
 from routing_ml.drift import DATA, active, describe
-from routing_ml.notices import tell
+from routing_ml.errors import tried
+from routing_ml.notices import tell_card
 from routing_ml.pipeline import concept
+from routing_ml.pipeline.telling import drift_card
 from routing_ml.proposals import predict
 from routing_ml.registry import Version
 from routing_ml.settings import DEFAULT_SOURCE, Settings
@@ -27,10 +31,13 @@ TOO_LITTLE = (
     "look twice at proposals of low similarity. 'routing-ml promote' puts another version of "
     "'routing-ml models' into use by hand."
 )
+RETRAINED = "It stays until the retraining has found a better one."
 DATA_ADVICE = (
     "Nothing is learned from that by itself: have the item master corrected, or the columns file "
     "where the ERP has changed; then 'routing-ml drift reset'."
 )
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -48,15 +55,18 @@ def advise(
     moment: datetime,
     by: str,
     read: Callable[[], dataset.Dataset] | None = None,
+    link: str | None = None,
 ) -> Advice:
     """What follows from a status of `look`, decided once a day: `by` names who asks, such as a
-    run, and gets the same answer when it asks again that day; `read` gives the source as it is at
-    the moment, by default the one that a retraining reads by itself.
+    run, and gets the same answer when it asks again that day, `link` is its address; `read` gives
+    the source as it is at the moment, by default the one that a retraining reads by itself.
 
     A retraining, where at least 50 items got a routing since the last one, so that there is
-    something new to learn from; otherwise people are told, once for each time that drift lasts. A
-    fault of the data is no reason to learn from them: of that people are told alone.
+    something new to learn from. People are told which, with the cause, once for each time that
+    drift lasts; a retraining begins though they cannot be. A fault of the data is no reason to
+    learn from them: of that people are told alone.
     """
+    tell = partial(_tell, settings, status, link)
     version = active(settings)
     if version.name != status["model"]:
         return Advice(False, f"{version.name} is in use by now, of which nothing is known yet")
@@ -66,7 +76,7 @@ def advise(
         if changed and changed["cause"] == DATA:
             columns = [place["value"] for place in changed["where"] if place["what"] == "column"]
             words, began = changed["words"].rstrip("."), f"data {', '.join(columns)}"
-            _tell(settings, "the data are at fault", words, version.name, began, DATA_ADVICE)
+            tell("the data are at fault", words, version.name, began, DATA_ADVICE)
             return Advice(False, f"the data are at fault: {changed['words']}")
         if not status["should_retrain"] and changed is None:
             return Advice(False, "the drift so far does not call for a retraining")
@@ -85,13 +95,15 @@ def advise(
         )
         if not advice.retrain:
             reason = f"{advice.reason}, {LEAST_NEW_ITEMS} are needed to learn from"
-            _tell(
-                settings, "drift, and too little to learn", reason, version.name, began, TOO_LITTLE
-            )
+            tell("drift, and too little to learn", reason, version.name, began, TOO_LITTLE)
         with store.transaction():
             if (made := _decided(store, day, by)) is not None:
                 return made
             store.set_fact(DECISION, {"day": day, "by": by, **asdict(advice)})
+    if advice.retrain:
+        said = ("drift, and a retraining begins", advice.reason, version.name, began, RETRAINED)
+        if trouble := tried(partial(tell, *said)):
+            log.warning("nobody could be told of drift yet: %s", trouble)
     return advice
 
 
@@ -127,6 +139,16 @@ def _routed_since(
     return int(newest.loc[newest["INSRT_DT"] > since, "ITEM_CD"].nunique())
 
 
-def _tell(settings: Settings, title: str, reason: str, model: str, began: str, to_do: str) -> None:
+def _tell(
+    settings: Settings,
+    status: Mapping[str, Any],
+    link: str | None,
+    title: str,
+    reason: str,
+    model: str,
+    began: str,
+    to_do: str,
+) -> None:
     text = f"{reason}.\nIn use: {model}. {to_do}"
-    tell(settings, f"drift/{model}/{began}", f"Routing ML: {title}", text)
+    subject, title = f"drift/{model}/{began}", f"Routing ML: {title}"
+    tell_card(settings, drift_card(subject, title, text, status, link))

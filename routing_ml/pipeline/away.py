@@ -216,7 +216,7 @@ def _tell(
     """Tell people, once for each time that it is away."""
     subject = f"away/{source}/{since:%Y-%m-%dT%H:%M:%S}"
     text = f"{error}\nSource: {source}, away since {since:%Y-%m-%d %H:%M}\n{words}"
-    _try(lambda: notices.tell(settings, subject, TITLE, text))
+    _try(lambda: notices.tell(settings, subject, TITLE, text, level=notices.ATTENTION))
 
 
 def _try(step: Callable[[], Found]) -> Found | None:

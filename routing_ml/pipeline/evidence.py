@@ -63,7 +63,7 @@ def judge_data(settings: Settings, data: Dataset, *, as_of: datetime) -> dict[st
             "concept": None,
         }
     newest = dataset.newest_routings(data.routings)
-    newest = newest[newest["ITEM_CD"].isin(data.items["ITEM_CD"])]
+    newest = newest[dataset.among(newest["ITEM_CD"], data.items["ITEM_CD"])]
     settings.opened()
     with closing(Store(settings.store_url)) as store, store.transaction():
         waiting = store.to_judge(newest["ITEM_CD"].unique().tolist())
@@ -93,7 +93,7 @@ def judge_data(settings: Settings, data: Dataset, *, as_of: datetime) -> dict[st
             today=as_of.date(),
         )
         decision = standing.shown(settings, store)
-        routed = data.items[data.items["ITEM_CD"].isin(newest["ITEM_CD"])]
+        routed = data.items[dataset.among(data.items["ITEM_CD"], newest["ITEM_CD"])]
         verdict = None
         try:
             verdict = concept.watch(store, active, found, routed, day=as_of.date())
@@ -138,13 +138,13 @@ def _written(
     as_of: datetime,
 ) -> Written:
     """What planners wrote for the items `codes`, of the newest routings of all."""
-    mine = newest[newest["ITEM_CD"].isin(codes)]
+    mine = newest[dataset.among(newest["ITEM_CD"], codes)]
     when = mine.groupby("ITEM_CD")["INSRT_DT"].max().reindex(codes)
     families = dataset.families_of(dataset.entered(data.items, newest)).reindex(codes)
     kinds: dict[str, str | None] = {}
     if codes:
         model = predict.loaded(active)
-        asked = data.items[data.items["ITEM_CD"].isin(codes)]
+        asked = data.items[dataset.among(data.items["ITEM_CD"], codes)]
         kinds = dict(zip(asked["ITEM_CD"].tolist(), model.kinds(asked), strict=True))
     moments = [None if pd.isna(moment) else moment.to_pydatetime() for moment in when]
     known = zip(codes, moments, strict=True)

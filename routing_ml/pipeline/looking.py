@@ -13,7 +13,7 @@ from typing import Any
 
 from routing_ml import dataset, files, modes, notices, quality
 from routing_ml.errors import InputError, tried
-from routing_ml.pipeline import away, monitor
+from routing_ml.pipeline import away, monitor, telling
 from routing_ml.pipeline.steps import Reference, reference, run_folder
 from routing_ml.redaction import redact
 from routing_ml.settings import DEFAULT_SOURCE, Settings
@@ -186,7 +186,8 @@ def _tell(settings: Settings, source: str, outcome: Mapping[str, Any], link: str
     if outcome["succeeded"]:
         year, week, _ = datetime.fromisoformat(outcome["as_of"]).isocalendar()
         subject = f"quality/{source}/{year}-W{week:02}"
-    return notices.tell(settings, subject, title, text, link=link)
+    card = telling.look_card(settings, subject, outcome, title, text, link)
+    return notices.tell_card(settings, card)
 
 
 def notice(outcome: Mapping[str, Any]) -> tuple[str, str]:

@@ -23,7 +23,7 @@ class Material:
     def newest(self) -> pd.DataFrame:
         """The newest routing of every item that the item table has."""
         newest = dataset.newest_routings(self.data.routings)
-        return newest[newest["ITEM_CD"].isin(self.data.items["ITEM_CD"])]
+        return newest[dataset.among(newest["ITEM_CD"], self.data.items["ITEM_CD"])]
 
     @cached_property
     def entered(self) -> pd.Series:
@@ -68,7 +68,7 @@ class Material:
 
     def truth(self, codes: Iterable[str]) -> pd.DataFrame:
         """The newest routings of these items."""
-        return self.newest[self.newest["ITEM_CD"].isin(set(codes))]
+        return self.newest[dataset.among(self.newest["ITEM_CD"], set(codes))]
 
     @cached_property
     def others(self) -> pd.DataFrame:
@@ -81,7 +81,7 @@ class Material:
         """The candidate fitted on these items, knowing how right it is from `like`, if there is one
         that was fitted on hardly fewer."""
         wanted = frozenset(codes)
-        others = self.others[self.others["ITEM_CD"].isin(wanted)]
+        others = self.others[dataset.among(self.others["ITEM_CD"], wanted)]
         return models.learn(candidate, self._ground(wanted), alternatives=others, like=like)
 
     def _ground(self, wanted: frozenset[str]) -> models.Ground:
@@ -89,9 +89,9 @@ class Material:
         if wanted not in self._grounds:
             items, results = self.data.items, self.data.results
             self._grounds[wanted] = models.Ground.fit(
-                items[items["ITEM_CD"].isin(wanted)],
+                items[dataset.among(items["ITEM_CD"], wanted)],
                 self.truth(wanted),
-                None if results is None else results[results["ITEM_CD"].isin(wanted)],
+                None if results is None else results[dataset.among(results["ITEM_CD"], wanted)],
                 attributes=self.data.attributes,
             )
         return self._grounds[wanted]
@@ -124,7 +124,7 @@ class Rule:
         proposed, words = [], []
         for fold in sorted(set(folds.fold_of.values())):
             asked = [code for code in material.codes if folds.fold_of.get(code) == fold]
-            rest = items[items["ITEM_CD"].isin(set(material.codes) - set(asked))]
+            rest = items[dataset.among(items["ITEM_CD"], set(material.codes) - set(asked))]
             truth = material.truth(rest["ITEM_CD"])
             rule = kind().fit(rest, truth, attributes=material.data.attributes)
             proposed.append(rule.predict(material.items(asked)))

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, time, timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ from routing_ml.pipeline.replay_days import RETRAINING, Play, Player
 from routing_ml.pipeline.replay_report import Report
 from routing_ml.settings import DEFAULT_SOURCE, Settings, default_url
 from routing_ml.source import EVERY_ROW, Columns, extract
+from routing_ml.store import Store
 
 POLICIES = ("both", "monthly", "drift", "never")
 """When the model is retrained after the first day."""
@@ -59,7 +61,8 @@ def play(
         )
     own = _own(settings, plan, out)
     player = Player(own, plan, columns, past, Report(own, plan.name))
-    return player.play(say)
+    with closing(Store(own.store_url)):  # SQLite tidies up when the last one closes, not each day
+        return player.play(say)
 
 
 def _own(settings: Settings, plan: Play, out: Path) -> Settings:
@@ -77,6 +80,8 @@ def _own(settings: Settings, plan: Play, out: Path) -> Settings:
         sources={DEFAULT_SOURCE: settings.source(plan.source)},
         columns={DEFAULT_SOURCE: columns} if columns else {},
         slack_webhook_url=None,
+        slack_bot_token=None,
+        teams_webhook_url=None,
         ui_url=None,
         backups=None,
         source_away="fail",

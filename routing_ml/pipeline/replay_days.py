@@ -16,6 +16,7 @@ from routing_ml import clock, dataset, drift
 from routing_ml.errors import InputError
 from routing_ml.pipeline.advice import advise
 from routing_ml.pipeline.evidence import judge_data
+from routing_ml.pipeline.fitting import processors
 from routing_ml.pipeline.proposing import propose_missing_of
 from routing_ml.pipeline.replay_report import Report
 from routing_ml.pipeline.retraining import StepError, retrain
@@ -138,6 +139,7 @@ class Player:
                 run_id=run_id,
                 cause=cause,
                 started_by=started_by,
+                at_once=processors(),
             )
         except StepError as error:
             outcome = error.outcome

@@ -1,31 +1,19 @@
-"""Writes down how a run ended, for machines (`outcome.json`) and for people (`report.md`), and
-tells them.
+"""Writes down how a run ended, for machines (`outcome.json`) and for people (`report.html`, and
+`report.md` as text), and tells them.
 """
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from routing_ml import files, modes, notices
-from routing_ml.dataset import in_words
 from routing_ml.errors import InputError, ModelError
-from routing_ml.pipeline import monitor
+from routing_ml.pipeline import monitor, report_page, report_text, run_names, telling
 from routing_ml.pipeline import steps as pipeline
 from routing_ml.redaction import redact
 from routing_ml.settings import Settings
 from routing_ml.store import StoreError
-
-OFFENDERS = "offenders.csv"
-SHOWN_OFFENDERS = 3
-FIGURES = {
-    "exact_match": "routing exactly right",
-    "operation_f1": "operations, F1",
-    "run_time_mdape": "run time error, median",
-    "setup_time_mdape": "setup time error, median",
-    "resource_accuracy": "machine right",
-    "items": "items judged by",
-}
 
 
 def outcome_of(
@@ -58,8 +46,10 @@ def outcome_of(
     # Those who raised it left no secret in it; what is written and told is the last place to see.
     failed = {step: redact(why) for step, why in failed.items()}
     promoted = bool(decision and decision["promote"] and not failed.keys() & {"promote"})
+    moment = run_names.moment_of(settings, run_id)
     return {
         "run": run_id,
+        "moment": moment.isoformat() if moment else None,
         "succeeded": not failed,
         "model": active.name if active else None,
         "promoted": promoted,
@@ -78,25 +68,36 @@ def outcome_of(
         "failed": dict(failed),
         "withheld": _withheld(decision),
         "report": str(folder / "report.md"),
+        "page": str(folder / "report.html"),
     }
 
 
 def write(settings: Settings, outcome: Mapping[str, Any]) -> None:
-    """Write the outcome of a run into its folder: `outcome.json` and `report.md`."""
+    """Write the outcome of a run into its folder: `outcome.json`, and for people `report.html` and
+    `report.md`."""
     settings.opened()
     folder = pipeline.run_folder(settings, outcome["run"])
     with files.told_as(InputError, f"{folder} cannot be written"):
         modes.make_folder(folder)
-        for name in ("report.md", "outcome.json"):
+        title, live = notice(outcome)[0], _live(settings)
+        page = report_page.as_html(
+            _headline(title), outcome, folder, live,
+            before=_before(settings, outcome), zone=settings.timezone.key,
+        )  # fmt: skip
+        texts = {
+            "report.md": report_text.as_markdown(title, outcome, folder, live),
+            "report.html": page,
+            "outcome.json": json.dumps(outcome, ensure_ascii=False) + "\n",
+        }
+        for name, text in texts.items():
             files.remove_leftovers(folder, name)
-        files.atomic_write(folder / "report.md", _as_markdown(outcome, folder, _live(settings)))
-        files.atomic_write(folder / "outcome.json", json.dumps(outcome, ensure_ascii=False) + "\n")
+            files.atomic_write(folder / name, text)
 
 
 def tell(settings: Settings, outcome: Mapping[str, Any], link: str | None = None) -> bool:
     """Tell people how a run ended, once; whether this call told them."""
     title, text = notice(outcome)
-    return notices.tell(settings, f"retrain/{outcome['run']}", title, text, link=link)
+    return notices.tell_card(settings, telling.run_card(settings, outcome, title, text, link))
 
 
 def notice(outcome: Mapping[str, Any]) -> tuple[str, str]:
@@ -121,8 +122,37 @@ def notice(outcome: Mapping[str, Any]) -> tuple[str, str]:
         sure = (outcome.get("intervals") or {}).get("exact_match")
         between = f" (95 % interval {100 * sure[0]:.1f} to {100 * sure[1]:.1f})" if sure else ""
         lines.append(f"Routings exactly right of items it was not fitted on: {exact:.1%}{between}")
-    lines += [f"Run: {outcome['run']} ({outcome['cause']})", f"Report: {outcome['report']}"]
+    run = run_names.named(outcome["run"], outcome.get("moment"))
+    lines += [f"Run: {run} ({outcome['cause']})", f"Report: {outcome['report']}"]
     return title, "\n".join(lines)
+
+
+def _headline(title: str) -> str:
+    """
+    >>> _headline("Routing ML: a new model is in use")
+    'A new model is in use'
+    """
+    words = title.removeprefix("Routing ML: ")
+    return f"{words[:1].upper()}{words[1:]}"
+
+
+def _before(settings: Settings, outcome: Mapping[str, Any]) -> Path | None:
+    """The folder of the run before this one, by the data that they read; None for the first one,
+    and where this one read none."""
+    if not outcome["data"]:
+        return None
+    found = []
+    for path in settings.home.glob("runs/*/outcome.json"):
+        if path.parent == pipeline.run_folder(settings, outcome["run"]):
+            continue
+        try:
+            told = json.loads(path.read_text(encoding="utf-8"))
+            as_of, model = told["data"]["as_of"], told["model"] and told["metrics"] is not None
+            if model and "promoted" in told and as_of < outcome["data"]["as_of"]:
+                found.append((as_of, path.parent))
+        except (OSError, ValueError, LookupError, TypeError, RecursionError):
+            continue  # of a run that read no data, or of another kind of run
+    return max(found)[1] if found else None
 
 
 def _reason(decision: Mapping[str, Any] | None, failed: Mapping[str, str]) -> str:
@@ -130,7 +160,13 @@ def _reason(decision: Mapping[str, Any] | None, failed: Mapping[str, str]) -> st
         return "; ".join(f"{step}: {why}" if why else step for step, why in failed.items())
     if decision is None:
         return "the run ended before a decision"
-    if decision["winner"] and not decision["promote"] and not _withheld(decision):
+    stays = decision["winner"] and not decision["promote"]
+    if stays and decision.get("asks") and not decision.get("answer"):
+        return (
+            f"{decision['winner']} waits for a person: 'routing-ml promote {decision['winner']}' "
+            f"puts it into use; {decision['reason']}"
+        )
+    if stays and not _withheld(decision) and not decision.get("answer"):
         return (
             f"{decision['winner']} was not put into use, as the run was told: {decision['reason']}"
         )
@@ -156,190 +192,3 @@ def _live(settings: Settings) -> Mapping[str, Any]:
         return monitor.live_status(settings)
     except StoreError:
         return {}
-
-
-def _as_markdown(outcome: Mapping[str, Any], folder: Path, live: Mapping[str, Any]) -> str:
-    title, _ = notice(outcome)
-    lines = [f"# {title}", "", outcome["reason"], ""]
-    lines += [
-        f"- run: {outcome['run']} ({outcome['cause']})",
-        f"- in use: {outcome['model'] or 'no model yet'}",
-    ]
-    if data := outcome["data"]:
-        rows = ", ".join(f"{count:,} {role}" for role, count in data["rows"].items())
-        lines += [f"- data: {rows}, as of {data['as_of']}", f"- its hash: {data['sha256']}"]
-    lines += [f"- {line}" for line in _recent(outcome["candidates"].values())]
-    if outcome.get("source_away"):
-        lines.append(f"- **{_cell(outcome['source_away'])}**")
-    compared = _read(folder / "decision.json").get("comparison", {})
-    if outcome["candidates"]:
-        lines += ["", *_candidates(outcome["candidates"], compared.get("baselines", {}))]
-    lines += _floor(compared.get("floor", {}))
-    lines += _comparison(compared)
-    lines += _judged(live)
-    found = _read(folder / "check.json").get("findings", [])
-    if found:
-        lines += ["", "## What check found", ""]
-        lines += [f"- {_level(one)}, {one['name']}: {one['found']}" for one in found]
-    lines += _audited(_read(folder / "audit.json"))
-    return "\n".join(lines) + "\n"
-
-
-def _judged(live: Mapping[str, Any]) -> list[str]:
-    """The live accuracy, and how the versions that may replace the one in use stand by it."""
-    groups = [("the version that was in use", one) for one in live.get("model", ())]
-    groups += [("the last 28 days", one) for one in live.get("all", ())]
-    groups += [("seen by a planner before", one) for one in live.get("seen", ())]
-    lines = []
-    if groups:
-        lines += ["", "## What planners wrote since", ""]
-        heads = ["proposals of", "items", "exactly right", "between", "stated", "operations, F1"]
-        lines += [_row(heads), "|---" * len(heads) + "|"]
-        for words, one in groups:
-            between = f"{one['low']:.3f} and {one['high']:.3f}"
-            figures = map(_figure, (one["exact"], between, one["confidence"], one["operation_f1"]))
-            lines.append(_row([words, f"{one['items']:,}", *figures]))
-    if said := live.get("challengers"):
-        lines += ["", *(f"- {_cell(words)}" for words in said.values())]
-    if (concept := live.get("concept")) and concept["alarm"]:
-        lines += ["", f"**{concept['cause']}**: {_cell(concept['words'])}"]
-    return lines
-
-
-def _recent(candidates: Iterable[Mapping[str, Any]]) -> list[str]:
-    """What was learned from the time of entry, in words."""
-    found = next((one["recent"] for one in candidates if one.get("recent")), None)
-    if found is None:
-        return []
-    lines = []
-    if found["since"]:
-        most = f", most in {_cell(', '.join(found['operations']))}" if found["operations"] else ""
-        lines.append(
-            f"routings entered since about {found['since']} differ from those before{most}: new "
-            "items are proposed as planners make them now"
-        )
-    if found["times"]:
-        lines.append("times have changed: they are proposed at their level of late")
-    if days := found["machines_half_life_days"]:
-        lines.append(f"machines: an item counts half of one {days:,.0f} days later")
-    return lines or ["nothing is shown to have changed with time: all past items count alike"]
-
-
-def _level(finding: Mapping[str, Any]) -> str:
-    return "accepted" if finding["accepted"] else str(finding["level"])
-
-
-def _audited(audit: Mapping[str, Any]) -> list[str]:
-    """The gates that found something, and the worst behind them."""
-    found = [check for check in audit.get("checks", []) if check["level"] != "ok"]
-    if not found:
-        return []
-    lines = ["", "## What the audit found", ""]
-    lines += [f"- {check['name']}: {check['found']}" for check in found]
-    offenders = audit.get("offenders", [])
-    if offenders:
-        lines += ["", f"The worst of each; all are in `{OFFENDERS}` beside this report.", ""]
-        lines += [_row(["found", "column", "how many", "the worst"]), "|---" * 4 + "|"]
-    for of in offenders:
-        named = "; ".join(map(in_words, of["worst"][:SHOWN_OFFENDERS]))
-        why = of["worst"][0]["why"] if of["worst"] else ""
-        cells = [of["gate"], f"{of['table']}.{of['column']}", f"{of['count']:,}"]
-        lines.append(_row([*cells, _cell(f"{named} (the first: {why})")]))
-    return lines
-
-
-def _cell(text: str) -> str:
-    """A text that may stand in a table's cell."""
-    return " ".join(text.split()).replace("|", "\\|")
-
-
-def _candidates(
-    candidates: Mapping[str, Mapping[str, Any]], baselines: Mapping[str, Mapping[str, Any]]
-) -> list[str]:
-    """The figures of the candidates and of the simple rules beside them."""
-    columns = [*candidates.values(), *baselines.values()]
-    heads = ["on items that it was not fitted on", *candidates]
-    lines = [_row([*heads, *(one["words"] for one in baselines.values())])]
-    lines.append("|---" * (len(columns) + 1) + "|")
-    for key, label in FIGURES.items():
-        lines.append(_row([label, *(_figure_between(one, key) for one in columns)]))
-    models = [*(one["model"] for one in candidates.values()), *("" for _ in baselines)]
-    lines.append(_row(["version", *models]))
-    if any(one.get("intervals") for one in columns):
-        lines += ["", "Between: where the figure lies in truth, with 95 % certainty."]
-    return lines
-
-
-def _figure_between(one: Mapping[str, Any], key: str) -> str:
-    """A figure and its interval, where it is known."""
-    bounds = (one.get("intervals") or {}).get(key)
-    between = f", between {_figure(bounds[0])} and {_figure(bounds[1])}" if bounds else ""
-    return _figure(one["metrics"].get(key)) + between
-
-
-def _floor(tests: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
-    """Each candidate against the simple rules, by the figure that decides."""
-    if not any(tests.values()):
-        return []
-    lines = ["", "## Better than doing without a model?", ""]
-    heads = ["candidate", "against", "by", "its", "theirs", "difference", "between", "p", "shown"]
-    lines += [_row(heads), "|---" * len(heads) + "|"]
-    for name, against in tests.items():
-        for test in against:
-            exact = test["exact"]
-            figures = [exact["exact"], exact["exact_against"], exact["difference"], exact["low"]]
-            figures += [exact["high"], exact["p_value"]]
-            if test["by"] == "operation F1":
-                figures = [test["f1"], test["f1_against"], test["f1_difference"], test["f1_low"]]
-                figures += [test["f1_high"], test["f1_p_value"]]
-            mine, theirs, difference, low, high, p = map(_figure, figures)
-            shown = "yes" if test["passes"] else "no"
-            between = f"{low} and {high}"
-            cells = [name, test["words"], test["by"], mine, theirs, difference, between, p, shown]
-            lines.append(_row(cells))
-    return lines
-
-
-def _comparison(decision: Mapping[str, Any]) -> list[str]:
-    """The paired tests behind a decision, and the items on which the models differ most."""
-    lines: list[str] = []
-    for case in decision.get("comparisons", ()):
-        lines += ["", f"## {case['challenger']} against the model in use", ""]
-        lines += [
-            _row(["against", "items", "exact", "theirs", "difference", "between", "p"]),
-            "|---" * 7 + "|",
-        ]
-        for test in (case["test"], *case["references"]):
-            between = f"{test['low']:+.3f} and {test['high']:+.3f}"
-            figures = [test["exact"], test["exact_against"], test["difference"]]
-            cells = [test["against"], test["items"], *figures, between, test["p_value"]]
-            lines.append(_row(map(_figure, cells)))
-        differing = case["differing_items"]
-        if differing:
-            lines += ["", "They differ most on these items:", ""]
-            lines += [
-                f"- {one['item']}: {_wrong(one, 'challenger')}, {_wrong(one, 'champion')} "
-                "by the model in use"
-                for one in differing
-            ]
-    return [*lines, *(f"\nNote: {note}" for note in decision.get("notes", ()))]
-
-
-def _wrong(item: Mapping[str, Any], who: str) -> str:
-    if item[f"{who}_exact"]:
-        return "exactly right"
-    return f"{item[f'{who}_wrong_operations']} operations wrong"
-
-
-def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-
-
-def _row(cells: Iterable[object]) -> str:
-    return f"| {' | '.join(map(str, cells))} |"
-
-
-def _figure(value: object) -> str:
-    if value is None:
-        return "none"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -11,6 +11,7 @@ from routing_ml.errors import RoutingError, reason_of
 from routing_ml.models import CANDIDATES
 from routing_ml.pipeline import steps as pipeline
 from routing_ml.pipeline.ending import end
+from routing_ml.pipeline.fitting import train_each
 from routing_ml.settings import DEFAULT_SOURCE, Settings
 from routing_ml.source import DEFAULT_LIMIT, Progress
 
@@ -38,13 +39,15 @@ def retrain(
     run_id: str | None = None,
     cause: str = "by command",
     started_by: str = "hand",
+    at_once: int = 1,
     say: Say = lambda line: None,
     progress: Progress = lambda table, rows: None,
 ) -> dict[str, Any]:
     """Run every step of the retraining and return its outcome, as `outcome.json` has it.
 
     `asked` is the as-of that a person gave. `candidates` None means all. `run_id`, `cause` and
-    `started_by` are as of `end`, where it is no command of a person's. A candidate that
+    `started_by` are as of `end`, where it is no command of a person's. So many candidates are
+    fitted `at_once`, each in a process of its own where that is more than one. A candidate that
     cannot be fitted is left out and makes the run fail at its end, after the others were
     compared. Raises StepError when a step failed; the active model is then the one it was,
     unless a candidate alone failed.
@@ -81,13 +84,16 @@ def retrain(
             warnings = pipeline.audit(settings, run_id, data)["warnings"]
             say(f"audit    passed, warnings: {warnings}")
             step = "train"
-            for candidate in chosen:
-                try:
-                    trained.append(pipeline.train(settings, run_id, data, candidate))
-                    say(f"train    {candidate}: {trained[-1]['model']}")
-                except Exception as error:
-                    failed[f"train {candidate}"] = reason_of(error)
-                    unforeseen = unforeseen or error
+            fitted = dict[str, dict[str, Any]]()
+            each = train_each(settings, run_id, data, chosen, at_once=at_once)
+            for candidate, found in each:
+                if isinstance(found, Exception):
+                    failed[f"train {candidate}"] = reason_of(found)
+                    unforeseen = unforeseen or found
+                else:
+                    fitted[candidate] = found
+                    say(f"train    {candidate}: {found['model']}")
+            trained = [fitted[name] for name in chosen if name in fitted]
             if trained:
                 step = "compare"
                 decision = pipeline.compare(

@@ -11,7 +11,7 @@ from functools import partial
 
 import pandas as pd
 
-from routing_ml import judging
+from routing_ml import dataset, judging
 from routing_ml.errors import tried
 from routing_ml.models import RoutingModel
 from routing_ml.proposals import predict
@@ -39,7 +39,7 @@ def keep(
     """
     if as_of < datetime.fromisoformat(version.manifest["as_of"]):
         return 0
-    fresh = proposals[~proposals["ITEM_CD"].isin(model.items_)]
+    fresh = proposals[~dataset.among(proposals["ITEM_CD"], model.items_)]
     rows = list(
         judging.kept(
             fresh,
@@ -64,7 +64,7 @@ def shadow(settings: Settings, items: pd.DataFrame, *, as_of: datetime) -> dict[
         names = challengers.versions if challengers else []
         known = {name: store.proposed_by(name, items["ITEM_CD"].tolist()) for name in names}
     for name in names:
-        new = items[~items["ITEM_CD"].isin(known[name])]
+        new = items[~dataset.among(items["ITEM_CD"], known[name])]
         if not len(new):
             continue
         if trouble := tried(partial(_propose, settings, name, new, as_of, done)):

@@ -27,6 +27,7 @@ NOT_SHOWN = "it is not shown to be better than the simple rules of the last comp
 LOOK_FIRST = "check found what a person must look at first"
 UNFIT = "the last comparison could not judge it"
 TOLD_SO = "its retraining was told to change nothing"
+KEPT_OUT = "a person kept it out"
 BEHIND = "it is behind a version that was in use earlier"
 
 
@@ -72,8 +73,9 @@ def judged_since(
     if known is None or (known.champion, known.place) != (champion, registry.place()):
         return None, ""
     said = known.words()
-    words = "; ".join(said[name] for name in decision.exact if name in said)
-    words = f"; with the routings that planners wrote since: {words}" if words else ""
+    told = {name for name, standing in known.standings().items() if standing.families}
+    words = "; ".join(said[name] for name in decision.exact if name in told)
+    words = f"the routings that planners wrote since: {words}" if words else ""
     method = known.winner()
     stopped = {one.challenger for one in decision.comparisons if any(g.stops for g in one.guards)}
     floored = not all(test.passes for test in decision.floor.get(method or "", ()))
@@ -103,9 +105,11 @@ def shown(settings: Settings, store: Store) -> dict[str, Any] | None:
     }
 
 
-def replace_model(settings: Settings, run_id: str, decision: Mapping[str, Any]) -> dict[str, Any]:
+def replace_model(
+    settings: Settings, run_id: str, decision: Mapping[str, Any], *, link: str | None = None
+) -> dict[str, Any]:
     """Put a challenger into use that judged items show to be better, where the version that it was
-    compared with still is in use; tell people, and count the switch."""
+    compared with still is in use; tell people, with a `link` to the run, and count the switch."""
     version = Registry(settings.home / "models").promote(
         decision["winner"],
         who=f"{monitor.RUN}{run_id}",
@@ -117,8 +121,25 @@ def replace_model(settings: Settings, run_id: str, decision: Mapping[str, Any]) 
     text = [decision["reason"], f"In use: {version.name}, before: {decision['champion']}"]
     text += [f"Run: {run_id}", "'routing-ml rollback' goes back to the one before."]
     title = "Routing ML: a new model is in use, by what planners wrote"
-    tried(partial(notices.tell, settings, f"evidence/{run_id}", title, "\n".join(text)))
+    told = (f"evidence/{run_id}", title, "\n".join(text))
+    tried(partial(notices.tell, settings, *told, level=notices.GOOD, link=link))
     return {"model": version.name, "reason": decision["reason"]}
+
+
+def offer(
+    settings: Settings, run_id: str, decision: Mapping[str, Any], *, link: str | None = None
+) -> str:
+    """Tell people, once a version, of one that judged items show to be better, where they decide;
+    what was told."""
+    said = (
+        f"{decision['winner']} is better than {decision['champion']}, {decision['reason']}; put it "
+        f"into use with 'routing-ml promote {decision['winner']}'"
+    )
+    title = "Routing ML: a better model waits for a person"
+    subject = f"evidence/{decision['winner']} against {decision.get('place')}"
+    told = (subject, title, f"{said}\nRun: {run_id}")
+    tried(partial(notices.tell, settings, *told, level=notices.ATTENTION, link=link))
+    return said
 
 
 def _fitted(decision: Mapping[str, Any], *, method: str, since: str) -> dict[str, Challenger]:
@@ -132,11 +153,15 @@ def _fitted(decision: Mapping[str, Any], *, method: str, since: str) -> dict[str
     }
     cases = compared.get("comparisons", ())
     behind = {one["challenger"] for one in cases if one.get("failed")}
+    answer = decision.get("answer") or {}
+    kept_out = bool(answer.get("by")) and not answer["promote"]
     fitted = {}
     for name, version in decision["challengers"].items():
         barred = None
         if decision.get("promotion") == "never":
             barred = TOLD_SO
+        elif version == decision["winner"] and kept_out:
+            barred = KEPT_OUT
         elif decision.get("withheld"):
             barred = LOOK_FIRST
         elif name not in compared.get("exact", {}):

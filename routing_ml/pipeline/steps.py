@@ -17,7 +17,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from routing_ml import clock, dataset, files, modes
+from routing_ml import clock, comparison, dataset, files, modes
 from routing_ml.dataset import audit as audit_dataset
 from routing_ml.dataset import check as check_dataset
 from routing_ml.errors import InputError, ModelError
@@ -33,6 +33,7 @@ MAX_AGE_DAYS = 180
 SECONDS_PER_DAY = 86_400
 LONGEST_PAUSE_DAYS = 31
 
+DECISION = "decision.json"
 Reference = dict[str, Any]
 
 
@@ -141,7 +142,7 @@ def check(settings: Settings, run_id: str, data: Reference) -> Reference:
     """
     path, _ = _open(settings, data)
     found = check_dataset(path)
-    written = _write(settings, run_folder(settings, run_id) / "check.json", found.as_dict())
+    written = write_json(settings, run_folder(settings, run_id) / "check.json", found.as_dict())
     found.require()
     return written | {"withheld": found.withheld, "found": found.line}
 
@@ -155,7 +156,7 @@ def audit(settings: Settings, run_id: str, data: Reference) -> Reference:
     found = audit_dataset(path, null_level=settings.null_gate)
     folder = run_folder(settings, run_id)
     _write_text(folder / "offenders.csv", found.offenders_csv())
-    written = _write(settings, folder / "audit.json", found.as_dict())
+    written = write_json(settings, folder / "audit.json", found.as_dict())
     found.require()
     return written | {"warnings": len(found.warnings)}
 
@@ -179,6 +180,8 @@ def train(settings: Settings, run_id: str, data: Reference, candidate: str) -> R
         "metrics": version.manifest["metrics"],
         "intervals": version.manifest.get("intervals"),
         "recent": version.manifest.get("recent"),
+        "items_fitted": version.manifest.get("items_fitted"),
+        "seconds": version.manifest.get("seconds"),
     }
 
 
@@ -195,30 +198,36 @@ def compare(
     the routings that planners wrote since.
 
     `withheld` names what `check` found that a person must look at first: then the winner, if there
-    is one, is named and not put into use.
+    is one, is named and not put into use. With the `promotion` "approve" it `asks` a person first
+    (`approval`), with "never" nobody.
     """
     if not trained:
         raise ModelError("no candidate was fitted, so that there is nothing to compare")
     versions = registry(settings)
     place = versions.place()
     challengers = {one["candidate"]: versions.get(one["model"]) for one in trained}
-    decided = run_folder(settings, run_id) / "decision.json"
+    decided = run_folder(settings, run_id) / DECISION
     active = versions.active()
     if active and active.name in {v.name for v in challengers.values()} and decided.is_file():
-        return _decision(settings, decided)
+        return decision_of(settings, decided)
     path, _ = _open(settings, data)
     decision = training.decide(versions, _material(path, files.sha256(path)), challengers, active)
     by_judged, judged = standing.judged_since(settings, active.name if active else None, decision)
     winner, reason = decision.winner or by_judged, decision.reason
+    put_in = winner is not None and promotion == "automatic" and not withheld
     if by_judged:
-        reason = f"{by_judged} goes in by what planners wrote, not by the held-out items: {reason}"
-    reason += judged
+        reason = comparison.by_later_routings(by_judged, reason, judged)
+    elif judged:
+        reason += f"; this is not changed by {judged}"
+    if winner and not put_in:
+        reason = comparison.not_put_in(reason)
     if winner and withheld:
         reason = f"{challengers[winner].name} waits: {_look_first(withheld)}; {reason}"
     facts = {
         "winner": challengers[winner].name if winner else None,
-        "promote": winner is not None and promotion == "automatic" and not withheld,
+        "promote": put_in,
         "promotion": promotion,
+        "asks": winner is not None and promotion == "approve",
         "withheld": list(withheld),
         "champion": active.name if active else None,
         "place": place,
@@ -227,8 +236,8 @@ def compare(
         "challengers": {name: version.name for name, version in challengers.items()},
         "comparison": decision.as_dict(),
     }
-    _write(settings, decided, facts)
-    return _decision(settings, decided)
+    write_json(settings, decided, facts)
+    return decision_of(settings, decided)
 
 
 def promote(settings: Settings, run_id: str, decision: Reference) -> Reference:
@@ -319,16 +328,22 @@ def _look_first(withheld: Sequence[str]) -> str:
     )
 
 
-def _decision(settings: Settings, path: Path) -> Reference:
+def decision_of(settings: Settings, path: Path) -> Reference:
     """What the next tasks need of a decision, and where all of it is."""
     facts = json.loads(path.read_text(encoding="utf-8"))
     keys = ("winner", "promote", "champion", "reason", "metrics", "challengers")
     # a run of 2.1.0 that is repeated has none of these
-    also = {"withheld": facts.get("withheld", []), "place": facts.get("place", ANY)}
+    also = {
+        "withheld": facts.get("withheld", []),
+        "place": facts.get("place", ANY),
+        "asks": facts.get("asks", False),
+        "answer": facts.get("answer"),
+    }
     return {key: facts[key] for key in keys} | also | reference(settings, path)
 
 
-def _write(settings: Settings, path: Path, facts: dict[str, Any]) -> Reference:
+def write_json(settings: Settings, path: Path, facts: dict[str, Any]) -> Reference:
+    """Write what a step found; what names it."""
     _write_text(path, json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
     return reference(settings, path)
 

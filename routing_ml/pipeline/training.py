@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from routing_ml.drift import Baseline
 from routing_ml.errors import ModelError
 from routing_ml.models import RoutingModel
 from routing_ml.pipeline import concept
+from routing_ml.pipeline.examples import examples
 from routing_ml.pipeline.material import Material, Rule
 from routing_ml.pipeline.unseen import Unseen
 from routing_ml.registry import Registry, Version
@@ -38,7 +40,7 @@ def fit_and_register(
     It is registered only when each model, saved and loaded again, proposes the same; ModelError
     otherwise, and where the items are too few for a judgement.
     """
-    data = material.data
+    data, begun = material.data, monotonic()
     if (count := len(material.codes)) < comparison.LEAST_ITEMS:
         raise ModelError(
             f"{count} items have a routing, and nothing can be shown of a model with fewer than "
@@ -56,6 +58,8 @@ def fit_and_register(
     # are lower (by .04 to .17 of their spread, measured), which would be drift.
     scores = whole.similarities(asked, material.entered)
     active = versions.active()
+    figures = material.figures(proposed, judged)
+    agreement = _agreement(proposed, whole.predict(asked, similarity=False))
 
     def write(folder: Path) -> None:
         unseen.save(folder / "twin")
@@ -76,9 +80,10 @@ def fit_and_register(
             "data_sha256": data.sha256,
             "as_of": data.manifest["as_of"],
             "items_fitted": len(material.codes),
+            "seconds": round(monotonic() - begun, 1),
             "recent": recent,
-            **material.figures(proposed, judged),
-            "agreement": _agreement(proposed, whole.predict(asked, similarity=False)),
+            **figures,
+            "agreement": agreement,
             "parents": [active.name] if active else [],
         },
     )
@@ -100,14 +105,17 @@ def decide(
     if active and in_use and (reason := _beyond_comparison(active, in_use, data)):
         return comparison.Decision(None, reason, len(judged), {})
     unfit = {
-        name: f"{name}: fitted on everything it proposes something else than fitted without what "
-        f"it is judged by (only {version.manifest['agreement']:.1%} of the operations agree)"
+        name: f"{name} cannot be judged, for fitted on everything it proposes something else than "
+        f"fitted without what it is judged by (only {100 * version.manifest['agreement']:.1f} % of "
+        "the operations agree)"
         for name, version in challengers.items()
         if version.manifest["agreement"] < _least_agreement(version)
     }
     able = {name: version for name, version in challengers.items() if name not in unfit}
     if not able:
-        return comparison.Decision(None, "; ".join(unfit.values()), len(judged), {})
+        lead = comparison.STAYS if active else "no model goes into use: "
+        reason = f"{lead}{'; '.join(unfit.values())}"
+        return comparison.Decision(None, reason, len(judged), {}, why_not=unfit)
     earlier = {version.name: version for version in versions.references()}
     by_name = {version.name: unseen(version) for version in (*able.values(), *earlier.values())}
     if active and in_use:
@@ -139,8 +147,22 @@ def decide(
         floor=tests,
         families=material.families,
     )
+    in_use_now = proposed[active.name] if active else None
+    shown = examples(
+        material,
+        {name: proposed[version.name] for name, version in able.items()},
+        exact={name: share for name, share in decision.exact.items() if name in able},
+        winner=decision.winner,
+        champion=in_use_now,
+        codes=fair,
+    )
     return replace(
-        decision, baselines=baselines, streams=_streams(scored, able, active, material.families)
+        decision,
+        baselines=baselines,
+        streams=_streams(scored, able, active, material.families),
+        champion={} if in_use_now is None else material.figures(in_use_now, fair),
+        why_not=decision.why_not | unfit,
+        examples=shown,
     )
 
 

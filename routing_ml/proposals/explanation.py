@@ -19,6 +19,7 @@ from routing_ml.models import GIVEN, Operation, Prepared, RoutingModel
 from routing_ml.proposals.asking import Helpful, most_helpful
 from routing_ml.proposals.reasons import (
     EXACT,
+    as_number,
     changes_with,
     compare,
     effects_of,
@@ -31,6 +32,8 @@ DOUBTFUL = 0.05  # likelihood from which an operation that was left out is worth
 ALTERNATIVES = 3  # whole routings shown, the proposed one among them
 REASONS = 4  # most attributes named for, and against, an operation
 SUPPOSED_VALUES = 8  # commonest values tried for a missing attribute
+SHOWN_MISSING = 4  # attributes that are missing, of which a person is told first
+SHOWN_CHANGES = 2  # values of one of them
 STRENGTHS = {"log-odds": (2.0, 0.7, 0.2), "probability": (0.25, 0.1, 0.03)}
 
 
@@ -156,7 +159,7 @@ class Explanation:
         lines += ["", "Similar past items"]
         for past in self.similar:
             lines += _similar_text(past)
-        lines += ["", f"Why these operations ({self.method}, in {self.unit})"]
+        lines += ["", "Why these operations"]
         for operation in self.operations:
             if operation.proposed:
                 lines += _operation_text(operation, self.unit)
@@ -166,11 +169,7 @@ class Explanation:
             for operation in left_out:
                 lines += _operation_text(operation, self.unit)
         lines += ["", "What is missing"]
-        lines += [line for gap in self.missing for line in _missing_text(gap)]
-        if not self.missing:
-            lines.append("  Nothing that this model uses.")
-        elif not any(gap.changes for gap in self.missing):
-            lines.append("  No likely value of these would change the operations.")
+        lines += _missing_text(self.missing)
         if self.helpful:
             lines.append(
                 f"  {self.helpful.attribute} would help most: with it, about "
@@ -382,15 +381,19 @@ def _times_text(row: Mapping[str, Any]) -> str:
     """The times of a proposed operation that are known; empty where none is."""
     times = []
     if row["SETUP_TIME"] is not None:
-        times.append(f"setup {row['SETUP_TIME']:g} min")
+        times.append(f"setup {_minutes(row['SETUP_TIME'])} min")
     if row["RUN_TIME"] is not None:
         times.append(
-            f"run {row['RUN_TIME']:g} min "
-            f"(four of five between {row['RUN_TIME_LOW']:g} and {row['RUN_TIME_HIGH']:g})"
+            f"run {_minutes(row['RUN_TIME'])} min (four of five between "
+            f"{_minutes(row['RUN_TIME_LOW'])} and {_minutes(row['RUN_TIME_HIGH'])})"
         )
     if row.get("TOTAL_MINUTES") is not None:
-        times.append(f"in all {row['TOTAL_MINUTES']:g} min")
+        times.append(f"in all {_minutes(row['TOTAL_MINUTES'])} min")
     return ", ".join(times)
+
+
+def _minutes(value: float) -> str:
+    return as_number(value, 6)
 
 
 def _machine_text(row: Mapping[str, Any]) -> str:
@@ -446,12 +449,30 @@ def _strength(effect: float, unit: str) -> str:
     return "strong" if size >= strong else "clear" if size >= clear else "slight"
 
 
-def _missing_text(gap: Missing) -> list[str]:
+def _missing_text(missing: list[Missing]) -> list[str]:
+    """What is missing, first that which would change the operations; of the rest how much it is."""
+    if not missing:
+        return ["  Nothing that this model uses."]
+    ranked = sorted(missing, key=lambda gap: (not gap.changes, gap.filled is None))
+    lines = [line for gap in ranked[:SHOWN_MISSING] for line in _gap_text(gap)]
+    if rest := ranked[SHOWN_MISSING:]:
+        named = ", ".join(gap.attribute for gap in rest[:SHOWN_MISSING])
+        more = ", ..." if len(rest) > SHOWN_MISSING else ""
+        lines.append(f"  {len(rest)} more are empty: {named}{more} (--json has all)")
+    if not any(gap.changes for gap in missing):
+        lines.append("  No likely value of these would change the operations.")
+    return lines
+
+
+def _gap_text(gap: Missing) -> list[str]:
     if gap.filled is not None:
         return [f"  {gap.attribute} is empty; taken as {gap.filled}, which other columns imply."]
-    if gap.changes:
-        return [f"  {gap.attribute} is empty; {change}" for change in gap.changes]
-    return [f"  {gap.attribute} is empty."]
+    if not gap.changes:
+        return [f"  {gap.attribute} is empty."]
+    lines = [f"  {gap.attribute} is empty; {change}" for change in gap.changes[:SHOWN_CHANGES]]
+    if more := len(gap.changes) - SHOWN_CHANGES:
+        lines[-1] += f" (and {more} more of its values)" if more > 0 else ""
+    return lines
 
 
 def _jsonable(value: Any) -> Any:

@@ -99,7 +99,20 @@ def number_words(model: RoutingModel, number: int | None, value: float) -> str:
         return "missing"
     if number is not None and model.encoder_.numbers[number].kind in ("date", "entered"):
         return f"{pd.Timestamp(value * 86_400, unit='s'):%Y-%m-%d}"
-    return f"{value:.4g}"
+    return as_number(value)
+
+
+def as_number(value: float, digits: int = 4) -> str:
+    """A number as people write it, to so many digits, of a large one all before the point.
+
+    >>> as_number(0.00012), as_number(3.0), as_number(123456.7), as_number(1_000_000)
+    ('0.00012', '3', '123,457', '1,000,000')
+    """
+    if not abs(value) < 10 ** (digits - 1):
+        return f"{value:,.0f}"
+    return np.format_float_positional(
+        value, precision=digits, unique=False, fractional=False, trim="-"
+    )
 
 
 def compare(model: RoutingModel, items: Prepared, other: int) -> tuple[list[str], list[str]]:

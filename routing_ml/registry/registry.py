@@ -239,13 +239,20 @@ class Registry:
                 self._switch("promote", name, who=who, why=why)
         return version
 
-    def rollback(self, *, who: str, why: str) -> Version:
+    def rollback(self, *, who: str, why: str, after: str | None = ANY) -> Version:
         """Put the version into use that was in use before, by the history; return it.
 
         A second rollback goes one further back; pruned versions are passed over. Raises
-        ModelError when there is none, or when it is damaged.
+        ModelError when there is none, or when it is damaged; with `after` (a `place`) also where
+        something was switched since, for then another version was meant.
         """
         with self._locked():
+            if after != ANY and (switched := self._history.since(after, self._history.target())):
+                raise ModelError(
+                    f"{self._history.target() or 'no model'} was put into use by "
+                    f"{switched[-1]['who']} in the meantime: look at 'routing-ml models', then "
+                    "ask again"
+                )
             name = self._previous_name()
             if name is None:
                 raise ModelError(

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+from routing_ml import files
 from routing_ml.errors import InputError, SourceAwayError, SourceError, SourceMissingError
 from routing_ml.redaction import named
 from routing_ml.settings import BASE, Origin, expanded, is_connection_string
@@ -133,6 +134,7 @@ def _state(path: Path) -> State:
 
 def _begins_with(path: Path, signature: bytes, given_by: str) -> bool:
     restore = "check the path, or restore the file from a copy"
+    files.require_plain(path)
     try:
         with path.open("rb") as file:
             return os.read(file.fileno(), len(signature)) == signature

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote
 
+from routing_ml import files
 from routing_ml.errors import InputError
 from routing_ml.files import BLOCK_BYTES
 from routing_ml.source.opening import read_settled
@@ -21,6 +22,7 @@ def copy_file(path: Path, target: Path) -> None:
     A file is copied when it is quiet. What SQLite has not yet put into its file, or writes all the
     time, comes by its backup, whose bytes may be others. InputError where neither can be.
     """
+    files.require_plain(path)
     try:
         with path.open("rb") as file:
             is_sqlite = file.read(len(SQLITE)) == SQLITE

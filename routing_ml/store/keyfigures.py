@@ -16,7 +16,7 @@ from routing_ml import clock
 from routing_ml.store.records import Records
 
 CAUSES = ("schedule", "drift", "hand", "other")
-HANDS = ("trigger", "clear", "promote", "rollback")
+HANDS = ("trigger", "clear", "answer", "promote", "rollback")
 ALARM_OUTCOMES = ("confirmed", "false", "dismissed")
 SINCE = ("alarm", "advice")
 RESPONSE_BUCKETS_SECONDS = (3600.0, 6 * 3600.0, 86400.0, 3 * 86400.0, 7 * 86400.0, 30 * 86400.0)

@@ -165,6 +165,17 @@ def test_a_source_that_was_cut_off_is_no_copy_and_the_last_one_stays(settings, s
     assert Vault(settings.backup_folder).get(good.name).is_good
 
 
+def test_a_source_and_columns_that_are_pipes_are_no_copies_and_hold_nobody_up(settings, tmp_path):
+    source = source_of(settings)
+    source.unlink()
+    for path in (source, tmp_path / "columns.toml"):
+        os.mkfifo(path)
+    piped = backed_up.of(tmp_path, ROUTING_ML_COLUMNS=str(tmp_path / "columns.toml"))
+    missing = copy(piped).missing
+    assert missing.keys() == {"database default", "settings"}
+    assert all(why.endswith("give the path of a file") for why in missing.values())
+
+
 def test_a_source_that_is_written_whenever_it_is_copied_is_no_copy(settings, monkeypatch):
     read, times = whole._bytes, []
 
@@ -389,6 +400,8 @@ def test_no_secret_is_in_a_backup_and_each_is_named(settings, tmp_path):
     secrets = {
         "SLACK_WEBHOOK_URL": "https://hooks.slack.com/services/T000/B000/geheim1",
         "ROUTING_ML_API_TOKEN": "geheim2",
+        "SLACK_BOT_TOKEN": "xoxb-geheim7",
+        "TEAMS_WEBHOOK_URL": "https://x.logic.azure.com/workflows/geheim8",
         "ROUTING_ML_SOURCE_PLANT2": "DRIVER={X};SERVER=erp2;UID=ml;PWD=geheim3",
         "AIRFLOW__API__BASE_URL": "https://user:geheim4@factory:8080",
         "ROUTING_ML_STORE_URL": "postgresql://ml:geheim5@127.0.0.1:1/store",

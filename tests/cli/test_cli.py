@@ -1,23 +1,30 @@
 """The commands as a user runs them: what they print, and how they end."""
 
+import argparse
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from conftest import ROOT
+from slack_fixtures import FakeSlack
 
-from routing_ml.cli import main
+from routing_ml import clock, notices
+from routing_ml.cli import command_line, helping, main
 from routing_ml.errors import ModelError
 from routing_ml.registry.registry import Registry
-from routing_ml.settings import default_url
+from routing_ml.settings import Settings, default_url
 from routing_ml.source.columns import DEFAULT_FILE
 from routing_ml.store.store import Store
 
 Run = Callable[..., tuple[int, str, str]]
+AT = datetime(2026, 11, 30, 17, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
@@ -179,6 +186,42 @@ def test_evaluate_scores_a_version_only_on_items_its_twin_has_not_seen(
     assert json.loads(out)["items"] < 300
 
 
+def test_a_switch_by_hand_is_told_with_who_why_and_the_figures(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions = Registry(Path(os.environ["ROUTING_ML_HOME"]) / "models").versions()
+    older, newer = (version.name for version in versions)
+    with FakeSlack() as slack:
+        monkeypatch.setenv("SLACK_WEBHOOK_URL", slack.url)
+        assert run("promote", newer)[0] == 0  # it is in use already
+        assert not slack.messages
+        assert run("rollback", "--why", "the boss <said> so")[0] == 0
+        assert run("promote", newer)[0] == 0
+    assert [message["text"] for message in slack.messages] == [
+        "Routing ML: a model was rolled back by hand",
+        "Routing ML: a model was promoted by hand",
+    ]
+    first = slack.texts()[0].splitlines()
+    assert first[0] == f"{older} is in use again, before: {newer}"
+    assert first[1].startswith("By: ") and first[2] == "Why: the boss &lt;said&gt; so"
+    fields = [field["text"] for field in slack.messages[0]["blocks"][2]["fields"]]
+    assert fields[0].startswith("*Routings exactly right*\n")
+    assert fields[0].endswith(f" against {newer})")
+
+
+def test_a_switch_by_hand_is_made_though_nobody_can_be_told(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FakeSlack(404) as slack:
+        monkeypatch.setenv("SLACK_WEBHOOK_URL", slack.url)
+        code, out, err = run("rollback")
+        assert code == 0 and out.endswith(" is in use again\n")
+        assert err.count("\n") == 1
+        assert err.startswith("nobody could be told of it yet: Slack refused the notice: HTTP 404")
+        notices.catch_up(Settings.from_env())
+    assert [m["text"] for m in slack.messages] == ["Routing ML: a model was rolled back by hand"]
+
+
 def test_rollback_returns_to_the_version_before_and_promote_to_a_named_one(run: Run) -> None:
     older, newer = [one["model"] for one in json.loads(run("models", "--json")[1])["models"]]
     assert f"* {newer}" in run("models")[1]
@@ -190,6 +233,61 @@ def test_rollback_returns_to_the_version_before_and_promote_to_a_named_one(run: 
         (older, "it proposes nonsense"),
         (newer, "by hand"),
     ]
+
+
+def test_history_says_who_put_what_into_use_when_and_why_the_newest_first(
+    run: Run,
+) -> None:
+    known = json.loads(run("models", "--json")[1])
+    older, newer = [one["model"] for one in known["models"]]
+    before = len(known["history"])
+    with clock.at(AT):
+        run("rollback", "--why", "it proposes\nnonsense")
+    code, out, _ = run("history", "--limit", "1")
+    first, why, more = out.splitlines()
+    assert code == 0 and first.startswith(
+        f"2026-12-01 02:00  {older} gone back to, instead of {newer}, by "
+    )
+    assert (why, more) == (
+        "  it proposes nonsense",
+        f"and {before} earlier: --limit {before + 1}",
+    )
+    told = json.loads(run("history", "--json")[1])
+    assert told["total"] == before + 1 and told["history"][0]["why"] == "it proposes\nnonsense"
+    assert told["history"] == json.loads(run("models", "--json")[1])["history"][::-1]
+
+
+def test_a_registry_without_a_version_has_an_empty_history(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ROUTING_ML_HOME", str(tmp_path))
+    assert main(["history"]) == 0
+    assert capsys.readouterr().out.startswith("no version was put into use yet: ")
+
+
+def leaves(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
+    """The commands of a parser that have no commands of their own."""
+    found = [a.choices for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
+    return [leaf for one in found for p in one.values() for leaf in leaves(p)] or [parser]
+
+
+COMMANDS = {leaf.prog.removeprefix("routing-ml "): leaf for leaf in leaves(command_line._parser())}
+
+
+def test_every_command_has_help_of_its_own_and_no_other_has() -> None:
+    assert COMMANDS.keys() == helping.COMMANDS.keys()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_of_a_command_has_examples_that_are_understood_and_its_settings(name: str) -> None:
+    examples, settings = helping.COMMANDS[name]
+    for example in examples:
+        assert example == name or example.startswith(f"{name} ")
+        command_line._parser().parse_args(shlex.split(example))
+        assert f"\n  routing-ml {example}\n" in COMMANDS[name].format_help()
+    readme = (ROOT / "README.md").read_text()
+    assert all(f"`{setting}`" in readme for setting in settings)
+    assert all(setting in COMMANDS[name].format_help() for setting in settings)
 
 
 def test_predict_proposes_a_routing_for_every_item_without_one(run: Run, tmp_path: Path) -> None:

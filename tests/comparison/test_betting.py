@@ -208,8 +208,8 @@ def test_two_points_better_are_found_within_three_thousand_items():
 def test_the_sentence_gives_the_answer_with_its_figures():
     assert so_far("forest", judged(20, 2, 500).standing(), fresh_fit=False) == (
         "forest is shown to be better than the model in use: they differ on 22 of 522 items, by "
-        "+3.4 points (90 % interval for every day's look +1.1 to +6.4, e-value 703.9 where 20 "
-        "shows it)"
+        "+3.4 points (90 % interval for every day's look +1.1 to +6.4, evidence 703.9 where 20 "
+        "is enough)"
     )
 
 
@@ -244,19 +244,19 @@ def test_the_e_value_named_is_the_one_of_the_claim():
         standing = judged(better, worse, 2_500).standing()
         least, most = sorted((standing.e_margin_worse, standing.e_margin_better))
         assert 20 < least < 1_000 and most > 2 * least
-        assert f"e-value {least:.1f}" in so_far("forest", standing, fresh_fit=False)
+        assert f"evidence {least:.1f}" in so_far("forest", standing, fresh_fit=False)
     undecided = judged(6, 6, 288).standing()
-    assert f"e-value {undecided.e_margin_worse:.1f}" in so_far("f", undecided, fresh_fit=True)
-    assert f"e-value {undecided.e_not_better:.1f}" in so_far("f", undecided, fresh_fit=False)
+    assert f"evidence {undecided.e_margin_worse:.1f}" in so_far("f", undecided, fresh_fit=True)
+    assert f"evidence {undecided.e_not_better:.1f}" in so_far("f", undecided, fresh_fit=False)
 
 
 def test_the_sentence_says_why_an_e_value_that_is_large_enough_is_no_answer():
     d, sizes = [1] * 30 + [-1] * 4 + [0] * 500, [1] * 30 + [6] * 4 + [1] * 500
     words = so_far("f", PairedSequence().update(d, sizes).standing(), fresh_fit=False)
     assert words.startswith("it cannot be told yet whether f is better than the model in use: they")
-    assert words.endswith("where 20 shows it), but the items of large families leave it open")
+    assert words.endswith("where 20 is enough), but the items of large families leave it open")
     undecided = so_far("f", judged(6, 6, 288).standing(), fresh_fit=True)
-    assert undecided.endswith("where 20 shows it)")
+    assert undecided.endswith("where 20 is enough)")
 
 
 # What cannot be

@@ -56,18 +56,22 @@ def test_without_a_champion_the_candidate_with_most_exact_matches_goes_in():
     )
     assert decision.winner == "boosted"
     assert decision.reason == (
-        "no model is in use yet: boosted goes in with 95.0 % exact matches on 2,000 items "
+        "boosted goes in, the first model: 95.0 % exact matches on 2,000 items "
         "(nearest 94.0 %, forest 95.0 %)"
     )
+    assert decision.why_not == {
+        "nearest": "boosted has more exact matches: 95.0 % against 94.0 %",
+        "forest": "it has no more exact matches than boosted, which goes before it",
+    }
 
 
 def test_a_fresh_fit_of_the_champions_method_goes_in_when_no_worse():
     decision = decide(CHAMPION, {"boosted": SHIFTED}, champion_method="boosted")
     assert decision.winner == "boosted"
     assert decision.reason == (
-        "boosted, fitted afresh, goes in, shown to be less than 1 point worse than the model in "
-        "use: 95.0 % exact against 95.0 % on 2,000 items, a difference of +0.0 points "
-        "(90 % interval -0.4 to +0.4, p < 0.001)"
+        "boosted, fitted afresh, goes in, knowing the newest items and shown to be less than 1 "
+        "point worse than the model in use: 95.0 % exact against 95.0 % on 2,000 items, a "
+        "difference of +0.0 points (90 % interval -0.4 to +0.4, p < 0.001)"
     )
 
 
@@ -84,6 +88,7 @@ def test_another_method_that_is_only_equal_stays_out():
     decision = decide(CHAMPION, {"forest": SHIFTED}, champion_method="boosted")
     assert decision.winner is None
     assert "forest is not shown to be better than the model in use" in decision.reason
+    assert decision.reason == f"the model in use stays: {decision.why_not['forest']}"
 
 
 def test_another_method_that_is_better_goes_in_before_an_equal_fresh_fit():
@@ -93,6 +98,7 @@ def test_another_method_that_is_better_goes_in_before_an_equal_fresh_fit():
     assert decision.winner == "forest"
     assert decision.reason.startswith("forest goes in, shown to be better than the model in use: ")
     assert case(decision, "boosted").passes
+    assert decision.why_not == {"boosted": "forest has more exact matches: 97.0 % against 95.0 %"}
 
 
 def test_at_a_tie_the_champions_own_method_goes_in():
@@ -181,7 +187,7 @@ def test_references_that_a_fresh_fit_holds_against_are_counted_in_the_reason():
     )
     assert decision.winner == "boosted"
     assert decision.reason.endswith(
-        "; the same holds against 1 earlier that do better on these items"
+        "; the same holds against 1 earlier version that does better on these items"
     )
 
 

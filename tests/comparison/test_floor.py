@@ -46,7 +46,7 @@ def test_the_first_model_goes_in_when_it_is_shown_to_be_better_than_both_rules()
     decision = decided(boosted=scores(200))
     assert decision.winner == "boosted"
     assert decision.reason == (
-        "no model is in use yet: boosted goes in with 83.3 % exact matches on 240 items, shown to "
+        "boosted goes in, the first model: 83.3 % exact matches on 240 items, shown to "
         "be better than taking the commonest routing of the items with the same KIND "
         "(33.3 % exact) and copying the most alike item (62.5 % exact)"
     )
@@ -99,7 +99,7 @@ def test_a_rule_that_is_always_right_takes_no_model():
     assert decision.winner is None
     assert decision.reason.endswith(
         "what would help: nothing, that rule is right nearly always and takes no model; "
-        "'routing-ml promote' puts it into use all the same"
+        "'routing-ml promote' puts a candidate into use all the same"
     )
 
 

@@ -30,8 +30,8 @@ SEOUL = ZoneInfo("Asia/Seoul")
 # All of them each time: in one process, a parameter keeps the value of the run before.
 QUICK = {
     "source": "default",
-    "limit": 1500,
-    "as_of": "2026-11-01",
+    "limit": 2000,
+    "as_of": "2026-11-01T00:00:00+09:00",
     "candidates": ["forest"],
     "promotion": "automatic",
 }
@@ -163,7 +163,7 @@ def test_what_is_daily_hourly_or_weekly_is_so_in_the_factorys_time(dag_bag, name
 @pytest.mark.parametrize(
     ("name", "limit"),
     [
-        ("routing_ml_retrain", timedelta(hours=6)),
+        ("routing_ml_retrain", timedelta(hours=6, days=3)),  # of which a person has three days
         ("routing_ml_predict", timedelta(hours=3)),
         ("routing_ml_drift_watch", timedelta(minutes=50)),
         ("routing_ml_backup", timedelta(hours=4)),
@@ -215,7 +215,9 @@ def test_the_tasks_form_the_pipeline_of_the_picture(dag):
         "audit": ["train"],
         "candidates": ["train"],
         "train": ["compare"],
-        "compare": ["keep", "promote"],
+        "compare": ["approve", "keep", "promote"],
+        "approve": ["decide"],
+        "decide": ["keep", "promote"],
         "promote": ["prune"],
         "keep": ["prune"],
         "prune": ["report"],
@@ -228,7 +230,18 @@ def test_the_form_offers_the_configured_sources_and_candidates(dag):
     assert schemas["source"]["enum"] == ["default"]
     assert {"forest"} <= set(schemas["candidates"]["items"]["enum"])
     assert dag.params["candidates"] == schemas["candidates"]["items"]["enum"]
-    assert schemas["promotion"]["enum"] == ["automatic", "never"]
+    assert schemas["promotion"]["enum"] == ["automatic", "approve", "never"]
+
+
+def test_every_field_of_every_form_says_what_it_is_for(dag_bag):
+    fields = [dag.params.get_param(name) for dag in dag_bag.dags.values() for name in dag.params]
+    assert len(fields) == 10
+    # A description would hide the one that may be formatted.
+    assert all(field.description is None for field in fields)
+    assert all(field.schema["title"] and field.schema["description_md"] for field in fields)
+    (candidates,) = [field for field in fields if field.schema["type"] == "array"]
+    for name in candidates.value:
+        assert f"`{name}`: " in candidates.schema["description_md"]
 
 
 @pytest.mark.parametrize(
@@ -241,10 +254,11 @@ def test_the_form_offers_the_configured_sources_and_candidates(dag):
         {"candidates": []},
         {"candidates": ["forest", "forest"]},
         {"candidates": "forest"},
-        {"limit": 0},
+        {"limit": 1_999},
         {"limit": "many"},
         {"promotion": "always"},
         {"as_of": 20261101},
+        {"as_of": "last month"},
     ],
 )
 def test_a_parameter_that_cannot_be_is_refused(dag, given):
@@ -266,7 +280,7 @@ def test_a_missing_file_fails_at_once_and_names_its_setting(dag_bag, tmp_path, m
 
 
 @pytest.mark.parametrize(
-    "as_of", ["2062-01-01", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00"]
+    "as_of", ["2062-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00"]
 )
 def test_a_moment_that_cannot_have_passed_fails_at_once_and_is_named(dag, home, as_of):
     run = Run(dag, home, as_of=as_of)
@@ -283,7 +297,7 @@ def test_an_error_that_nobody_has_foreseen_is_the_reason_of_the_run(dag, home, m
 
     monkeypatch.setattr(pipeline, "audit", fails)
     monkeypatch.setattr(runs, "hands", lambda context: ["clear"])
-    run = Run(dag, home, limit=1500.0)  # JSON's way to write 1500
+    run = Run(dag, home, limit=2000.0)  # JSON's way to write 2000
     assert run.outcome["hands"] == ["clear"]
     assert run.states["extract"] == "success"
     assert run.outcome["failed"]["audit"].startswith("KeyError: 'ITEM_CD'; this is a defect")
@@ -292,7 +306,8 @@ def test_an_error_that_nobody_has_foreseen_is_the_reason_of_the_run(dag, home, m
 def test_a_first_run_succeeds_and_puts_its_model_into_use(first):
     home, run = first
     assert run.state == "success"
-    assert {name for name, state in run.states.items() if state != "success"} == {"keep"}
+    others = {name for name, state in run.states.items() if state != "success"}
+    assert others == {"keep", "approve", "decide"}
     assert (run.states["keep"], max(run.tries.values())) == ("skipped", 1)
     active = Registry(home / "models").active()
     assert (run.outcome["model"], run.outcome["promoted"]) == (active.name, True)
@@ -336,6 +351,51 @@ def chosen(champion, challengers, **given):
     from routing_ml.comparison.compare import Decision
 
     return Decision(next(iter(challengers)), "it is better", 1, {})
+
+
+YES = {"chosen_options": ["Put it into use"], "responded_by_user": {"id": "7", "name": "kim"}}
+NO = YES | {"chosen_options": ["Keep what is in use"]}
+NOBODY = NO | {"responded_by_user": None, "params_input": {}}
+
+
+@pytest.mark.parametrize(
+    ("answer", "way", "said"),
+    [
+        (YES, "promote", "put into use by kim on 2026-11-01 10:00, who said: looks right; asked"),
+        (NO, "keep", "kept out by kim on 2026-11-01 10:00, who said: looks right; asked"),
+        (NOBODY, "keep", "nobody answered until 2026-11-01 10:00, and the model in use stays"),
+    ],
+)
+def test_a_run_told_to_ask_goes_by_what_a_person_answers(
+    dag, first, in_use, monkeypatch, answer, way, said
+):
+    asked = []
+
+    def execute(self, context):
+        asked.append(self.body)
+        at = datetime(2026, 11, 1, 1, tzinfo=UTC)
+        return {"params_input": {"why": "looks right"}, "responded_at": at} | answer
+
+    monkeypatch.setattr("airflow.providers.standard.operators.hitl.HITLOperator.execute", execute)
+    monkeypatch.setattr("routing_ml.comparison.compare.decide", chosen)
+    before = Registry(in_use / "models").active().name
+    with FakeSlack() as slack:
+        monkeypatch.setenv("SLACK_WEBHOOK_URL", slack.url)
+        monkeypatch.setenv("AIRFLOW__API__BASE_URL", "http://factory:8080")
+        run = Run(dag, in_use, promotion="approve")
+    assert run.state == "success"
+    waits, ended = slack.messages
+    assert waits["text"] == "Routing ML: a new model waits for your approval"
+    assert f"{run.id}/tasks/approve/required_actions" in json.dumps(waits)
+    assert ended["text"] != waits["text"]
+    assert [run.states[name] for name in ("approve", "decide", way)] == ["success"] * 3
+    assert run.states[{"promote": "keep", "keep": "promote"}[way]] == "skipped"
+    assert asked[0].startswith("it is better\n")
+    assert said in run.outcome["reason"]
+    assert run.outcome["hands"] == ([] if answer is NOBODY else ["answer"])
+    last = Registry(in_use / "models").history()[-1]
+    assert run.outcome["promoted"] == (last["to"] != before) == (way == "promote")
+    assert (said in last["why"]) == (way == "promote")
 
 
 def test_a_source_that_cannot_be_read_ends_red_with_its_reason_told_once(
@@ -388,9 +448,10 @@ def test_columns_that_cannot_be_right_stop_the_run_and_are_not_tried_again(dag, 
     assert not list((home / "models").glob("model_*"))
 
 
-def test_data_that_fail_the_audit_are_not_tried_again(dag, home, changed):
+def test_data_that_fail_the_audit_are_not_tried_again(dag, home, changed, caplog):
     changed(ROUTINGS, "SETUP_TIME", -1.0)
     run = Run(dag, home)
+    assert f"the run failed: {run.outcome['reason']}" in caplog.messages
     assert (run.state, run.states["audit"], run.tries["audit"]) == ("failed", "failed", 1)
     assert run.states["check"] == "success"
     assert "values of SETUP_TIME are negative" in run.outcome["reason"]
@@ -408,6 +469,10 @@ def test_a_first_model_waits_where_check_found_what_a_person_must_look_at(
     assert states == ("success", "success", "skipped", "success")
     assert (run.outcome["model"], run.outcome["promoted"]) == (None, False)
     assert 'waits: check found "one entry date"' in run.outcome["reason"]
+    assert "boosted would go in, the first model: " in run.outcome["reason"]
+    ours = [r.getMessage() for r in caplog.records if r.name.startswith(("unusual", "runs"))]
+    reason = run.outcome["reason"]
+    assert ours[-2:] == [f"keep: {reason}", f"the run succeeded: {reason}"]
     assert len(list((home / "models").glob("model_*"))) == 1
 
 
@@ -551,6 +616,15 @@ def test_routings_that_planners_wrote_judge_and_may_replace_the_model(dag_bag, i
         assert opened.fact("live")["day"] == "2026-11-24"
         opened.database.run("DELETE FROM judged")
         opened.database.run("UPDATE shadow_proposals SET judged = 0")
+    with FakeSlack() as slack:
+        monkeypatch.setenv("SLACK_WEBHOOK_URL", slack.url)
+        for _ in range(2):
+            ask = {"source": "default", "as_of": "2026-11-24", "promotion": "approve"}
+            states, _ = states_of(dag, **ask)
+            assert states["replace"] == "skipped"
+    titles = [message["text"] for message in slack.messages]
+    assert titles == ["Routing ML: a better model waits for a person"]
+    assert registry.active().name == before.name
     states, run = states_of(dag, source="default", as_of="2026-11-24", promotion="automatic")
     assert states["replace"] == "success"
     assert registry.active().name == other.name
@@ -564,9 +638,11 @@ def test_before_the_first_model_nothing_is_proposed_or_watched(dag_bag, home):
     assert states == {"evaluate": "skipped", "announce": "skipped", "catch_up": "success"}
 
 
-def test_a_quiet_hour_leaves_a_verdict_and_announces_nothing(watching, in_use):
+def test_a_quiet_hour_leaves_a_verdict_and_announces_nothing(watching, in_use, caplog):
     before = announced()
-    states, run = states_of(watching)
+    with caplog.at_level("INFO"):
+        states, run = states_of(watching)
+    assert len([m for m in caplog.messages if m.startswith("skipped: ")]) == 1
     assert (states, str(run.state)) == (
         {"evaluate": "success", "announce": "skipped", "catch_up": "success"},
         "success",
@@ -576,19 +652,21 @@ def test_a_quiet_hour_leaves_a_verdict_and_announces_nothing(watching, in_use):
         assert opened.drift_status()["drift_days"] == 0
 
 
-def test_drift_is_announced_once_a_day_with_its_reason(watching, in_use, monkeypatch):
+def test_drift_is_announced_once_a_day_with_its_reason(watching, in_use, monkeypatch, caplog):
     monkeypatch.setattr("routing_ml.pipeline.advice._routed_since", lambda *given: 73)
     drifting(in_use)
     before = announced()
-    assert states_of(watching)[0] == {
-        "evaluate": "success",
-        "announce": "success",
-        "catch_up": "success",
-    }
+    with caplog.at_level("INFO"):
+        assert states_of(watching)[0] == {
+            "evaluate": "success",
+            "announce": "success",
+            "catch_up": "success",
+        }
+    (said,) = [m for m in caplog.messages if m.startswith("a retraining is asked for: ")]
     (event,) = announced()[len(before) :]
     assert event["model"] == Registry(in_use / "models").active().name
     words = "new items are not what the past ones were: drift on 1 of 7 days, KL divergence "
-    assert event["reason"].startswith(words)
+    assert event["reason"].startswith(words) and said.endswith(event["reason"])
     assert "73 items were routed since 2026-11-01" in event["reason"]
     assert states_of(watching)[0] == {
         "evaluate": "success",

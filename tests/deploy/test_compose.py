@@ -59,7 +59,8 @@ def test_every_password_must_be_given_and_the_message_says_how() -> None:
 def test_no_password_stands_in_the_file() -> None:
     for name, value in every_variable(yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))):
         if re.search("PASSWORD|SECRET|TOKEN|_KEY|_CONN|STORE_URL", name):
-            assert ":?" in value, name
+            # Compose reads the tokens of Slack also where the bot is not started.
+            assert ":?" in value or value == f"${{{name}:-}}", name
 
 
 def test_every_variable_of_the_file_is_in_the_example_and_the_other_way_round() -> None:
@@ -71,7 +72,7 @@ def test_every_variable_of_the_file_is_in_the_example_and_the_other_way_round() 
 
 def test_new_passwords_differ_and_need_no_encoding_in_an_address() -> None:
     made = {name: value for name, value in ENV.items() if value}
-    assert len(made) == len(set(made.values())) == 11
+    assert len(made) == len(set(made.values())) == 12
     assert all(re.fullmatch(r"[\w-]{43,}=?", value, re.ASCII) for value in made.values())
 
 

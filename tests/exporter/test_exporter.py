@@ -225,6 +225,21 @@ def test_a_period_that_cannot_be_is_refused(full: Exporter, days: str) -> None:
     assert "days must be one whole number from 1 to 366" in reply.text
 
 
+def test_the_start_page_names_every_path_and_asks_for_nothing(full: Exporter) -> None:
+    reply = full.ask("/")
+    assert (reply.status, reply.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    paths = json.loads(full.ask("/openapi.json").text)["paths"]
+    for path, methods in paths.items():
+        if path == "/":
+            continue
+        shown = f'<a href="{path[1:]}">{path}</a>' if "get" in methods else f">POST {path}<"
+        assert shown in reply.text
+        assert all(said["summary"] in reply.text for said in methods.values())
+    assert "<script" not in reply.text and "http:" not in reply.text
+    assert "default-src 'none'" in reply.text
+    assert (full.ask("/", method="HEAD").status, full.ask("/", method="POST").status) == (200, 405)
+
+
 def test_unknown_paths_and_methods_are_told(full: Exporter) -> None:
     assert full.ask("/nothing").status == 404
     wrong = full.ask("/metrics", method="DELETE")
@@ -238,9 +253,10 @@ def test_requests_and_failures_are_counted(tmp_path: Path) -> None:
     (tmp_path / "store.db").write_bytes(b"damaged" * 1000)
     with serving(tmp_path) as exporter:
         assert exporter.ask("/api/drift/status").status == 503
+        assert exporter.ask("/").status == 200
         exporter.ask("/api/health")
         exporter.wait_for("routing_ml_errors_total", 1)
-        assert exporter.value("routing_ml_requests_total") == 2
+        assert exporter.value("routing_ml_requests_total") == 3
 
 
 # Changing something -------------------------------------------------------------------------------

@@ -101,7 +101,7 @@ def basic(user: str, password: str) -> dict[str, str]:
 
 
 def test_the_right_password_is_let_in_over_tls(exporter: Exporter, trust: ssl.SSLContext) -> None:
-    for path in ("/metrics", "/api/health"):
+    for path in ("/metrics", "/api/health", "/"):
         reply = exporter.ask(path, headers=basic("prometheus", "pass word"), tls=trust)
         assert reply.status == 200
         assert reply.headers["x-frame-options"] == "deny"
@@ -122,7 +122,7 @@ def test_the_right_password_is_let_in_over_tls(exporter: Exporter, trust: ssl.SS
 def test_everybody_else_is_not(
     exporter: Exporter, trust: ssl.SSLContext, headers: dict[str, str]
 ) -> None:
-    for path in ("/metrics", "/api/health", "/nothing"):
+    for path in ("/metrics", "/api/health", "/nothing", "/"):
         reply = exporter.ask(path, headers=headers, tls=trust)
         assert reply.status == 401
         assert reply.headers["www-authenticate"].startswith("Basic")

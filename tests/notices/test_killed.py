@@ -11,8 +11,7 @@ import pytest
 from slack_fixtures import FakeSlack
 
 from routing_ml.errors import RoutingError
-from routing_ml.notices import notify
-from routing_ml.notices import slack as slack_module
+from routing_ml.notices import notify, sending
 from routing_ml.notices.outbox import Outbox
 from routing_ml.settings import Settings
 
@@ -36,7 +35,7 @@ def tell_and_die(settings: Settings, moment: int) -> None:
             done += 1
 
     me = os.getpid()
-    slack_module.sleep = lambda seconds: None
+    sending.sleep = lambda seconds: None
     sys.addaudithook(count)
     try:
         notify.tell(settings, "a", "t", "x")
@@ -58,7 +57,7 @@ def test_a_notice_is_in_the_outbox_whenever_its_sender_is_killed(tmp_path, answe
     survived = before = 0
     for moment in range(1_000):
         home = tmp_path / str(moment)
-        with FakeSlack(*[answer] * slack_module.ATTEMPTS) as slack:
+        with FakeSlack(*[answer] * sending.ATTEMPTS) as slack:
             settings = given(home, slack)
             if not killed(settings, moment):
                 break
@@ -99,18 +98,18 @@ def test_a_notice_that_slack_takes_after_its_sender_was_killed_is_not_sent_again
         notify.catch_up(settings)
     assert [message["text"] for message in slack.messages] == ["t", "other news"][: slack.requests]
     assert slack.requests == (1 if news == "t" else 2)
-    assert Outbox(tmp_path / "outbox").waiting() == []
+    assert Outbox(tmp_path / "outbox").waiting("slack") == []
 
 
 def test_a_notice_that_is_with_slack_when_its_sender_is_killed_is_sent_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(slack_module, "REQUEST_S", 1.0)
+    monkeypatch.setattr(sending, "REQUEST_S", 1.0)
     with FakeSlack("silent") as slack:
         settings = given(tmp_path, slack)
         kill_once_asked(settings, slack)
-        assert [notice.subject for notice in Outbox(tmp_path / "outbox").waiting()] == ["a"]
+        assert [notice.subject for notice in Outbox(tmp_path / "outbox").waiting("slack")] == ["a"]
         assert notify.tell(settings, "a", "t", "x")
     assert len(slack.messages) == 1
-    assert Outbox(tmp_path / "outbox").waiting() == []
+    assert Outbox(tmp_path / "outbox").waiting("slack") == []
 
 
 def test_who_is_killed_while_it_waits_for_slack_leaves_its_notice(tmp_path):

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routing_ml.notices.mrkdwn import HIDDEN, escaped, linked, plain
-from routing_ml.notices.slack import message
 
 SEEDS = [
     *("<!here>", "<!channel>", "<!everyone>", "<!subteam^S012|team>", "<@U024BE7LH>"),
@@ -80,17 +79,8 @@ def test_only_an_address_of_its_own_signs_becomes_a_link(address: str) -> None:
         assert not ADDRESS.search(shown) and "<" not in shown
 
 
-@given(texts, texts)
-def test_a_message_holds_no_meaning_of_its_texts_anywhere(title: str, text: str) -> None:
-    sent = message(title, text, None)
-    header, section = (block["text"] for block in sent["blocks"])
-    assert header["type"] == "plain_text" and header["emoji"] is False
-    assert section["verbatim"] is True
-    assert not sent.keys() & {"link_names", "parse", "attachments"}
-    for shown in (sent["text"], header["text"], section["text"]):
-        assert not MENTION.search(shown) and not ADDRESS.search(shown)
-        assert "<" not in shown
-    assert len(header["text"]) <= 150 and len(section["text"]) <= 3_000
+def test_signs_that_slant_mean_nothing_where_there_are_several_of_them() -> None:
+    assert plain("__init__ ___ a__b _") == "‗‗init‗‗ ‗‗‗ a__b ‗"
 
 
 def test_a_sign_that_is_none_is_shown_as_such() -> None:

@@ -9,10 +9,11 @@ import pytest
 from slack_fixtures import SECRET, FakeSlack
 
 from routing_ml.errors import RoutingError
-from routing_ml.notices import notify
-from routing_ml.notices import slack as slack_module
-from routing_ml.notices.outbox import MOST_REFUSALS, Notice, Outbox
+from routing_ml.notices import notify, sending
+from routing_ml.notices.card import Card
+from routing_ml.notices.outbox import MOST_REFUSALS, Outbox
 from routing_ml.notices.post import MAX_ANSWER_BYTES, Answer, post
+from routing_ml.notices.record import Notice, written
 from routing_ml.settings import Settings
 
 
@@ -20,11 +21,15 @@ def settings(home, url):
     return Settings.from_env({"ROUTING_ML_HOME": str(home), "SLACK_WEBHOOK_URL": url})
 
 
+def of(subject: str, at: str, title: str, text: str) -> Notice:
+    return written(Card(subject, title, text), at, ["slack"])
+
+
 @pytest.fixture(autouse=True)
 def waits(monkeypatch):
     """The waits between attempts, in seconds, none of which is slept."""
     waited = []
-    monkeypatch.setattr(slack_module, "sleep", waited.append)
+    monkeypatch.setattr(sending, "sleep", waited.append)
     return waited
 
 
@@ -128,21 +133,21 @@ def test_a_wait_that_is_longer_than_a_run_is_left_to_the_next(tmp_path, waits, a
 def test_all_waits_and_requests_of_a_call_have_one_deadline(tmp_path, waits, monkeypatch):
     """Twenty notices wait; the one who sends them does not take twenty times as long."""
     now = [0.0]
-    monkeypatch.setattr(slack_module, "sleep", lambda s: now.__setitem__(0, now[0] + s))
-    monkeypatch.setattr(slack_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(sending, "sleep", lambda s: now.__setitem__(0, now[0] + s))
+    monkeypatch.setattr(sending.time, "monotonic", lambda: now[0])
     box = Outbox(tmp_path / "outbox")
     for number in range(20):
         at = datetime.now(UTC).isoformat()
-        box.put(Notice(f"old {number}", at, "t", "x"), fallback=False)
+        box.put(of(f"old {number}", at, "t", "x"), fallback=False)
 
-    def slow(url, body, seconds, receipt):
+    def slow(url, body, seconds, receipt, **given):
         now[0] += 9
-        assert seconds <= slack_module.REQUEST_S
-        return Answer(200, "ok")
+        assert seconds <= sending.REQUEST_S
+        return Answer(200, "ok", place="")
 
-    monkeypatch.setattr(slack_module, "post", slow)
+    monkeypatch.setattr(sending, "post", slow)
     assert notify.tell(settings(tmp_path, refusing_url()), "a", "t", "")
-    assert now[0] <= notify.SENDING_S + slack_module.REQUEST_S
+    assert now[0] <= notify.SENDING_S + sending.REQUEST_S
     assert list(outbox(tmp_path).values()).count("sent") == 4
 
 
@@ -175,7 +180,7 @@ def test_a_slack_that_refuses_connections_is_named_without_its_address(tmp_path)
 
 
 def test_a_silent_slack_ends_in_an_error_and_the_notice_waits(tmp_path, monkeypatch):
-    monkeypatch.setattr(slack_module, "REQUEST_S", 0.3)
+    monkeypatch.setattr(sending, "REQUEST_S", 0.3)
     with FakeSlack("silent") as slack:
         with pytest.raises(RoutingError, match="cannot be reached"):
             notify.tell(settings(tmp_path, slack.url), "a", "t", "")
@@ -231,7 +236,7 @@ def test_a_long_text_is_cut_to_what_slack_takes_and_not_within_an_escape(tmp_pat
 
 def test_without_a_webhook_nobody_is_told_and_the_log_says_so(tmp_path, caplog):
     assert not notify.tell(Settings.from_env({"ROUTING_ML_HOME": str(tmp_path)}), "a", "t", "")
-    assert "SLACK_WEBHOOK_URL is not set: nobody is told of a" in caplog.text
+    assert "TEAMS_WEBHOOK_URL: nobody is told of a" in caplog.text
     assert not list(tmp_path.iterdir())
 
 
@@ -349,7 +354,8 @@ def test_a_link_is_ours_and_a_text_holds_none(tmp_path):
     with FakeSlack() as slack:
         given = settings(tmp_path, slack.url)
         notify.tell(given, "a", "t", "see http://evil/x", link="http://factory:8080/dags/a")
-    assert slack.texts() == ["see http:\u200b//evil/x\n<http://factory:8080/dags/a>"]
+    assert slack.texts() == ["see http:\u200b//evil/x"]
+    assert slack.links() == ["<http://factory:8080/dags/a|Open in Airflow>"]
 
 
 def test_a_link_waits_with_its_notice(tmp_path):
@@ -358,7 +364,8 @@ def test_a_link_waits_with_its_notice(tmp_path):
         with pytest.raises(RoutingError):
             notify.tell(given, "a", "t", "x", link="http://factory/dags/a")
         notify.tell(given, "b", "t", "y")
-    assert slack.texts()[1].endswith("sent late)\n<http://factory/dags/a>")
+    assert slack.texts()[1].endswith("sent late)")
+    assert slack.links()[1] == "<http://factory/dags/a|Open in Airflow>"
 
 
 def test_a_notice_that_slack_will_not_take_does_not_hold_up_the_others(tmp_path):
@@ -390,7 +397,7 @@ def test_a_notice_that_waits_behind_a_busy_sender_is_kept(tmp_path, monkeypatch)
     box.folder.mkdir()
     with (
         FakeSlack() as slack,
-        box.sending(time.monotonic() + 1),
+        box.sending("slack", time.monotonic() + 1),
         pytest.raises(RoutingError, match="another process uses"),
     ):
         notify.tell(settings(tmp_path, slack.url), "a", "t", "")
@@ -400,10 +407,10 @@ def test_a_notice_that_waits_behind_a_busy_sender_is_kept(tmp_path, monkeypatch)
 
 def test_other_news_that_comes_while_the_old_is_sent_is_not_taken_for_sent(tmp_path):
     box = Outbox(tmp_path / "outbox")
-    old = box.put(Notice("a", "2026-11-01T00:00:00+00:00", "old", "x"), fallback=False)
-    box.put(Notice("a", "2026-11-02T00:00:00+00:00", "new", "y"), fallback=False)
-    box.accepted(old)
-    assert [notice.title for notice in box.waiting()] == ["new"]
+    old = box.put(of("a", "2026-11-01T00:00:00+00:00", "old", "x"), fallback=False)
+    box.put(of("a", "2026-11-02T00:00:00+00:00", "new", "y"), fallback=False)
+    box.accepted(old, "slack")
+    assert [notice.title for notice in box.waiting("slack")] == ["new"]
 
 
 def test_what_waits_is_caught_up_with(tmp_path):

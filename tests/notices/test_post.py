@@ -18,9 +18,12 @@ from slack_fixtures import FakeSlack
 
 from routing_ml.errors import RoutingError
 from routing_ml.notices import post as post_module
-from routing_ml.notices import slack as slack_module
+from routing_ml.notices import sending
+from routing_ml.notices.answers import WEBHOOK
+from routing_ml.notices.card import Card
+from routing_ml.notices.destinations import Destination
 from routing_ml.notices.post import Receipt, post
-from routing_ml.notices.slack import send
+from routing_ml.notices.sending import send
 
 OK = b"HTTP/1.1 200 OK\r\n"
 STARTS = {
@@ -151,7 +154,7 @@ def test_a_server_whose_certificate_nobody_vouches_for_is_not_told_anything(tmp_
 
 
 def test_who_was_silent_is_not_told_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slack_module, "REQUEST_S", 0.4)
+    monkeypatch.setattr(sending, "REQUEST_S", 0.4)
     came: list[bytes] = []
 
     def answer(link: socket.socket, ended: threading.Event) -> None:
@@ -160,7 +163,8 @@ def test_who_was_silent_is_not_told_again_at_once(monkeypatch: pytest.MonkeyPatc
 
     with serving(answer) as port, pytest.raises(RoutingError, match="no whole answer in time"):
         url = f"http://127.0.0.1:{port}/services/x"
-        send(url, "t", "x", None, until=slack_module.time.monotonic() + 30)
+        to = Destination("slack", "Slack", "x", WEBHOOK, url)
+        send(to, Card("a", "t", "x"), until=sending.time.monotonic() + 30)
     assert len(came) == 1
 
 
@@ -173,6 +177,7 @@ def test_a_request_whose_sender_was_killed_ends_by_itself() -> None:
     """Nobody waits for it any more: the kernel ends it."""
     with serving(lambda link, ended: ended.wait() and None) as port:
         order = {"url": f"http://127.0.0.1:{port}/services/x", "body": "{}", "seconds": 0.3}
+        order |= {"says": WEBHOOK, "token": ""}
         done = subprocess.run(
             [sys.executable, "-P", "-m", post_module.__name__],
             input=json.dumps(order),
@@ -206,7 +211,7 @@ def test_a_receipt_is_its_users_alone_whatever_the_umask(tmp_path):
     before = os.umask(0)
     try:
         with FakeSlack() as slack, (tmp_path / "lock").open("w") as lock:
-            assert post(slack.url, "{}", 5.0, Receipt(path, "taken", lock.fileno())).is_ok
+            assert post(slack.url, "{}", 5.0, Receipt(path, "taken", lock.fileno())).place == ""
     finally:
         os.umask(before)
-    assert path.read_text() == "taken" and path.stat().st_mode & 0o777 == 0o600
+    assert path.read_text() == "taken\n" and path.stat().st_mode & 0o777 == 0o600

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from slack_fixtures import FakeSlack
 
+from routing_ml import notices
 from routing_ml.drift import watch
 from routing_ml.drift.baseline import BASELINE_FILE
 from routing_ml.errors import ModelError
@@ -157,6 +158,35 @@ def test_with_too_little_to_learn_from_people_are_told_once_while_it_lasts(setti
         record(settings, 0.2, count=1000, seed=3)
         advise(settings, watch.look(settings, moment=moment), moment=moment, by="run")
         assert len(slack.messages) == 2
+
+
+def test_drift_that_calls_for_a_retraining_is_told_once_with_its_cause(settings):
+    record(settings, 0.2)
+    status = watch.look(settings, moment=NOON)
+    with FakeSlack() as slack:
+        settings = replace(settings, slack_webhook_url=slack.url)
+        for day in range(2):
+            moment = NOON + timedelta(days=day)
+            advice = advise(settings, status, moment=moment, by=f"run {day}", link="http://x/run")
+            assert advice.retrain
+    (message,) = slack.messages
+    assert message["text"] == "Routing ML: drift, and a retraining begins"
+    assert "new items are not what the past ones were: drift on 1 of 7 days" in slack.texts()[0]
+    fields = [field["text"] for field in message["blocks"][2]["fields"]]
+    assert fields[0].startswith("*Mean similarity of new items*\n0.198 (")
+    assert fields[0].endswith(" when it was learned)")
+    assert slack.links() == ["<http://x/run|Open the run>"]
+
+
+def test_a_retraining_begins_though_nobody_can_be_told_of_the_drift(settings, caplog):
+    record(settings, 0.2)
+    status = watch.look(settings, moment=NOON)
+    with FakeSlack(404) as slack:
+        settings = replace(settings, slack_webhook_url=slack.url)
+        assert advise(settings, status, moment=NOON, by="run 1").retrain
+        assert "nobody could be told of drift yet: Slack refused" in caplog.text
+        notices.catch_up(settings)
+    assert len(slack.messages) == 1
 
 
 def test_a_decision_that_could_not_be_told_is_made_again(settings):

@@ -1,5 +1,6 @@
 import json
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 from slack_fixtures import FakeSlack
@@ -216,8 +217,26 @@ def test_people_are_told_the_reason_the_model_and_where_to_look(tmp_path):
         f"In use: {version.name}\n"
         "Routings exactly right of items it was not fitted on: 50.0%\n"
         "Run: manual__1 (by hand)\n"
-        f"Report: {outcome['report']}\n"
-        "<http://factory/run>"
+        f"Report: {outcome['report']}"
+    ]
+    assert slack.links() == ["<http://factory/run|Open the run>"]
+
+
+def test_people_see_what_became_of_the_figures_since_the_last_run(tmp_path):
+    given = Settings.from_env({"ROUTING_ML_HOME": str(tmp_path)})
+    version = register(given)
+    pipeline.registry(given).promote(version.name, who="t", why="t")
+    before = DATA | {"as_of": "2026-10-01T02:00:00", "rows": {"items": 2300, "routings": 1}}
+    write(given, "october", data=before, decision=decided(version))
+    with FakeSlack() as slack:
+        told = replace(given, slack_webhook_url=slack.url)
+        report.tell(told, write(given, data=DATA, decision=decided(version)))
+    fields = [field["text"] for field in slack.messages[0]["blocks"][2]["fields"]]
+    assert fields == [
+        "*Routings exactly right*\n50.0 % (the same since 2026-10-01)",
+        "*Operations, F1*\n91.2 % (the same since 2026-10-01)",
+        "*Run time error, median*\n10.0 % (the same since 2026-10-01)",
+        "*Items in the data*\n2,400 (+100 since 2026-10-01)",
     ]
 
 

@@ -121,6 +121,17 @@ def test_what_must_not_go_in_is_barred_by_name(settings, versions, about, why):
     assert shown(settings) is None
 
 
+@pytest.mark.parametrize(
+    ("by", "why"), [("kim", "a person kept it out"), (None, None)], ids=["no", "nobody answered"]
+)
+def test_what_a_person_kept_out_does_not_go_in_by_itself(settings, versions, by, why):
+    answer = {"by": by, "promote": False}
+    asked = outcome(settings, versions, winner=versions["boosted"], answer=answer)
+    standing.record_challengers(settings, asked)
+    assert known(settings).by_method["boosted"].barred == why
+    assert known(settings).by_method["forest"].barred is None
+
+
 def test_a_run_that_was_overtaken_has_no_say(settings, versions):
     standing.record_challengers(settings, outcome(settings, versions))
     before = known(settings)
@@ -184,7 +195,7 @@ def test_the_monthly_decision_uses_what_planners_wrote(settings, versions):
     judged(settings)
     method, words = standing.judged_since(settings, champion, decided())
     assert method == "boosted"
-    assert words.startswith("; with the routings that planners wrote since: boosted is shown to be")
+    assert words.startswith("the routings that planners wrote since: boosted is shown to be better")
     method, words = standing.judged_since(settings, champion, decided(winner="forest"))
     assert method is None and "boosted is shown to be" in words
     assert standing.judged_since(settings, champion, decided(exact=["forest"]))[0] is None

@@ -234,6 +234,13 @@ def test_a_first_model_that_is_no_better_than_simple_rules_stays_out_and_they_ar
     for rule in compared["baselines"].values():
         assert rule["metrics"].keys() == trained["metrics"].keys()
         assert rule["metrics"]["items"] == trained["metrics"]["items"]
+    assert trained["seconds"] > 0 and trained["items_fitted"] > 2_000
+    assert compared["why_not"] == {
+        "nearest": decision["reason"].removeprefix("no model goes into use: ")
+    }
+    shown = compared["examples"]
+    assert (shown["models"], len(shown["items"])) == (["nearest"], 5)
+    assert all(one["planner"] not in one["proposed"] for one in shown["items"])
     outcome = pipeline_report.outcome_of(
         after_october, "october", data=data, trained=[trained], decision=decision, failed={},
         cause="test", seconds=5.0,

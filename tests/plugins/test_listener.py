@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 from slack_fixtures import SECRET, FakeSlack
 
+from routing_ml.backup.ending import end
 from routing_ml.notices import notify
 from routing_ml.settings import Settings
 from routing_ml.store.store import Store
@@ -49,9 +50,10 @@ def test_a_run_that_failed_without_a_report_is_told_of_with_its_address(plugin, 
     assert slack.texts() == [
         "routing_ml_retrain failed without a report of its own: timed_out\n"
         "The model in use is the one it was, unless the run's promote task is green.\n"
-        "Run: manual__1\n"
-        "<http://factory:8080/dags/routing_ml_retrain/runs/manual__1>"
+        "Run: manual__1"
     ]
+    address = "http://factory:8080/dags/routing_ml_retrain/runs/manual__1"
+    assert slack.links() == [f"<{address}|Open in Airflow>"]
 
 
 def totals():
@@ -78,6 +80,15 @@ def test_a_run_that_its_report_has_counted_is_not_counted_again(plugin, slack):
     counts, (run,) = totals()
     assert counts == {"failure": 1}
     assert run["reason"] == "extract: no file"
+
+
+def test_a_backup_that_timed_out_is_counted_once_and_not_where_its_report_did(plugin, slack):
+    settings = Settings.from_env()
+    end(settings, "manual__1", name=None, failed={"copy": "disk full"}, seconds=1.0)
+    for run in ("manual__1", "scheduled__2", "scheduled__2"):
+        hear(plugin, "routing_ml_backup", run)
+    with closing(Store(settings.store_url)) as store:
+        assert store.snapshot().labelled("backups") == {"failure": 2}
 
 
 def test_people_are_told_though_the_store_cannot_be_written(plugin, slack, tmp_path, caplog):
@@ -149,7 +160,8 @@ def test_a_silent_slack_does_not_hold_up_the_scheduler(plugin, slack):
 
 def test_the_plugin_imports_nothing_slow():
     code = (
-        "import sys; from routing_ml import notices; notices.tell;"
+        "import sys; from routing_ml import backup, notices; notices.tell;"
+        "backup.count_unreported;"
         "print([m for m in ('pandas', 'sklearn', 'scipy', 'pyarrow') if m in sys.modules])"
     )
     done = subprocess.run(

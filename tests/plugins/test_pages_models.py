@@ -7,6 +7,7 @@ from html import unescape
 import pytest
 from pages_site import PREFIX, client, state
 from routing_ml_pages import reading, versions
+from slack_fixtures import FakeSlack
 
 from routing_ml.errors import ModelError
 from routing_ml.pipeline import steps as pipeline
@@ -72,6 +73,15 @@ def test_it_goes_back_to_the_version_before(settings, names):
     answer = post("rollback", why="it was worse", instead_of=names[1])
     assert answer.status_code == 303 and in_use(settings) == names[0]
     assert pipeline.registry(settings).history()[-1]["action"] == "rollback"
+
+
+def test_people_are_told_of_a_switch_once(settings, names, monkeypatch):
+    with FakeSlack() as slack:
+        monkeypatch.setenv("SLACK_WEBHOOK_URL", slack.url)
+        post("promote", model=names[1], why="a try", instead_of=names[0])
+        post("promote", model=names[1], why="again", instead_of=names[0])
+        assert len(slack.messages) == 1
+        assert names[1] in str(slack.messages[0]) and "kim" in str(slack.messages[0])
 
 
 @pytest.mark.parametrize("path", ["promote", "rollback"])

@@ -1,4 +1,6 @@
+import dataclasses
 import json
+import re
 
 import models_factory as valves
 import numpy as np
@@ -106,6 +108,33 @@ def test_what_is_missing_is_named_with_what_it_would_change(fitted):
         if gap.attribute == "Beschreibung"
     )  # fmt: skip
     assert gap.filled is None
+
+
+def test_of_what_is_missing_the_first_few_are_shown_and_how_many_more_there_are(fitted):
+    found = explain.explain(fitted["boosted"], NEW, NEW["ITEM_CD"][0])
+    changes = [f"if {value}: with X" for value in range(5)]
+    missing = [explain.Missing(f"C{number}", None, []) for number in range(40)]
+    missing[30] = explain.Missing("TOLD", None, changes)
+    text = dataclasses.replace(found, missing=missing, helpful=None).as_text()
+    said = text[text.index("What is missing") :].splitlines()
+    assert said == [
+        "What is missing",
+        "  TOLD is empty; if 0: with X",
+        "  TOLD is empty; if 1: with X (and 3 more of its values)",
+        "  C0 is empty.",
+        "  C1 is empty.",
+        "  C2 is empty.",
+        "  36 more are empty: C3, C4, C5, C6, ... (--json has all)",
+    ]
+
+
+@pytest.mark.parametrize("name", CANDIDATES)
+def test_the_text_has_no_number_and_no_word_that_needs_a_glossary(fitted, name):
+    row = dict(one(), Laenge=123_456.0)
+    text = explain.explain(fitted[name], NEW, row, quantity=1e9).as_text()
+    assert not re.search(r"\de[+-]\d", text)
+    assert "log-odds" not in text and "occlusion" not in text
+    assert "Why these operations\n" in text and " in all " in text
 
 
 def test_a_number_that_stands_in_the_text_too_is_said_to_be_taken_from_there(fitted):

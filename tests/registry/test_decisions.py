@@ -132,3 +132,15 @@ def test_a_version_of_before_the_year_is_no_reference(registry):
     names = dated(registry, *(NOW - timedelta(days=days) for days in (900, 600, 300, 1)))
     found = [version.name for version in registry.references(now=NOW)]
     assert found == [names[2], names[1]]  # the second was in use until the third came
+
+
+def test_going_back_from_a_place_that_has_passed_is_refused(registry):
+    names = [add(registry, key) for key in "abc"]
+    for name in names:
+        registry.promote(name, **WHO)
+    place = registry.place()
+    registry.rollback(**WHO, after=place)
+    assert registry.active().name == names[1]
+    with pytest.raises(ModelError, match=f"{names[1]} was put into use by tester in the meantime"):
+        registry.rollback(**WHO, after=place)
+    assert registry.active().name == names[1]

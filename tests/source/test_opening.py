@@ -260,3 +260,14 @@ def test_a_sqlite_file_can_be_given_by_its_path_alone(tmp_path: Path) -> None:
         for given_ in (source, Origin(str(tmp_path / "f.db")))
     ]
     assert taken[0] == taken[1]
+
+
+@pytest.mark.parametrize("command", ["extract --out out", "check"])
+def test_a_source_that_is_a_pipe_is_refused_at_once(tmp_path: Path, command: str) -> None:
+    os.mkfifo(tmp_path / "erp.accdb")
+    ran = subprocess.run(
+        [sys.executable, "-P", "-m", "routing_ml", *command.split(), "--source", "erp.accdb"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 1
+    assert ran.stderr.splitlines()[-1].endswith("give the path of a file")

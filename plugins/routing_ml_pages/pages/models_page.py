@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from fastapi import Depends, Form, Request, Response
+from fastapi import BackgroundTasks, Depends, Form, Request, Response
 from fastapi.responses import RedirectResponse
 
 from routing_ml.settings import Settings
@@ -55,18 +55,22 @@ def add(routes: Routes) -> None:
 
     @routes.post("/models/promote")
     def promote(
-        request: Request, model: Text, why: Text = "", instead_of: Text = "",
-        who: str = Depends(routes.access.who),
+        request: Request, later: BackgroundTasks, model: Text, why: Text = "",
+        instead_of: Text = "", who: str = Depends(routes.access.who),
     ) -> Response:  # fmt: skip
-        versions.promote(
-            Settings.from_env(), model, who=who, why=why, instead_of=instead_of or None
-        )
+        settings = Settings.from_env()
+        place = versions.place(settings)
+        versions.promote(settings, model, who=who, why=why, instead_of=instead_of or None)
+        later.add_task(versions.tell, settings, place)
         return RedirectResponse(f"{root_of(request)}/models?done=promoted", 303)
 
     @routes.post("/models/rollback")
     def rollback(
-        request: Request, why: Text = "", instead_of: Text = "",
+        request: Request, later: BackgroundTasks, why: Text = "", instead_of: Text = "",
         who: str = Depends(routes.access.who),
     ) -> Response:  # fmt: skip
-        versions.rollback(Settings.from_env(), who=who, why=why, instead_of=instead_of)
+        settings = Settings.from_env()
+        place = versions.place(settings)
+        versions.rollback(settings, who=who, why=why, instead_of=instead_of)
+        later.add_task(versions.tell, settings, place)
         return RedirectResponse(f"{root_of(request)}/models?done=rolled_back", 303)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from routing_ml import dataset
 from routing_ml.errors import ModelError
 from routing_ml.models.storage import Stored
 
@@ -72,7 +73,7 @@ def read(routings: pd.DataFrame, codes: list[str]) -> Rows:
 
     Columns of times that are not there are NaN.
     """
-    table = routings[routings["ITEM_CD"].isin(codes)]
+    table = routings[dataset.among(routings["ITEM_CD"], codes)]
     table = table.sort_values(["ITEM_CD", "PROC_SEQ"], kind="stable", ignore_index=True)
     jobs = table["JOB_CD"].astype("str").fillna("").str.strip()
     unknown = {name: np.nan for name in ("SETUP_TIME", "RUN_TIME") if name not in table}
@@ -135,7 +136,7 @@ def further(routings: pd.DataFrame | None, rows: Rows) -> Rows | None:
     if routings is None or routings.empty:
         return None
     keys = [name for name in ("ITEM_CD", "ALT_NO", "ROUT_NO") if name in routings]
-    known = routings[routings["ITEM_CD"].isin(rows.codes)]
+    known = routings[dataset.among(routings["ITEM_CD"], rows.codes)]
     if known.empty:
         return None
     number = known.groupby(keys, dropna=False, sort=True).ngroup().to_numpy()

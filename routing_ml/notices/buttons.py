@@ -1,0 +1,37 @@
+"""The buttons under a notice by which people answer what a run asks; the Slack bot reads them."""
+
+import json
+from typing import Any
+
+APPROVE, KEEP = "routing_ml_approve", "routing_ml_keep"
+"""Their ids, of Slack's `action_id`."""
+ANSWERS = {APPROVE: "Put it into use", KEEP: "Keep what is in use"}
+"""What is answered, in the words of the task that asks."""
+
+
+def approval_buttons(dag: str, run: str, task: str, *, model: str | None = None) -> dict[str, Any]:
+    """A Block Kit block with a button for each answer to a task of a run. With the name of the
+    `model` that is asked about, they answer nothing else that the run may ask later."""
+    asks = {"dag": dag, "run": run, "task": task} | ({"model": model} if model else {})
+    value = json.dumps(asks, ensure_ascii=False, separators=(",", ":"))
+    buttons = []
+    for action, answer in ANSWERS.items():
+        button = {"type": "button", "action_id": action, "value": value, "text": _text(answer)}
+        if action == APPROVE:
+            button |= {"style": "primary", "confirm": _confirmed(answer)}
+        buttons.append(button)
+    return {"type": "actions", "elements": buttons}
+
+
+def _confirmed(answer: str) -> dict[str, Any]:
+    said = _text("The model is in use from then on, for every proposal.")
+    return {
+        "title": _text(f"{answer}?"),
+        "text": said,
+        "confirm": _text("Yes"),
+        "deny": _text("Not now"),
+    }
+
+
+def _text(words: str) -> dict[str, Any]:
+    return {"type": "plain_text", "text": words, "emoji": False}

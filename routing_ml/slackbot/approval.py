@@ -1,0 +1,89 @@
+"""Answers what a run asks, by the button of a notice: of the one task that asks, of the very model
+that the notice names, and only once, whoever else answers meanwhile.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from routing_ml import pipeline
+from routing_ml.errors import RoutingError
+from routing_ml.notices import ANSWERS
+from routing_ml.settings import Settings
+from routing_ml.slackbot.airflow_api import Airflow
+from routing_ml.slackbot.blocks import Said
+from routing_ml.slackbot.claims import Order
+
+DAG, TASK = "routing_ml_retrain", "approve"
+ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
+MAX_RUN = 250
+
+
+def answer(settings: Settings, airflow: Airflow, order: Order) -> Said:
+    """Give an answer, unless there is one; what has been answered, by whom. RoutingError where a
+    button is another task's, or what it is about is no longer asked."""
+    asks, option = order.arguments["asks"], ANSWERS[order.arguments["action"]]
+    run = _run(asks)
+    link = settings.run_address(DAG, run)
+    question = airflow.question(DAG, run, TASK)
+    if question is None:
+        raise RoutingError("that run asks nothing any more; look at its page in Airflow")
+    if question.get("response_received"):
+        return _answered(settings, question, link)
+    if (question.get("task_instance") or {}).get("state") in ENDED:
+        raise RoutingError("that run has gone on without an answer; look at its page in Airflow")
+    _same_model(settings, run, asks)
+    if option not in question.get("options", ()):
+        raise RoutingError(f"that run does not offer {option!r}; answer on its page in Airflow")
+    if airflow.answer(DAG, run, TASK, option=option, why=signed(order)):
+        return Said(f"{option}: answered by {order.who.removeprefix('Slack: ')}", link=link)
+    question = airflow.question(DAG, run, TASK)
+    if question is None:
+        raise RoutingError("that run asks nothing any more; look at its page in Airflow")
+    return _answered(settings, question, link)
+
+
+def signed(order: Order) -> str:
+    """What Airflow is told of who answers, for there the bot is a user of its own."""
+    return f"{order.who.removeprefix('Slack: ')} by Slack"
+
+
+def _run(asks: Mapping[str, Any]) -> str:
+    """The run that a button is about; RoutingError where it is about another task."""
+    if (asks.get("dag"), asks.get("task")) != (DAG, TASK):
+        raise RoutingError("this button is about another task, which is not answered from here")
+    run = asks.get("run")
+    if not isinstance(run, str) or not 0 < len(run) <= MAX_RUN:
+        raise RoutingError("this button names no run; answer on the run's page in Airflow")
+    return run
+
+
+def _same_model(settings: Settings, run: str, asks: Mapping[str, Any]) -> None:
+    """RoutingError where the run has compared again since the notice, and chosen another model."""
+    if "model" not in asks:
+        return
+    path = pipeline.run_folder(settings, run) / "decision.json"
+    try:
+        winner = json.loads(path.read_text(encoding="utf-8")).get("winner")
+    except (OSError, ValueError, AttributeError) as error:
+        raise RoutingError(
+            "what that run has decided cannot be read; answer on its page in Airflow"
+        ) from error
+    if winner != asks["model"]:
+        raise RoutingError(
+            f"that run asks about {winner or 'no model'} by now; answer the newer message, or on "
+            "its page in Airflow"
+        )
+
+
+def _answered(settings: Settings, question: Mapping[str, Any], link: str | None) -> Said:
+    """Who has answered what, and when."""
+    chosen = ", ".join(map(str, question.get("chosen_options") or ())) or "nothing"
+    user = question.get("responded_by_user") or {}
+    why = str((question.get("params_input") or {}).get("why") or "")
+    by = user.get("name") or user.get("id")
+    title = f"{chosen}: answered by {by}" if by else f"{chosen}: nobody answered in time"
+    at = question.get("responded_at")
+    when = f"On {settings.moment(datetime.fromisoformat(at)):%Y-%m-%d %H:%M}" if at else ""
+    return Said(title, "\n".join(line for line in (why, when) if line), link=link)

@@ -1,0 +1,122 @@
+"""A person is asked before a new model goes into use: what they see, what counts as an answer."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from routing_ml.errors import ModelError, SettingError
+from routing_ml.pipeline import approval, report
+from routing_ml.pipeline import steps as pipeline
+from routing_ml.settings import Settings
+
+AT = datetime(2026, 11, 1, 1, 5, tzinfo=UTC)  # five past ten in Seoul
+CASE = {
+    "challenger": "boosted",
+    "test": {"items": 300, "exact": 0.9, "exact_against": 0.85, "difference": 0.05, "low": 0.01,
+             "high": 0.09},
+    "differing_items": [
+        {"item": "P`1|[x](javascript:y)\u202e", "challenger_exact": True, "champion_exact": False,
+         "challenger_wrong_operations": 0, "champion_wrong_operations": 3},
+    ],
+}  # fmt: skip
+ANSWER = {"promote": True, "by": "Kim", "at": AT, "why": "as\n said  on Monday"}
+
+
+@pytest.fixture
+def settings(home):
+    return Settings.from_env()
+
+
+@pytest.fixture
+def asked(settings):
+    """What a run asks: whether to put m2 into use instead of m1."""
+    facts = {
+        "winner": "m2", "promote": False, "promotion": "approve", "asks": True, "champion": "m1",
+        "place": "p", "withheld": ["dates"], "reason": "boosted is better", "metrics": {},
+        "challengers": {"boosted": "m2", "forest": "m3"},
+        "comparison": {"exact": {"boosted": 0.9}, "comparisons": [CASE]},
+    }  # fmt: skip
+    path = pipeline.run_folder(settings, "r1") / pipeline.DECISION
+    pipeline.write_json(settings, path, facts)
+    return pipeline.decision_of(settings, path)
+
+
+def written(settings):
+    return json.loads((pipeline.run_folder(settings, "r1") / pipeline.DECISION).read_text())
+
+
+def test_the_question_has_the_reason_the_figures_and_what_to_look_at_first(settings, asked):
+    said = approval.question(settings, "r1")
+    assert said.startswith("boosted is better\n")
+    assert "| m2 (boosted), **chosen** | 90.0% |" in said
+    assert "m3" not in said  # it was not compared
+    assert "**Look first at what check found:** dates" in said
+    assert "In use: m1; without an answer it stays." in said
+    assert "a difference of +5.0%, between +1.0% and +9.0%." in said
+    assert "| `P\N{REPLACEMENT CHARACTER}1\N{REPLACEMENT CHARACTER}[x](javascript:y)" in said
+    assert "\u202e" not in said
+    assert said.count("| right | 3 wrong |") == 1
+
+
+def test_a_yes_promotes_and_says_who_when_and_why(settings, asked):
+    decision = approval.answered(settings, "r1", asked, **ANSWER)
+    assert decision["promote"] is True
+    assert decision["reason"] == (
+        "m2: put into use by Kim on 2026-11-01 10:05, who said: as said on Monday; asked because: "
+        "boosted is better"
+    )
+    assert written(settings)["promote"] is True
+    assert report._reason(decision, {}) == decision["reason"]
+
+
+def test_a_no_keeps_the_model_and_says_who(settings, asked):
+    decision = approval.answered(settings, "r1", asked, **ANSWER | {"promote": False, "why": ""})
+    assert decision["promote"] is False
+    assert decision["reason"].startswith("m2: kept out by Kim on 2026-11-01 10:05; asked because")
+    assert report._reason(decision, {}) == decision["reason"]
+
+
+def test_what_nobody_has_answered_never_promotes(settings, asked):
+    decision = approval.answered(settings, "r1", asked, **ANSWER | {"by": None})
+    assert decision["promote"] is False
+    assert "nobody answered until 2026-11-01 10:05" in decision["reason"]
+
+
+def test_an_answer_that_is_given_again_changes_nothing(settings, asked):
+    first = approval.answered(settings, "r1", asked, **ANSWER)
+    again = approval.answered(settings, "r1", asked, **ANSWER | {"promote": False, "by": "Lee"})
+    assert again == first
+
+
+def test_an_answer_to_what_is_no_longer_asked_is_refused(settings, asked):
+    path = pipeline.run_folder(settings, "r1") / pipeline.DECISION
+    pipeline.write_json(settings, path, written(settings) | {"winner": "m3"})
+    with pytest.raises(ModelError, match="has compared again since it asked"):
+        approval.answered(settings, "r1", asked, **ANSWER)
+
+
+def test_the_decision_that_counts_is_the_answer_to_this_very_question(settings, asked):
+    answer = approval.answered(settings, "r1", asked, **ANSWER)
+    assert approval.counts(asked, answer) is answer
+    other = asked | {"sha256": "of another comparison"}
+    assert approval.counts(other, answer) is other
+    assert approval.counts(asked, None) is asked
+    assert approval.counts(None, answer) is None
+
+
+def test_a_winner_that_nobody_could_be_asked_about_is_said_to_wait(asked):
+    said = report._reason(asked | {"withheld": []}, {})
+    assert said.startswith("m2 waits for a person: 'routing-ml promote m2' puts it into use;")
+
+
+@pytest.mark.parametrize("value", ["always", "yes"])
+def test_another_way_to_promote_is_refused(value):
+    with pytest.raises(SettingError, match=f"ROUTING_ML_PROMOTION is '{value}'; set it to automat"):
+        Settings.from_env({"ROUTING_ML_PROMOTION": value})
+
+
+def test_how_long_a_run_waits_is_set_as_the_other_waits_are():
+    assert Settings.from_env({"ROUTING_ML_APPROVAL_WAIT": "2h"}).approval_wait.seconds == 7200
+    with pytest.raises(SettingError, match=r"ROUTING_ML_APPROVAL_WAIT is '8d'.*from 1m to 7d"):
+        Settings.from_env({"ROUTING_ML_APPROVAL_WAIT": "8d"})
