@@ -200,9 +200,10 @@ def said(**fields: object) -> bytes:
 def texts_of(blocks: list[dict]) -> list[dict]:
     """The text objects of blocks."""
     texts = [block["text"] for block in blocks if "text" in block]
-    return texts + [
+    texts += [
         each for block in blocks for key in ("fields", "elements") for each in block.get(key, [])
     ]
+    return [each["text"] if each["type"] == "button" else each for each in texts]
 
 
 def wrong_with(message: dict) -> str | None:
@@ -211,6 +212,10 @@ def wrong_with(message: dict) -> str | None:
     texts = texts_of(blocks)
     most = {"header": 150, "section": 3_000}
     for block in blocks:
+        if block["type"] == "actions":
+            if not 1 <= len(block["elements"]) <= 25 or not all(map(is_button, block["elements"])):
+                return "no buttons"
+            continue
         if block["type"] not in ("header", "section", "context", "divider"):
             return f"a block {block['type']}"
         if "text" in block and len(block["text"]["text"]) > most[block["type"]]:
@@ -228,6 +233,12 @@ def wrong_with(message: dict) -> str | None:
         return "an empty text"
     whole = len(message.get("text", "")) + sum(len(each["text"]) for each in texts)
     return "too much" if len(blocks) > 50 or whole > 13_000 else None
+
+
+def is_button(element: dict) -> bool:
+    """Whether Slack would show it."""
+    short = len(element["text"]["text"]) <= 75 and len(element["action_id"]) <= 255
+    return element["type"] == "button" and short and len(element["value"]) <= 2_000
 
 
 def card_of(message: dict) -> dict:

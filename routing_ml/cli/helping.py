@@ -7,6 +7,10 @@ AWAY = ("ROUTING_ML_SOURCE_AWAY", "ROUTING_ML_SOURCE_WAIT")
 STATE = ("ROUTING_ML_HOME", "ROUTING_ML_STORE_URL")
 MODELS = ("ROUTING_ML_HOME",)
 BACKUPS = ("ROUTING_ML_HOME", "ROUTING_ML_BACKUPS")
+BOT = (
+    *("ROUTING_ML_SLACK_ADMINS", "ROUTING_ML_AIRFLOW_URL"),
+    *("ROUTING_ML_AIRFLOW_USER", "ROUTING_ML_AIRFLOW_PASSWORD"),
+)
 
 COMMANDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "check": (("check", "check --source erp.accdb --columns columns.toml"), SOURCE),
@@ -44,6 +48,10 @@ COMMANDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "quality": (("quality", "quality --out page.html"), (*STATE, *SOURCE, "SLACK_WEBHOOK_URL")),
     "live status": (("live status",), STATE),
     "live judge": (("live judge",), (*STATE, *SOURCE, *AWAY)),
+    "slack-bot": (
+        ("slack-bot", "slack-bot --healthy"),
+        (*STATE, "SLACK_BOT_TOKEN", "SLACK_APP_TOKEN", *BOT),
+    ),
     "drift status": (("drift status",), STATE),
     "drift evaluate": (("drift evaluate",), (*STATE, "ROUTING_ML_TIMEZONE")),
     "drift summary": (("drift summary --days 30",), (*STATE, "ROUTING_ML_TIMEZONE")),

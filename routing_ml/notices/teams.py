@@ -27,7 +27,7 @@ COLORS = {GOOD: "Good", ATTENTION: "Warning", BAD: "Attention"}
 MEANT = re.compile(
     r"&(?=[#\w])"  # an entity
     r"|\](?=[(\[:])|!(?=\[)"  # a link, an image
-    r"|\\(?=[!-/:-@\[-`{-~])"  # an escape
+    r"|\\(?=[!-/:-@\[-`{-~]|$)"  # an escape, also of what stands after the text
     r"|[{$](?=\{)"  # {{DATE(...)}}, ${...} of a template
     r"|^(?=(?:[-+]|#{1,6}|[0-9]{1,9}[.)])(?:\s|$)|--|[=|])"  # a list, a heading, a rule, a table
 )

@@ -6,6 +6,8 @@ from routing_ml.lazily import handing_on
 
 if TYPE_CHECKING:
     from routing_ml.proposals import predict as predict
+    from routing_ml.proposals.explanation import STRENGTHS as STRENGTHS
+    from routing_ml.proposals.explanation import Explanation as Explanation
     from routing_ml.proposals.explanation import explain as explain
     from routing_ml.proposals.files import add_workbook as add_workbook
     from routing_ml.proposals.files import beside as beside
@@ -13,5 +15,6 @@ if TYPE_CHECKING:
     from routing_ml.proposals.files import save as save
     from routing_ml.proposals.items import Items as Items
     from routing_ml.proposals.items import read_items as read_items
+    from routing_ml.proposals.items import typed_in as typed_in
 else:
     __getattr__ = handing_on(__name__, __file__)

@@ -6,7 +6,7 @@ import difflib
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, time, timedelta
 from pathlib import Path
@@ -57,7 +57,27 @@ def read_items(path: Path, columns: Columns, model: RoutingModel) -> Items:
     the same twice, or has a value that is none of its column's kind; and for one that has columns
     beside the codes of which none is an attribute.
     """
-    table = tables.read(path)
+    return _items(tables.read(path), columns, model)
+
+
+def typed_in(values: Mapping[str, str], columns: Columns, model: RoutingModel) -> dict[str, Any]:
+    """What a person typed of one item, by column, as a model reads it; None of what is empty.
+
+    Raises InputError, naming column and value, for a value that is none of its column's kind, and
+    for a column that is not known.
+    """
+    kinds = _kinds(model, columns)
+    unknown = [name for name in values if name not in kinds]
+    if unknown:
+        raise InputError(f"{_listed(unknown)} is no attribute of an item that the model knows")
+    table = tables.Table(
+        "what was typed in", list(values), [(1, [v or None for v in values.values()])]
+    )
+    found = {name: _column(table, at, kinds[name]).iloc[0] for at, name in enumerate(values)}
+    return {name: None if pd.isna(value) else value for name, value in found.items()}
+
+
+def _items(table: tables.Table, columns: Columns, model: RoutingModel) -> Items:
     kinds = _kinds(model, columns)
     given = _given(table)
     places = {

@@ -314,29 +314,13 @@ class Store(KeyFigures, Looks, Evidence):
         `events` are the drift days, newest first; means and maxima are over days evaluated, and 0
         where there are none.
         """
-        last = today or date.fromtimestamp(clock.seconds())
-        first = last - timedelta(days=days - 1)
-        found = self.database.rows(
-            "SELECT day, at, detected, kl, p_value, severity, scores, model FROM drift_verdicts"
-            " WHERE day >= ? AND day <= ? ORDER BY day, at",
-            (first.isoformat(), last.isoformat()),
-        )
-        # On the day of a switch each model has a verdict: the later one is the day's.
-        found = list(reversed({row[0]: row for row in found}.values()))
+        verdicts = self.drift_verdicts(days, today=today)
         events = [
-            {
-                "day": day,
-                "evaluated_at": at,
-                "kl_divergence": kl,
-                "p_value": p,
-                "severity": severity,
-                "scores": scores,
-                "model": model,
-            }
-            for day, at, detected, kl, p, severity, scores, model in found
-            if detected
+            {name: value for name, value in one.items() if name != "detected"}
+            for one in reversed(verdicts)
+            if one["detected"]
         ]
-        kls = [row[3] for row in found]
+        kls = [one["kl_divergence"] for one in verdicts]
         return {
             **empty_summary(days),
             "drift_count": len(events),
@@ -345,6 +329,32 @@ class Store(KeyFigures, Looks, Evidence):
             "should_retrain": bool(self.drift_status()["should_retrain"]),
             "events": events,
         }
+
+    def drift_verdicts(self, days: int, *, today: date | None = None) -> list[dict[str, Any]]:
+        """The verdict of each of the last `days` days that was evaluated, today included, oldest
+        first; `detected` says whether it was a drift day."""
+        last = today or date.fromtimestamp(clock.seconds())
+        first = last - timedelta(days=days - 1)
+        found = self.database.rows(
+            "SELECT day, at, detected, kl, p_value, severity, scores, model FROM drift_verdicts"
+            " WHERE day >= ? AND day <= ? ORDER BY day, at",
+            (first.isoformat(), last.isoformat()),
+        )
+        # On the day of a switch each model has a verdict: the later one is the day's.
+        found = list({row[0]: row for row in found}.values())
+        return [
+            {
+                "day": day,
+                "evaluated_at": at,
+                "kl_divergence": kl,
+                "p_value": p,
+                "severity": severity,
+                "scores": scores,
+                "model": model,
+                "detected": bool(detected),
+            }
+            for day, at, detected, kl, p, severity, scores, model in found
+        ]
 
     def knows_run(self, run: str) -> bool:
         """Whether that run was recorded."""

@@ -347,7 +347,7 @@ def test_predict_refuses_a_file_that_holds_no_items(
         (("promote", "model_20200101_000000"), 1, "no version model_20200101_000000"),
         (("promote", "../etc"), 1, "is no version name"),
         (("extract", "--out", "x", "--as-of", "soon"), 1, "as-of 'soon' is no ISO 8601"),
-        (("extract", "--out", "x", "--limit", "0"), 2, "'0' is no number of rows"),
+        (("extract", "--out", "x", "--limit", "0"), 2, "'0' is no whole number of at least 1"),
         (("retrain", "--candidates", "magic"), 2, "'magic' is none of"),
         (("retrain", "--candidates", ","), 2, "no candidate"),
         (("train", "nowhere"), 1, "nowhere is not there"),

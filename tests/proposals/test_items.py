@@ -21,7 +21,7 @@ from routing_ml import models
 from routing_ml.errors import InputError
 from routing_ml.escapes import to_csv
 from routing_ml.models import RoutingModel
-from routing_ml.proposals import Items, read_items
+from routing_ml.proposals import Items, read_items, typed_in
 from routing_ml.source import Columns
 
 COLUMNS_FILE = """
@@ -426,3 +426,28 @@ def test_a_western_code_page_is_not_taken_for_korean(tmp_path: Path) -> None:
     assert "cp949" in tables.read(path).notes[0]
     path.write_bytes("ITEM_CD,Text\nA,50mm각x20φx3\n".encode("cp949"))
     assert tables.read(path).rows[0][1][1] == "50mm각x20φx3"
+
+
+def test_what_is_typed_in_is_read_by_the_kind_of_its_column(
+    columns: Columns, model: RoutingModel
+) -> None:
+    values = {"Laenge": "2,5", "Einheit": "INCH", "INSRT_DT": "2026-01-02", "Teil": ""}
+    assert typed_in(values, columns, model) == {
+        "Laenge": 2.5, "Einheit": "INCH", "INSRT_DT": pd.Timestamp("2026-01-02"), "Teil": None,
+    }  # fmt: skip
+    assert typed_in({}, columns, model) == {}
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"Laenge": "long"}, "column 'Laenge': 'long' is no number"),
+        ({"Laenge": "1,250"}, "is no number"),
+        ({"Farbe": "red"}, "'Farbe' is no attribute"),
+    ],
+)
+def test_what_is_typed_in_and_cannot_be_is_named(
+    columns: Columns, model: RoutingModel, values: dict[str, str], says: str
+) -> None:
+    with pytest.raises(InputError, match=says):
+        typed_in(values, columns, model)

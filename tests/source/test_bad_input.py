@@ -159,7 +159,7 @@ def test_a_wrong_as_of_is_refused(tmp_path: Path, arguments: tuple[str, ...], sh
 def test_a_wrong_limit_is_wrong_usage(tmp_path: Path, limit: str) -> None:
     done = command("extract", "--source", SAMPLE, "--out", tmp_path / "out", f"--limit={limit}")
     assert done.returncode == 2
-    assert f"{limit!r} is no number of rows of at least 1" in done.stderr.splitlines()[-1]
+    assert f"{limit!r} is no whole number of at least 1" in done.stderr.splitlines()[-1]
     assert not (tmp_path / "out").exists()
 
 

@@ -407,6 +407,20 @@ def test_on_the_day_of_a_switch_the_later_verdict_is_the_days(
     assert event["model"] == "m1"
 
 
+def test_each_day_that_was_evaluated_has_a_verdict_whether_it_was_a_drift_day_or_not(
+    store: Store, baseline: Baseline
+) -> None:
+    predict(store, 300, 0.7)
+    evaluate(store, "m1", baseline, day=TODAY - timedelta(days=1))
+    use(store, "m2")
+    predict(store, 300, 0.8, model="m2", seed=3)
+    evaluate(store, "m2", baseline, day=TODAY)
+    days = store.drift_verdicts(7, today=TODAY)
+    assert [(one["model"], one["detected"]) for one in days] == [("m1", True), ("m2", False)]
+    assert [one["model"] for one in store.drift_verdicts(1, today=TODAY)] == ["m2"]
+    assert "detected" not in store.drift_summary(7, today=TODAY)["events"][0]
+
+
 def test_a_reset_is_of_the_model_in_use_alone(store: Store, baseline: Baseline) -> None:
     for model in ("m2", "m1"):
         use(store, model)
