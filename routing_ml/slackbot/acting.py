@@ -11,7 +11,7 @@ from typing import Any
 
 from routing_ml.errors import InputError, RoutingError, tried
 from routing_ml.notices import ANSWERS
-from routing_ml.pipeline import monitor
+from routing_ml.pipeline import monitor, tell_switches
 from routing_ml.registry import Registry, Version
 from routing_ml.settings import Settings
 from routing_ml.slackbot import approval
@@ -89,6 +89,8 @@ def _switch(settings: Settings, order: Order) -> Said:
             registry.promote(target, who=order.who, why=why, instead_of=before, after=place)
         else:
             registry.rollback(who=order.who, why=why, after=place)
+    # Whom nobody can tell now is told later, by the outbox.
+    tried(partial(tell_switches, settings, place))
     uncounted = tried(partial(monitor.record_model, settings))
     again = " again" if order.what == ROLLBACK else ""
     text = f"Before: {before or 'no model'}\nBy {order.who}: {asked.get('why') or BY_HAND}"

@@ -20,6 +20,7 @@ from slack_bot_fixtures import (
 from routing_ml import clock
 from routing_ml.proposals import predict
 from routing_ml.registry import Registry
+from routing_ml.slackbot import acting
 from routing_ml.slackbot.handling import RESUMED_S
 from routing_ml.slackbot.requests import read
 from routing_ml.source import Columns
@@ -210,6 +211,15 @@ def test_promote_asks_first_and_is_done_once_with_who_and_why(bot, slack, settin
     assert last["who"] == "Slack: kim (U0KIM)"
     assert last["why"].startswith("better on flanges [slack ")
     assert len(registry.history()) == 2
+
+
+def test_people_are_told_of_a_switch_as_of_one_by_a_command(bot, slack, settings, monkeypatch):
+    told = []
+    monkeypatch.setattr(acting, "tell_switches", lambda *given: told.append(given))
+    name = add_version(settings, "a")
+    value = buttons(say(bot, slack, f"promote {name}"))["routing_ml_promote"]
+    press(bot, slack, "routing_ml_promote", value)
+    assert told == [(settings, None)]
 
 
 def test_what_was_switched_since_the_question_is_not_switched_again(bot, slack, settings):

@@ -3,6 +3,7 @@
 import pytest
 
 from routing_ml.errors import SettingError
+from routing_ml.redaction import redact
 from routing_ml.settings import Settings
 from routing_ml.slackbot import Config
 
@@ -47,3 +48,8 @@ def test_airflow_is_where_its_own_setting_says_or_the_bots():
     assert config(**base, ROUTING_ML_AIRFLOW_URL="https://b").airflow_url == "https://b"
     with pytest.raises(SettingError, match="ROUTING_ML_AIRFLOW_URL"):
         config(ROUTING_ML_AIRFLOW_URL="file:///etc/passwd")
+
+
+def test_neither_kind_of_token_is_shown_of_what_others_say():
+    said = redact(f"refused {GIVEN['SLACK_BOT_TOKEN']} and {GIVEN['SLACK_APP_TOKEN']}")
+    assert "secret" not in said
