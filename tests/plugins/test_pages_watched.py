@@ -111,6 +111,8 @@ def test_the_report_of_a_run_is_shown_and_runs_nothing(settings):
     folder = next((settings.home / "runs").glob("*/report.md")).parent
     run = json.loads((folder / "outcome.json").read_text())["run"]
     query = {"dag_id": "routing_ml_retrain", "run_id": run}
+    assert get("/run", **query).text == (folder / "report.html").read_text()
+    (folder / "report.html").unlink()
     text = get("/run", **query).text
     assert "<pre>" in text and "routing exactly right" in text
     (folder / "report.html").write_text("<p>whole</p><script>alert(1)</script>")
