@@ -234,7 +234,7 @@ def test_a_first_model_that_is_no_better_than_simple_rules_stays_out_and_they_ar
     for rule in compared["baselines"].values():
         assert rule["metrics"].keys() == trained["metrics"].keys()
         assert rule["metrics"]["items"] == trained["metrics"]["items"]
-    assert trained["seconds"] > 0 and trained["items_fitted"] > 2_000
+    assert trained["seconds"] > 0 and trained["items_fitted"] > trained["metrics"]["items"] / 2
     assert compared["why_not"] == {
         "nearest": decision["reason"].removeprefix("no model goes into use: ")
     }
