@@ -217,7 +217,7 @@ def test_people_are_told_the_reason_the_model_and_where_to_look(tmp_path):
         f"In use: {version.name}\n"
         "Routings exactly right of items it was not fitted on: 50.0%\n"
         "Run: manual__1 (by hand)\n"
-        f"Report: {outcome['report']}"
+        f"Report: {outcome['page']}"
     ]
     assert slack.links() == ["<http://factory/run|Open the run>"]
 
