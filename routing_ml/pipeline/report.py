@@ -123,7 +123,8 @@ def notice(outcome: Mapping[str, Any]) -> tuple[str, str]:
         between = f" (95 % interval {100 * sure[0]:.1f} to {100 * sure[1]:.1f})" if sure else ""
         lines.append(f"Routings exactly right of items it was not fitted on: {exact:.1%}{between}")
     run = run_names.named(outcome["run"], outcome.get("moment"))
-    lines += [f"Run: {run} ({outcome['cause']})", f"Report: {outcome.get('page') or outcome['report']}"]
+    page = outcome.get("page") or outcome["report"]  # up to 2.1.0 there was no page
+    lines += [f"Run: {run} ({outcome['cause']})", f"Report: {page}"]
     return title, "\n".join(lines)
 
 
