@@ -14,6 +14,8 @@ from pathlib import Path
 
 OURS = ("runs", "datasets", "models", "proposals", "outbox", "quality", "slack_bot")
 OUR_FILES = ("store.db", "store.db-wal", "store.db-shm", "store.db-journal")
+KNOWN = {*OURS, *OUR_FILES, "airflow", "backups", "cache", "log", "replaced", "replays"}
+"""All that a state folder has at its top, but for what is hidden."""
 OTHERS = 0o077
 GROUP_READS = 0o050
 FILE, FOLDER = 0o600, 0o700
@@ -40,10 +42,22 @@ def open_state(home: Path, *, group: bool) -> None:
         tighten(home / name, group=group)
     for name in OUR_FILES:
         _set(home / name, group)
-    # Last: it says to whoever makes a file in there which of both it is. The folder of a user or
-    # of everybody (/tmp) that was taken for one stays what it is.
-    if not found.st_mode & stat.S_ISVTX and home not in (Path.home(), Path("/")):
+    # Last: it says to whoever makes a file in there which of both it is.
+    if _is_ours(home, found):
         _set(home, group)
+
+
+def _is_ours(home: Path, found: os.stat_result) -> bool:
+    """Whether a folder holds nothing but what a state folder does: that of a user, of everybody
+    (/tmp) or of the whole system that was taken for one, by whatever path, stays what it is."""
+    if found.st_mode & stat.S_ISVTX:
+        return False
+    for other in (Path.home(), Path("/")):
+        with suppress(OSError):
+            if os.path.samestat(found, other.stat()):
+                return False
+    names = (entry.name for entry in home.iterdir())
+    return all(name in KNOWN or name.startswith(".") for name in names)
 
 
 def tighten(path: Path, *, group: bool | None = None) -> None:

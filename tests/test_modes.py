@@ -164,6 +164,25 @@ def test_a_folder_of_everybody_is_not_taken_for_a_state_folder(tmp_path: Path) -
         assert mode(folder) == before
 
 
+@pytest.mark.parametrize(
+    "path", ["//", "/tmp/..", "/proc/self/root", f"{Path.home()}/../{Path.home().name}"]
+)
+def test_the_system_and_a_home_are_no_state_folder_by_whatever_path(path: str) -> None:
+    assert not modes._is_ours(Path(path), Path(path).stat())
+
+
+def test_a_folder_with_something_else_in_it_is_not_closed(tmp_path: Path) -> None:
+    for name in ("bin", "store.db"):
+        (tmp_path / name).write_text("")
+    tmp_path.chmod(0o755)
+    modes.open_state(tmp_path, group=False)
+    assert (mode(tmp_path), mode(tmp_path / "store.db")) == (0o755, 0o600)
+    (tmp_path / "bin").unlink()
+    modes._opened.clear()
+    modes.open_state(tmp_path, group=False)
+    assert mode(tmp_path) == 0o700
+
+
 def test_a_folder_goes_on_giving_its_group_to_what_is_made_in_it(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()

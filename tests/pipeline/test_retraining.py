@@ -20,6 +20,7 @@ from routing_ml.store.store import Store
 
 AS_OF = datetime(2026, 11, 1, 2)
 OUTCOME_KEYS = {
+    *("moment", "page"),
     "run",
     "seconds",
     "started_by",
