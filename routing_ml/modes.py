@@ -50,7 +50,7 @@ def open_state(home: Path, *, group: bool) -> None:
 def _is_ours(home: Path, found: os.stat_result) -> bool:
     """Whether a folder holds nothing but what a state folder does: that of a user, of everybody
     (/tmp) or of the whole system that was taken for one, by whatever path, stays what it is."""
-    if found.st_mode & stat.S_ISVTX:
+    if found.st_mode & stat.S_ISVTX or not stat.S_ISDIR(found.st_mode):
         return False
     for other in (Path.home(), Path("/")):
         with suppress(OSError):
