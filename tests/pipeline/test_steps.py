@@ -509,7 +509,7 @@ def test_a_winner_waits_while_nobody_has_looked_at_what_check_found(counted, oct
     assert decision["reason"].startswith(
         f"{trained['model']} waits: check found \"one entry date\", look with 'routing-ml check'; "
         'when it is right as it is, write accept = ["one entry date"] at the top of the columns '
-        "file, or promote by hand; no model is in use yet: "
+        f"file, or promote by hand; {trained['candidate']} would go in, the first model: "
     )
     assert pipeline.registry(counted).active() is None
 
