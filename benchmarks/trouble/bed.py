@@ -18,7 +18,8 @@ from typing import Any
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "tests"))
 
-from slack_fixtures import FakeSlack
+from slack_fixtures import FakeSlack as FakeSlack
+from slack_fixtures import FakeTeams as FakeTeams
 
 from routing_ml import cli, dataset, pipeline
 from routing_ml.errors import RoutingError

@@ -1,4 +1,4 @@
-"""Trouble with Slack for a day: it is silent, refuses, or says it is well while it is not."""
+"""Trouble with Slack or Teams for a day: silent, refusing, or saying to be well while it is not."""
 
 import random
 from collections import deque
@@ -6,47 +6,56 @@ from collections.abc import Callable, Iterator
 
 from routing_ml import pipeline
 from routing_ml.notices import notify
-from trouble.bed import RETRAIN, Bed, Row, one_line
+from trouble.bed import RETRAIN, Bed, FakeSlack, FakeTeams, Row, one_line
 
 PAGE = b"<html><body>ok: please sign in</body></html>"
 HOURS = 24
 SLOW_SECONDS = 1.0
-"""How long a call waits here for a Slack that says nothing; half a minute in use."""
+"""How long a call waits here for one that says nothing; half a minute in use."""
 
-LIES: dict[str, tuple] = {
-    "silent": ("silent",),
-    "refusing": (500, 503, (429, "3600"), 404, "garbage"),
-    "lying": (
-        (200, {"Content-Type": "text/html"}, PAGE),
-        (302, {"Location": "/login"}, b""),
-        (200, {}, b""),
-        (204, {}, b""),
-    ),
+REFUSALS: tuple = (500, 503, (429, "3600"), 404, "garbage")
+PAGES: tuple = ((200, {"Content-Type": "text/html"}, PAGE), (302, {"Location": "/login"}, b""))
+EMPTY: tuple = ((200, {}, b""), (204, {}, b""))  # what Teams may say where it is well
+ANSWERS: dict[str, dict[str, tuple]] = {
+    "silent": {"Slack": ("silent",), "Teams": ("silent",)},
+    "refusing": {"Slack": REFUSALS, "Teams": REFUSALS},
+    "lying": {"Slack": (*PAGES, *EMPTY), "Teams": PAGES},
 }
 
 
 def rows(make: Callable, trials: int, chance: random.Random) -> Iterator[Row]:
-    """A retraining on that day is none the worse, and people hear of it once, afterwards."""
-    for name, answers in LIES.items():
-        row = Row(f"Slack {name} for a day")
-        for _ in range(trials):
-            with make() as bed:
-                before = bed.known()
-                bed.slack.script = deque(chance.choices(answers, k=100_000))
-                ended = bed.command(*RETRAIN, inside=_impatient)
-                row.trials += 1
-                row.lines += one_line(ended)
-                if ended.code:
-                    row.lost.append(f"the retraining failed: {ended.line()}")
-                for _hour in range(HOURS):
-                    _catch_up(bed)
-                if bed.told():
-                    row.notices.append("counted as told while nobody was")
-                bed.slack.script.clear()
-                again = bed.command("predict", "--out", str(bed.folder / "p.csv"))
-                row.went_on += again.code == 0
-                bed.judge(row, before)
-        yield row
+    """A retraining on that day is none the worse, and people hear of it once, afterwards, and by
+    the other one on the day itself."""
+    for name, answers in ANSWERS.items():
+        for bad in answers:
+            row = Row(f"{bad} {name} for a day")
+            for _ in range(trials):
+                with FakeTeams() as teams, make(TEAMS_WEBHOOK_URL=teams.url) as bed:
+                    both = {"Slack": bed.slack, "Teams": teams}
+                    both[bad].script = deque(chance.choices(answers[bad], k=100_000))
+                    _day(bed, row, both, bad)
+            yield row
+
+
+def _day(bed: Bed, row: Row, both: dict[str, FakeSlack | FakeTeams], bad: str) -> None:
+    before = bed.known()
+    ended = bed.command(*RETRAIN, inside=_impatient)
+    row.trials += 1
+    row.lines += one_line(ended)
+    if ended.code:
+        row.lost.append(f"the retraining failed: {ended.line()}")
+    for _hour in range(HOURS):
+        _catch_up(bed)
+    for name, fake in both.items():
+        if len(fake.messages) != (name != bad):
+            row.notices.append(f"{name} has taken {len(fake.messages)} notices on that day")
+    both[bad].script.clear()
+    again = bed.command("predict", "--out", str(bed.folder / "p.csv"))
+    row.went_on += again.code == 0
+    bed.judge(row, before)
+    for name, fake in both.items():
+        if len(fake.messages) != 1:
+            row.notices.append(f"{name} was told {len(fake.messages)} times in the end")
 
 
 def _impatient() -> None:

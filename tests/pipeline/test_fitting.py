@@ -24,7 +24,7 @@ def extracted(tmp_path_factory):
     home = tmp_path_factory.mktemp("side by side")
     env = {"ROUTING_ML_HOME": str(home), "ROUTING_ML_SOURCE": str(SAMPLE)}
     settings = Settings.from_env(env)
-    return settings, steps.extract(settings, "r", as_of=AS_OF, limit=1500)
+    return settings, steps.extract(settings, "r", as_of=AS_OF, limit=500)
 
 
 def test_side_by_side_the_versions_are_those_of_one_after_the_other(extracted):
