@@ -35,6 +35,7 @@ again: it gives the same result. The report is `report.html` in the run's folder
 """
 
 import logging
+from typing import Any
 
 import runs
 from airflow.providers.standard.operators.hitl import HITLOperator
@@ -87,6 +88,19 @@ PARAMS = {
     ),
     "promotion": runs.promotion_param(SETTINGS),
 }
+
+
+class Approval(HITLOperator):
+    """Asks a person once: what a run asked first is what Airflow shows."""
+
+    def execute(self, context: Any) -> Any:
+        """Ask, unless the run has asked something else before."""
+        from routing_ml import pipeline
+
+        with runs.told():
+            about = (Settings.from_env(), runs.run_id(), runs.compared(context))
+            pipeline.approval.require_first(*about)
+        return super().execute(context)
 
 
 @dag(
@@ -185,7 +199,7 @@ def routing_ml_retrain() -> None:
         log.info("%s: %s", chosen, decision["reason"])
         return chosen
 
-    approve = HITLOperator(
+    approve = Approval(
         task_id="approve",
         subject="Put a new model into use?",
         body="{{ ti.xcom_pull(task_ids='compare', key='question') }}",

@@ -14,7 +14,10 @@ from pathlib import Path
 
 OURS = ("runs", "datasets", "models", "proposals", "outbox", "quality", "slack_bot")
 OUR_FILES = ("store.db", "store.db-wal", "store.db-shm", "store.db-journal")
-KNOWN = {*OURS, *OUR_FILES, "airflow", "backups", "cache", "log", "replaced", "replays"}
+KNOWN = {
+    *(*OURS, *OUR_FILES, "airflow", "backups", "cache", "log", "replaced", "replays"),
+    "lost+found",  # of a volume
+}
 """All that a state folder has at its top, but for what is hidden."""
 OTHERS = 0o077
 GROUP_READS = 0o050

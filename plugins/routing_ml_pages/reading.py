@@ -133,10 +133,13 @@ def known(settings: Settings) -> Known:
 
 def read_source(settings: Settings) -> Known:
     """Read items and routings from the default source as they are now, for an hour: of what was
-    entered since the newest dataset there is nothing else. One at a time; who asks while it is
-    read, or just afterwards, gets that. RoutingError where it cannot be read."""
+    entered since the newest dataset there is nothing else. One at a time; who asks just afterwards
+    gets that. RoutingError where it cannot be read, or is being read."""
     asked = clock.seconds() - JUST_READ_SECONDS
-    with _READING:
+    # Nobody waits for another: they would hold the threads that Airflow's own calls need.
+    if not _READING.acquire(blocking=False):
+        raise InputError("the source is being read; ask again in a minute")
+    try:
         at, fresh = _FRESH.get(settings.home, (0.0, None))
         if fresh is None or at < asked:
             columns = Columns.load(settings.columns.get(DEFAULT_SOURCE))
@@ -144,6 +147,8 @@ def read_source(settings: Settings) -> Known:
             data = predict.read_source(settings.origin(DEFAULT_SOURCE), columns, now)
             fresh = Known(data, dataset.newest_routings(data.routings), now)
             _FRESH[settings.home] = clock.seconds(), fresh
+    finally:
+        _READING.release()
     return fresh
 
 

@@ -29,10 +29,14 @@ class Found:
     total: int = 0
 
 
+MOST_LETTERS, MOST_WORDS = 200, 20
+"""Of a query what is looked for: each word is held against every item."""
+
+
 def search(settings: Settings, query: str, *, most: int = MOST) -> Found:
     """Items that have each word of `query` in their code or name: the code itself first, then codes
     that begin with it, that contain it, then names. Nothing of an empty query."""
-    words = query.casefold().split()
+    words = list(dict.fromkeys(query[:MOST_LETTERS].casefold().split()))[:MOST_WORDS]
     if not words:
         return Found(query)
     try:

@@ -161,7 +161,7 @@ def promote(settings: Settings, name: str, *, who: str, why: str, instead_of: st
     version = pipeline.registry(settings).promote(
         name, who=_named(who), why=_required(why), instead_of=instead_of
     )
-    monitor.record_model(settings)
+    _record(settings)
     return version.name
 
 
@@ -173,8 +173,14 @@ def rollback(settings: Settings, *, who: str, why: str, instead_of: str | None) 
         now = active.name if active else "no model"
         raise ModelError(f"{now} is in use by now, not {instead_of or 'none'}: look again")
     version = registry.rollback(who=_named(who), why=reason, after=seen)
-    monitor.record_model(settings)
+    _record(settings)
     return version.name
+
+
+def _record(settings: Settings) -> None:
+    """Have the monitoring store know of a switch that is made, if it can be reached."""
+    if trouble := tried(partial(monitor.record_model, settings)):
+        log.warning("the switch is not recorded yet: %s", trouble)
 
 
 def place(settings: Settings) -> str | None:

@@ -25,8 +25,10 @@ OF_THE_MESSAGE = frozenset(
     ("invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "msg_too_long", "no_text")
 )
 """The same by Slack's Web API."""
-GONE = frozenset(("message_not_found", "cant_update_message", "edit_window_closed"))
-"""Why a message cannot be edited any more: another one is sent."""
+GONE = frozenset(
+    ("message_not_found", "cant_update_message", "edit_window_closed", "channel_not_found")
+) | frozenset(("is_inactive", "is_archived", "not_in_channel"))
+"""Why a message cannot be edited any more: another one is sent, where the settings say."""
 LATER = frozenset(("ratelimited", "rate_limited", "service_unavailable"))
 WORD = re.compile(r"[a-z]+(?:_[a-z]+)*")
 """Slack's reasons look like `no_service`; whatever else a server says may hold the address."""

@@ -16,6 +16,7 @@ from routing_ml.settings import Settings
 log = logging.getLogger(__name__)
 
 MOST_WHY, MOST_CODE = 500, 60
+ASKED = "asked.txt"
 
 
 def ask(
@@ -27,6 +28,18 @@ def ask(
     if trouble := tried(tell):
         log.warning("nobody could be told yet that run %s waits: %s", run_id, trouble)
     return question(settings, run_id)
+
+
+def require_first(settings: Settings, run_id: str, decision: Mapping[str, Any]) -> None:
+    """ModelError where the run has asked about another comparison before: Airflow shows people what
+    a task asked at first, also after it was cleared, and the answer would be to that."""
+    path = steps.run_folder(settings, run_id) / ASKED
+    if path.is_file() and path.read_text(encoding="utf-8") != decision["sha256"]:
+        raise ModelError(
+            "this run has asked about another comparison before, which Airflow goes on showing: "
+            "trigger routing_ml_retrain anew"
+        )
+    steps.write_text(path, decision["sha256"])
 
 
 def question(settings: Settings, run_id: str) -> str:

@@ -155,7 +155,7 @@ def audit(settings: Settings, run_id: str, data: Reference) -> Reference:
     path, _ = _open(settings, data)
     found = audit_dataset(path, null_level=settings.null_gate)
     folder = run_folder(settings, run_id)
-    _write_text(folder / "offenders.csv", found.offenders_csv())
+    write_text(folder / "offenders.csv", found.offenders_csv())
     written = write_json(settings, folder / "audit.json", found.as_dict())
     found.require()
     return written | {"warnings": len(found.warnings)}
@@ -344,11 +344,12 @@ def decision_of(settings: Settings, path: Path) -> Reference:
 
 def write_json(settings: Settings, path: Path, facts: dict[str, Any]) -> Reference:
     """Write what a step found; what names it."""
-    _write_text(path, json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+    write_text(path, json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
     return reference(settings, path)
 
 
-def _write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
+    """Write a file of a run's folder."""
     with files.told_as(InputError, f"{path} cannot be written"):
         modes.make_folder(path.parent)
         files.remove_leftovers(path.parent, path.name)

@@ -17,6 +17,7 @@ from routing_ml.slackbot.claims import Order
 
 DAG, TASK = "routing_ml_retrain", "approve"
 ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
+WAITING = ("awaiting_input", "deferred")
 MAX_RUN = 250
 
 
@@ -29,9 +30,15 @@ def answer(settings: Settings, airflow: Airflow, order: Order) -> Said:
     question = airflow.question(DAG, run, TASK)
     if question is None:
         raise RoutingError("that run asks nothing any more; look at its page in Airflow")
+    state = (question.get("task_instance") or {}).get("state")
+    if state not in (
+        *ENDED,
+        *WAITING,
+    ):  # it was cleared: Airflow would take the answer, and lose it
+        raise RoutingError("that run is not waiting for an answer now; try again in a minute")
     if question.get("response_received"):
         return _answered(settings, question, link)
-    if (question.get("task_instance") or {}).get("state") in ENDED:
+    if state in ENDED:
         raise RoutingError("that run has gone on without an answer; look at its page in Airflow")
     _same_model(settings, run, asks)
     if option not in question.get("options", ()):

@@ -96,6 +96,13 @@ def test_an_answer_to_what_is_no_longer_asked_is_refused(settings, asked):
         approval.answered(settings, "r1", asked, **ANSWER)
 
 
+def test_a_run_asks_about_one_comparison_alone(settings, asked):
+    for _ in range(2):  # tried again
+        approval.require_first(settings, "r1", asked)
+    with pytest.raises(ModelError, match="which Airflow goes on showing: trigger routing_ml_retra"):
+        approval.require_first(settings, "r1", asked | {"sha256": "of another comparison"})
+
+
 def test_the_decision_that_counts_is_the_answer_to_this_very_question(settings, asked):
     answer = approval.answered(settings, "r1", asked, **ANSWER)
     assert approval.counts(asked, answer) is answer

@@ -2,6 +2,7 @@
 
 import io
 from contextlib import closing
+from dataclasses import replace
 from html import unescape
 
 import openpyxl
@@ -15,6 +16,7 @@ from routing_ml_pages.search import search
 from routing_ml_pages.why import why
 
 from routing_ml import dataset
+from routing_ml.errors import InputError
 from routing_ml.proposals import explain, predict
 from routing_ml.store.store import Store
 
@@ -254,6 +256,22 @@ def test_an_item_that_came_after_the_dataset_has_its_proposal_without_reasons(se
         (settings.home / "proposals" / "zz.parquet").unlink()
 
 
+def test_a_question_of_ten_thousand_words_costs_no_more_than_one_of_twenty(settings, known):
+    held: list[str] = []
+
+    class Sought(str):
+        def __contains__(self, word: str) -> bool:
+            held.append(word)
+            return True
+
+    known = replace(known)
+    known.__dict__["sought"] = [(Sought("c"), Sought("n"))] * len(known.names)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reading, "known", lambda settings: known)
+        search(settings, " ".join(map(str, range(10_000))))
+    assert len({word for word in held if " " not in word}) == 20
+
+
 def test_an_item_is_read_from_the_erp_as_it_is_now(settings, known, monkeypatch):
     monkeypatch.setenv("ROUTING_ML_SOURCE", str(SAMPLE))
     monkeypatch.setattr(reading, "_FRESH", {})
@@ -266,6 +284,8 @@ def test_an_item_is_read_from_the_erp_as_it_is_now(settings, known, monkeypatch)
     assert reading.read_source(settings) is fresh  # just now
     monkeypatch.setattr(reading, "JUST_READ_SECONDS", -1)
     assert reading.read_source(settings) is not fresh
+    with reading._READING, pytest.raises(InputError, match="is being read; ask again in a minute"):
+        reading.read_source(settings)
     monkeypatch.setattr(reading, "FRESH_SECONDS", -1)
     assert reading.known(settings) is known
 

@@ -150,6 +150,9 @@ def test_a_run_that_asks_nothing_is_not_answered(bot, slack, airflow):
     airflow.ask("failed", state="failed")
     press(bot, slack, APPROVE, ASKS | {"run": "failed"})
     assert "gone on without an answer" in shown(slack.answers[-1])
+    airflow.ask("cleared", state="queued")
+    press(bot, slack, APPROVE, ASKS | {"run": "cleared"})
+    assert "not waiting for an answer now" in shown(slack.answers[-1])
     assert airflow.answered == []
 
 

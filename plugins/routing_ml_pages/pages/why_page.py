@@ -115,10 +115,11 @@ def seen(settings: Settings, view: Why, how: str = "page") -> None:
         return
 
     def record() -> bool:
-        tried(partial(pipeline.monitor.record_seen, settings, [view.item], how=how))
+        pipeline.monitor.record_seen(settings, [view.item], how=how)
         return True
 
-    _SEEN.get((settings.store_url, view.item), record)
+    # What could not be recorded is not kept: the next view tries again.
+    tried(partial(_SEEN.get, (settings.store_url, view.item), record))
 
 
 def _fields(given: dict[str, str]) -> dict[str, str]:
