@@ -52,12 +52,13 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from routing_ml.errors import RoutingError
 from routing_ml.models import CANDIDATES
+from routing_ml.notices import ANSWERS, ASKING_TASK
 from routing_ml.settings import Settings
 
 # Airflow reads this file every 30 seconds: what takes a second to import, the tasks import.
 
 SETTINGS = Settings.from_env()
-PROMOTE, KEEP = "Put it into use", "Keep what is in use"
+PROMOTE, KEEP = ANSWERS.values()
 log = logging.getLogger(__name__)
 LEAST_ROWS = 2_000
 """Of the sample's newest rows so many pass the audit without a warning."""
@@ -200,7 +201,7 @@ def routing_ml_retrain() -> None:
         return chosen
 
     approve = Approval(
-        task_id="approve",
+        task_id=ASKING_TASK,
         subject="Put a new model into use?",
         body="{{ ti.xcom_pull(task_ids='compare', key='question') }}",
         options=[PROMOTE, KEEP],

@@ -21,6 +21,7 @@ from routing_ml.errors import (
     SourceError,
     reason_of,
 )
+from routing_ml.notices import ASKING_TASK
 from routing_ml.redaction import redact
 from routing_ml.settings import DEFAULT_SOURCE, Settings
 
@@ -251,7 +252,7 @@ def link(context: Context) -> str | None:
 def answering(context: Context) -> str | None:
     """The address in Airflow's UI where this run's question is answered, as of `link`."""
     run = link(context)
-    return run and f"{run}/tasks/approve/required_actions"
+    return run and f"{run}/tasks/{ASKING_TASK}/required_actions"
 
 
 def first(ti: Any, task: str, key: str = "return_value") -> Any:

@@ -49,10 +49,18 @@ def rows(make: Callable, trials: int, chance: random.Random) -> Iterator[Row]:
     row = Row("wrong settings")
     for _ in range(trials):
         with make() as bed:
+            others = _modes(bed)
             for key in chance.sample(SETTINGS, chance.choice((1, 1, 2))):
                 bed.env[f"ROUTING_ML_{key}"] = chance.choice(VALUES)
             _commands(bed, row, reference, chance.choice(COMMANDS))
+            row.lost += [f"{path} has another mode" for path, _ in others ^ _modes(bed)]
     yield row
+
+
+def _modes(bed: Bed) -> set[tuple[Path, int]]:
+    """The modes of the folders that settings may lead to, and that are nobody's to change."""
+    others = {*Path(__file__).resolve().parents, *bed.folder.parents, Path.home()}
+    return {(path, path.stat().st_mode) for path in others}
 
 
 def _commands(bed: Bed, row: Row, reference: pd.DataFrame, some: tuple[str, ...]) -> None:

@@ -7,6 +7,8 @@ from routing_ml.lazily import handing_on
 if TYPE_CHECKING:
     from routing_ml.notices.buttons import ANSWERS as ANSWERS
     from routing_ml.notices.buttons import APPROVE as APPROVE
+    from routing_ml.notices.buttons import ASKING_DAG as ASKING_DAG
+    from routing_ml.notices.buttons import ASKING_TASK as ASKING_TASK
     from routing_ml.notices.buttons import KEEP as KEEP
     from routing_ml.notices.buttons import approval_buttons as approval_buttons
     from routing_ml.notices.card import ATTENTION as ATTENTION

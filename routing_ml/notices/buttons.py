@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+ASKING_DAG, ASKING_TASK = "routing_ml_retrain", "approve"
+"""What asks: a DAG, and its task."""
 APPROVE, KEEP = "routing_ml_approve", "routing_ml_keep"
 """Their ids, of Slack's `action_id`."""
 ANSWERS = {APPROVE: "Put it into use", KEEP: "Keep what is in use"}

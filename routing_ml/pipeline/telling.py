@@ -24,7 +24,6 @@ FIGURES = {
 """Metrics that a card shows, all of them fractions."""
 PLOTTED = 12
 """Runs or looks in a plot."""
-ASKING_DAG, ASKING_TASK = "routing_ml_retrain", "approve"
 APPROVAL = "Routing ML: a new model waits for your approval"
 
 Outcomes = Sequence[Mapping[str, Any]]
@@ -70,7 +69,8 @@ def waiting_card(
         f"Run: {run_id}",
     ]
     facts = _against(registry, winner, champion)
-    links, asks = _link("Look and decide", link), Asks(ASKING_DAG, run_id, ASKING_TASK, winner)
+    links = _link("Look and decide", link)
+    asks = Asks(notices.ASKING_DAG, run_id, notices.ASKING_TASK, winner)
     text = "\n".join(lines)
     return Card(f"retrain/{run_id}", APPROVAL, text, ATTENTION, facts, None, links, asks)
 

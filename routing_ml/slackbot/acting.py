@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from routing_ml.errors import InputError, RoutingError, tried
-from routing_ml.notices import ANSWERS
+from routing_ml.notices import ANSWERS, ASKING_DAG
 from routing_ml.pipeline import monitor, tell_switches
 from routing_ml.registry import Registry, Version
 from routing_ml.settings import Settings
@@ -71,8 +71,8 @@ def ask_rollback(settings: Settings, why: str) -> Said:
 
 def _retrain(settings: Settings, airflow: Airflow, order: Order) -> Said:
     run = f"{RUN}{order.id}"  # of the order alone: the same however often it is carried out
-    airflow.trigger(approval.DAG, run, note=f"asked for by {order.who}")
-    return Said("A retraining has begun", f"Run: {run}", settings.run_address(approval.DAG, run))
+    airflow.trigger(ASKING_DAG, run, note=f"asked for by {order.who}")
+    return Said("A retraining has begun", f"Run: {run}", settings.run_address(ASKING_DAG, run))
 
 
 def _switch(settings: Settings, order: Order) -> Said:

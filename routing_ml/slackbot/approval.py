@@ -9,13 +9,12 @@ from typing import Any
 
 from routing_ml import pipeline
 from routing_ml.errors import RoutingError
-from routing_ml.notices import ANSWERS
+from routing_ml.notices import ANSWERS, ASKING_DAG, ASKING_TASK
 from routing_ml.settings import Settings
 from routing_ml.slackbot.airflow_api import Airflow
 from routing_ml.slackbot.blocks import Said
 from routing_ml.slackbot.claims import Order
 
-DAG, TASK = "routing_ml_retrain", "approve"
 ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
 WAITING = ("awaiting_input", "deferred")
 MAX_RUN = 250
@@ -26,8 +25,8 @@ def answer(settings: Settings, airflow: Airflow, order: Order) -> Said:
     button is another task's, or what it is about is no longer asked."""
     asks, option = order.arguments["asks"], ANSWERS[order.arguments["action"]]
     run = _run(asks)
-    link = settings.run_address(DAG, run)
-    question = airflow.question(DAG, run, TASK)
+    link = settings.run_address(ASKING_DAG, run)
+    question = airflow.question(ASKING_DAG, run, ASKING_TASK)
     if question is None:
         raise RoutingError("that run asks nothing any more; look at its page in Airflow")
     state = (question.get("task_instance") or {}).get("state")
@@ -43,9 +42,9 @@ def answer(settings: Settings, airflow: Airflow, order: Order) -> Said:
     _same_model(settings, run, asks)
     if option not in question.get("options", ()):
         raise RoutingError(f"that run does not offer {option!r}; answer on its page in Airflow")
-    if airflow.answer(DAG, run, TASK, option=option, why=signed(order)):
+    if airflow.answer(ASKING_DAG, run, ASKING_TASK, option=option, why=signed(order)):
         return Said(f"{option}: answered by {order.who.removeprefix('Slack: ')}", link=link)
-    question = airflow.question(DAG, run, TASK)
+    question = airflow.question(ASKING_DAG, run, ASKING_TASK)
     if question is None:
         raise RoutingError("that run asks nothing any more; look at its page in Airflow")
     return _answered(settings, question, link)
@@ -58,7 +57,7 @@ def signed(order: Order) -> str:
 
 def _run(asks: Mapping[str, Any]) -> str:
     """The run that a button is about; RoutingError where it is about another task."""
-    if (asks.get("dag"), asks.get("task")) != (DAG, TASK):
+    if (asks.get("dag"), asks.get("task")) != (ASKING_DAG, ASKING_TASK):
         raise RoutingError("this button is about another task, which is not answered from here")
     run = asks.get("run")
     if not isinstance(run, str) or not 0 < len(run) <= MAX_RUN:
