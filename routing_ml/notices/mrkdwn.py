@@ -12,7 +12,7 @@ import re
 PASSES = frozenset(" \n.,;:!?/\\()[]{}'\"=+-%^$|@#_")
 """The signs that mean nothing to Slack but where `MEANT` says so; letters and digits pass too."""
 MEANT = re.compile(
-    r"(?P<apart>@(?=\w)|(?<!\w)\#(?=\w)|:(?=//|[\w+-]*[a-z][\w+-]*:))"  # a mention, link, emoji
+    r"(?P<apart>@(?=\w)|(?<![^\W_])\#(?=\w)|:(?=//|[\w+-]*[a-z][\w+-]*:))"  # a mention, link, emoji
     r"|(?P<quote>^[ \t]*>)"
     # Within a name (model_20261125_212627) it means nothing, and people copy names.
     r"|(?P<slanted>(?<!\w)_+|_+(?!\w))",

@@ -4,7 +4,7 @@ import re
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from routing_ml.notices.mrkdwn import HIDDEN, escaped, linked, plain
@@ -30,6 +30,7 @@ ENTITY = re.compile(r"&(?:amp|lt|gt);")
 
 
 @given(texts)
+@example("_#general")
 def test_nothing_in_a_text_means_anything(text: str) -> None:
     shown = escaped(text, 10_000)
     for meant in (MENTION, CHANNEL, ADDRESS, EMOJI, MARKUP, QUOTE):

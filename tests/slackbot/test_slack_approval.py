@@ -4,6 +4,8 @@ import json
 
 import pytest
 from slack_bot_fixtures import (
+    FakeAirflow,
+    FakeSlackApp,
     audited,
     bot_of,
     settings_of,
@@ -19,10 +21,26 @@ TS = "1700000000.000100"
 
 
 @pytest.fixture
-def airflow(airflow):
-    """One that waits for an answer."""
-    airflow.ask(RUN)
-    return airflow
+def slack():
+    with FakeSlackApp() as slack:
+        yield slack
+
+
+@pytest.fixture
+def airflow():
+    with FakeAirflow() as airflow:
+        airflow.ask(RUN)
+        yield airflow
+
+
+@pytest.fixture
+def settings(tmp_path, airflow):
+    return settings_of(tmp_path / "home", airflow)
+
+
+@pytest.fixture
+def bot(settings, slack):
+    return bot_of(settings, slack)
 
 
 def notice(model=None):

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from slack_bot_fixtures import (
+    FakeAirflow,
+    FakeSlackApp,
     add_version,
     audited,
     bot_of,
@@ -25,6 +27,28 @@ from routing_ml.source import Columns
 from routing_ml.store import Store
 
 KEPT = Path(__file__).resolve().parent.parent / "kept"
+
+
+@pytest.fixture
+def slack():
+    with FakeSlackApp() as slack:
+        yield slack
+
+
+@pytest.fixture
+def airflow():
+    with FakeAirflow() as airflow:
+        yield airflow
+
+
+@pytest.fixture
+def settings(tmp_path, airflow):
+    return settings_of(tmp_path / "home", airflow)
+
+
+@pytest.fixture
+def bot(settings, slack):
+    return bot_of(settings, slack)
 
 
 def say(bot, slack, text, **about):

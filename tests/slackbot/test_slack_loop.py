@@ -5,6 +5,8 @@ import threading
 
 import pytest
 from slack_bot_fixtures import (
+    FakeAirflow,
+    FakeSlackApp,
     config_of,
     settings_of,
     shown,
@@ -15,6 +17,18 @@ from routing_ml.cli import main
 from routing_ml.errors import RoutingError, SettingError
 from routing_ml.slackbot import connection, is_connected, loop, run
 from routing_ml.slackbot.room import Room
+
+
+@pytest.fixture
+def slack():
+    with FakeSlackApp() as slack:
+        yield slack
+
+
+@pytest.fixture
+def airflow():
+    with FakeAirflow() as airflow:
+        yield airflow
 
 
 class Running:
