@@ -24,6 +24,7 @@ VENV = ROOT / ".venv"
 # Not the virtual environment's own, which may be the one that is running and is to be replaced.
 BASE_PYTHON: str = getattr(sys, "_base_executable", sys.executable)
 UV = ROOT / "script" / "uv.txt"
+NODE = ROOT / "script" / "node"
 # A package that is built here would fetch what builds it, in any version and without a hash.
 LOCKED = ("--require-hashes", "--only-binary", ":all:")
 
@@ -83,14 +84,19 @@ def prepare(
             _stamp("requirements.txt").unlink(missing_ok=True)
         anew = not _ready("requirements.txt")
         checks = (tests or developer) and (anew or not _ready("requirements-dev.txt"))
+        if tests and not shutil.which("npm"):
+            packages.append("npm")
         lacking = not all(map(_is_installed, packages))
-        say = numbered(say, lacking + 2 * anew + checks)
+        node = tests and not _node_ready()
+        say = numbered(say, lacking + 2 * anew + checks + node)
         _install_system_packages(packages, say, log)
         _make_venv(say, log)
         if (tests or developer) and not _ready("requirements-dev.txt"):
             say(f"installing {_count('requirements-dev.txt')} Python packages of tests and checks")
             _install_locked(ROOT / "requirements-dev.txt", log)
             _mark_ready("requirements-dev.txt")
+        if tests:
+            node_tools(say, log)
 
 
 def numbered(say: Say, total: int) -> Say:
@@ -277,6 +283,31 @@ def _fingerprint(requirements: str) -> str:
     metadata = [project["build-system"], project["project"], project["tool"]["setuptools"]]
     parts = [(ROOT / requirements).read_text(), repr(metadata), sys.version, str(ROOT)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+# Node's packages
+
+
+def node_tools(say: Say, log: Path) -> None:
+    """What script/node's lock names and nothing else; no package runs a script of its own."""
+    if _node_ready():
+        return
+    say("installing Node's packages of tests and checks")
+    _call(["npm", "ci", "--prefix", str(NODE)], log)
+    _node_stamp().write_text(_node_fingerprint())
+
+
+def _node_ready() -> bool:
+    stamp = _node_stamp()
+    return stamp.exists() and stamp.read_text() == _node_fingerprint()
+
+
+def _node_stamp() -> Path:
+    return NODE / "node_modules" / ".package-lock.json.sha256"
+
+
+def _node_fingerprint() -> str:
+    return hashlib.sha256((NODE / "package-lock.json").read_bytes()).hexdigest()
 
 
 def _call(command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> None:
