@@ -1,13 +1,14 @@
-"""Races on the approval of a promotion, in a real Airflow (PostgreSQL, API server, scheduler) on loopback.
+"""Races on the approval of a promotion, in a real Airflow (PostgreSQL, API server, scheduler) on
+loopback.
 
-    python benchmarks/races.py [--races 1000] [--batch 40] [--seed 1] [--port 8890] [--show]
+    python benchmarks/races.py [--races 1000] [--batch 25] [--seed 1] [--port 8890] [--show]
 
 Each race is a run of its own that asks, on a state folder of its own, by the operator and the steps
-of the retraining (`racing/dags/asking.py`). At one instant one to five of these, at random, set upon
-it: an answer as the UI sends it, once or twice; a button of the Slack bot, delivered once or twice;
-`routing-ml promote` of the same version; the end of the time in which it may be answered; a task that
-is cleared; SIGKILL for the process that goes on with the answer, writes it down or promotes. What
-nobody answers ends by its time.
+of the retraining (`racing/dags/asking.py`). At one instant one to five of these, at random, set
+upon it: an answer as the UI sends it, once or twice; a button of the Slack bot, delivered once or
+twice; `routing-ml promote` of the same version; the end of the time in which it may be answered; a
+task that is cleared; SIGKILL for the process that goes on with the answer, writes it down or
+promotes. What nobody answers ends by its time.
 
 The exit code is 1 where any race came to one of `racing/judge.py`'s WRONGS, or did not end.
 """
@@ -33,7 +34,7 @@ from slack_bot_fixtures import FakeSlackApp  # noqa: E402
 
 PATIENCE_S = 1_200
 THREADS = 200
-RATE = 10.0  # races a second, so that those of one race meet each other and not a queue
+RATE = 4.0  # races a second, so that those of one race meet each other and not a queue
 
 
 def raced(requests: list[Request], at: Bed, slack: FakeSlackApp, chance: random.Random) -> None:
@@ -104,7 +105,7 @@ def wait(until: object, problem: str, every: float = 0.2) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--races", type=int, default=1000)
-    parser.add_argument("--batch", type=int, default=40, help="so many at a time")
+    parser.add_argument("--batch", type=int, default=25, help="so many at a time")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--port", type=int, default=8890, help="Airflow's; the next one as well")
     parser.add_argument("--show", action="store_true", help="what was done in each that went wrong")
@@ -144,6 +145,7 @@ def facts(one: Request, state: str) -> list[str]:
     found += [
         f"in which {stage} was killed" for stage in STAGES if f"{stage} is killed" in one.done
     ]
+    found += ["of which Airflow told too late whether it took an answer"] * bool(one.unsure)
     found += [f"answered, {one.given[-1][0]}"] if one.given else ["answered by nobody"]
     return [*found, f"run ended: {state}"]
 

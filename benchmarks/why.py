@@ -1,13 +1,16 @@
-"""Whether what `why` names first in favour of an operation is what it depends on: that attribute is
-taken back, as the what-if of the pages does, and the operation must become less likely.
+"""Whether what `why` names first in favour of an operation is what it depends on: that is taken back,
+as the what-if of the pages does, and the operation must become less likely.
 
     python benchmarks/why.py [--items 1000] [--candidates boosted] [--replications 1] [--show]
 
-Factories: the sample, and chains made by rules, where one attribute follows from another. Of each the
-model is fitted on the older items and asked about the newest. Prints the share of operations that become
-less likely and that of items all of whose operations do, each with a 95 % interval (of items by
-Wilson, 1927; of operations by drawing items 1,000 times), of how many operations nothing is named, what
-the failing ones have in common, and the processor's time of one explanation.
+Named is an attribute, and beside it those that say the same, where the model would fill its gap by
+them: all that is named is taken back, and once the attribute alone. Factories: the sample, and chains made
+by rules, where an attribute follows from another. Of each the model is fitted on the older items and
+asked about the newest.
+
+Prints the share of operations that become less likely, and of items all of whose operations do, each
+with a 95 % interval (of items by Wilson, 1927; of operations by drawing items 1,000 times); of how many
+operations nothing is named; what the failing ones have in common; the processor's time of an explanation.
 
 The exit code is 1 where less than 95 % of the operations, or of the items, of a factory hold.
 """
@@ -25,7 +28,7 @@ from honesty import fit, read
 from routing_ml.comparison.intervals import wilson
 from routing_ml.dataset import Dataset
 from routing_ml.models import RoutingModel
-from routing_ml.proposals import STRENGTHS, Explanation, explain
+from routing_ml.proposals import STRENGTHS, Explanation, columns_of, explain
 
 LEAST = 0.95
 DRAWS = 1_000
@@ -33,37 +36,28 @@ DRAWS = 1_000
 
 def taken_back(
     model: RoutingModel, row: pd.Series, found: Explanation
-) -> list[tuple[str, str, float, float]]:
+) -> list[tuple[str, str, bool, float, float, float]]:
     """Of each proposed operation the job, the attribute that is named first in its favour ('' where
-    none is), and its likelihood with it and without."""
+    none is), whether others are named with it that say the same, and its likelihood with
+    all, without it alone, and without all that is named."""
     slight = STRENGTHS[found.unit][2]
     proposed = [one for one in found.operations if one.proposed]
-    named = [next((r.attribute for r in one.reasons if r.effect >= slight), "") for one in proposed]
-    asked = list(dict.fromkeys(filter(None, named)))
-    rows = pd.DataFrame([row] * (1 + len(asked))).reset_index(drop=True)
-    for k, attribute in enumerate(asked):
-        for column in columns_of(model, attribute):
-            rows.loc[k + 1, column] = None
+    named = [
+        next((r for r in one.reasons if r.told(found.unit) >= slight), None) for one in proposed
+    ]
+    rows = pd.DataFrame([row] * (1 + 2 * len(named))).reset_index(drop=True)
+    for k, reason in enumerate(named):
+        if reason:
+            own = columns_of(model, reason.attribute)
+            rows.loc[2 * k + 1, list(own)] = None
+            rows.loc[2 * k + 2, [*own, *reason.same]] = None
     likely = model.likelihoods(model.encoder_.transform(rows))
     at = {(o.job, o.occurrence + 1): k for k, o in enumerate(model.operations_)}
     return [
-        (one.job, name, likely[0, k], likely[1 + asked.index(name), k] if name else np.nan)
-        for one, name in zip(proposed, named, strict=True)
-        for k in (at[one.job, one.occurrence],)
-    ]
-
-
-def columns_of(model: RoutingModel, attribute: str) -> list[str]:
-    """The columns of an attribute that is named: its own, or the two of a ratio or a difference."""
-    columns = {one.name: one.column for one in model.encoder_.numbers}
-    columns |= {name: name for name in model.encoder_.columns}
-    if attribute in columns:
-        return [columns[attribute]]
-    for sign in (" / ", " - "):
-        one, _, two = attribute.partition(sign)
-        if one in columns and two in columns:
-            return [columns[one], columns[two]]
-    raise SystemExit(f"{attribute!r} is no attribute of the model")
+        (one.job, "" if first is None else first.attribute, bool(first and first.same),
+         *likely[[0, 2 * k + 1, 2 * k + 2], at[one.job, one.occurrence]])
+        for k, (one, first) in enumerate(zip(proposed, named, strict=True))
+    ]  # fmt: skip
 
 
 def measured(name: str, data: Dataset, options: argparse.Namespace, candidate: str) -> bool:
@@ -80,7 +74,9 @@ def measured(name: str, data: Dataset, options: argparse.Namespace, candidate: s
         found = explain(model, pd.DataFrame(), row)
         seconds.append(time.process_time() - begun)
         rows += [(number, *each) for each in taken_back(model, row, found)]
-    frame = pd.DataFrame(rows, columns=["item", "job", "attribute", "with_it", "without"])
+    frame = pd.DataFrame(
+        rows, columns=["item", "job", "attribute", "same", "with_it", "alone", "without"]
+    )
     named = frame[frame["attribute"] != ""].assign(
         holds=lambda f: f["without"] < f["with_it"], drop=lambda f: f["with_it"] - f["without"]
     )
@@ -94,6 +90,10 @@ def measured(name: str, data: Dataset, options: argparse.Namespace, candidate: s
         f"({low:.1%} to {high:.1%}); by {named['drop'].median():.1%} in the middle\n"
         f"  items of which every operation is: {whole:.1%} of {len(by_item):,} "
         f"({of_items[0]:.1%} to {of_items[1]:.1%})\n"
+        f"  the attribute alone taken back: {(named['alone'] < named['with_it']).mean():.1%}\n"
+        f"  named with others that say the same: {named['same'].mean():.1%} of the operations; "
+        f"of these less likely: {named['holds'][named['same']].mean():.1%}, of the others: "
+        f"{named['holds'][~named['same']].mean():.1%}\n"
         f"  nothing is named: {len(frame) - len(named):,} of {len(frame):,} operations\n"
         f"  one explanation: {1e3 * np.median(seconds):.0f} ms of a processor, 95th percentile "
         f"{1e3 * np.quantile(seconds, 0.95):.0f} ms",

@@ -1,9 +1,9 @@
 """Has Airflow take one answer to what a run asks, whoever else answers in the same moment.
 
-Airflow 3.3.2 locks the row and then looks at what it had read before, so that two may both be told that
-theirs was taken: the run goes by the first, and the second is what is shown. Here each is looked at
-after the lock, and one after another, for SQLite has no such lock. And it forgets an answer where the
-task that goes on with it is cut off: it is kept in the run's folder.
+Airflow 3.3.2 locks the row and then looks at what it had read before, so that two may both be told
+that theirs was taken: the run goes by the first, and the second is what is shown. Here each is
+looked at after the lock, and one after another, for SQLite has no such lock. And it forgets an
+answer where the task that goes on with it is cut off: it is kept in the run's folder.
 """
 
 import asyncio

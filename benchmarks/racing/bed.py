@@ -1,4 +1,6 @@
-"""An Airflow as script/run starts one, but with PostgreSQL, three users and the DAG that asks at once."""
+"""An Airflow as script/run starts one, but with PostgreSQL, three users and the DAG that asks at
+once.
+"""
 
 import json
 import os
@@ -12,9 +14,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-HERE = Path(__file__).resolve().parent
-
 import instance as instances
 import psycopg
 from airflow_api import Airflow as Administrator
@@ -23,6 +22,8 @@ from processes import Processes
 
 from routing_ml.slackbot.airflow_api import Airflow
 
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
 USERS = ("kim", "slack-bot")
 ENDED = ("success", "failed")
 

@@ -1,4 +1,6 @@
-"""What a race must not have come to, from what Airflow, the run's folder and the registry say after it."""
+"""What a race must not have come to, by what Airflow, the run's folder and the registry say after
+it.
+"""
 
 import json
 from collections.abc import Iterator
@@ -6,7 +8,6 @@ from typing import Any
 
 from racing.bed import Bed
 from racing.request import Request
-
 from routing_ml.notices import ANSWERS, APPROVE, ASKING_DAG, ASKING_TASK, KEEP
 from routing_ml.pipeline import steps
 from routing_ml.registry import Registry
@@ -33,16 +34,17 @@ def wrongs(one: Request, bed: Bed) -> Iterator[str]:
     answer = facts.get("answer") or {}
     by_run = [entry for entry in history if entry["who"] == f"run {one.run}"]
     asked_again = any("cleared" in line for line in one.done)
+    answers = one.given + one.unsure
     said = (PROMOTE if answer.get("promote") else ANSWERS[KEEP], answer.get("by"))
     if len(one.given) > 1 and not asked_again:
         yield TWO
-    if by_run and PROMOTE not in {option for option, _ in one.given}:
+    if by_run and PROMOTE not in {option for option, _ in answers}:
         yield UNANSWERED
     if by_run and not answer.get("promote"):
         yield AGAINST
     if by_run and not answer.get("by"):
         yield LATE
-    if answer.get("by") and said not in one.given:
+    if answer.get("by") and said not in answers:
         yield OTHER
     if one.given and not asked_again and not answer.get("by"):
         yield LOST

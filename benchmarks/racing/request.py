@@ -1,5 +1,6 @@
-"""One approval and all who race for it: a state folder with the model in use and the one that is asked
-about, and what each of those did who answered, cleared, killed or put it into use by hand."""
+"""One approval and all who race for it: a state folder with the model in use and the one that is
+asked about, and what each of those did who answered, cleared, killed or promoted by hand.
+"""
 
 import json
 import multiprocessing
@@ -16,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from airflow_api import ApiError
-from racing.bed import ENDED, Bed
 from slack_bot_fixtures import FakeSlackApp, add_version, bot_of, settings_of
 
+from racing.bed import ENDED, Bed
 from routing_ml.cli import main
 from routing_ml.errors import RoutingError
 from routing_ml.notices import ANSWERS, APPROVE, ASKING_DAG, ASKING_TASK, KEEP
@@ -39,7 +40,8 @@ KINDS = ("UI", "Slack", "command", "time-out", "clear", "kill")
 
 @dataclass
 class Request:
-    """`given` are the answers that Airflow took, (option, user); `done` says what was done, in words."""
+    """`given` are the answers that Airflow took, (option, user), `unsure` those of which it did not
+    tell in time whether it did; `done` says what was done, in words."""
 
     number: int
     settings: Settings
@@ -49,6 +51,7 @@ class Request:
     question: str
     kinds: list[str] = field(default_factory=list)
     given: list[tuple[str, str]] = field(default_factory=list)
+    unsure: list[tuple[str, str]] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
 
     @property
@@ -129,6 +132,7 @@ def by_ui(one: Request, bed: Bed, option: str) -> None:
         taken = bed.users["kim"].answer(ASKING_DAG, one.run, ASKING_TASK, option=words, why=WHY)
     except RoutingError as error:
         one.done.append(f"UI {words}: {error}")
+        one.unsure.append((words, "kim"))  # Airflow may have taken it, and told so too late
         return
     one.done.append(f"UI {words}: {taken}")
     if taken:
@@ -151,6 +155,8 @@ def by_slack(
     mine = f"done: {ANSWERS[option]}: answered by {person.lower()} ("
     if any(line.startswith(mine) for line in told):
         one.given.append((ANSWERS[option], "slack-bot"))
+    elif any("Airflow does not answer" in line for line in told):
+        one.unsure.append((ANSWERS[option], "slack-bot"))
 
 
 def by_command(one: Request) -> None:

@@ -34,9 +34,9 @@ def ask(
 def require_first(
     settings: Settings, run_id: str, decision: Mapping[str, Any], *, asking: int = 0
 ) -> dict[str, Any] | None:
-    """The answer that Airflow has taken already (`taken`), of a task that was cut off with it and is
-    tried again; None where it is to ask. `asking` is another number once the task was cleared: what
-    was answered before then counts no more.
+    """The answer that Airflow has taken already (`taken`), of a task that was cut off with it and
+    is tried again; None where it is to ask. `asking` is another number once the task was cleared:
+    what was answered before then counts no more.
 
     ModelError where the run has asked about another comparison before: Airflow shows people what
     a task asked at first, also after it was cleared, and the answer would be to that. So it is

@@ -21,7 +21,7 @@ PATH = "/api/v2/dags/d/dagRuns/r/taskInstances/approve/-1/hitlDetails"
 
 
 def asked(requests, **scope):
-    """What is going on at once, for each step of the requests to an application that takes its time."""
+    """How many requests are going on at once, as each of them ends, where each takes its time."""
     now, most = [], []
 
     async def app(scope, receive, send):
