@@ -1,16 +1,17 @@
-"""Whether what `why` names first in favour of an operation is what it depends on: that is taken back,
-as the what-if of the pages does, and the operation must become less likely.
+"""Whether what `why` names first in favour of an operation is what it depends on: that is taken
+back, as the what-if of the pages does, and the operation must become less likely.
 
     python benchmarks/why.py [--items 1000] [--candidates boosted] [--replications 1] [--show]
 
 Named is an attribute, and beside it those that say the same, where the model would fill its gap by
-them: all that is named is taken back, and once the attribute alone. Factories: the sample, and chains made
-by rules, where an attribute follows from another. Of each the model is fitted on the older items and
-asked about the newest.
+them: all that is named is taken back, and once the attribute alone. Factories: the sample, and
+chains made by rules, where an attribute follows from another. Of each the model is fitted on the
+older items and asked about the newest.
 
-Prints the share of operations that become less likely, and of items all of whose operations do, each
-with a 95 % interval (of items by Wilson, 1927; of operations by drawing items 1,000 times); of how many
-operations nothing is named; what the failing ones have in common; the processor's time of an explanation.
+Prints the share of operations that become less likely, and of items all of whose operations do,
+each with a 95 % interval (of items by Wilson, 1927; of operations by drawing items 1,000 times); of
+how many operations nothing is named; what the failing ones have in common; the processor's time of
+an explanation.
 
 The exit code is 1 where less than 95 % of the operations, or of the items, of a factory hold.
 """

@@ -100,7 +100,7 @@ def laid(number: int, folder: Path, bed: Bed) -> Request:
 
 
 def racers(one: Request, bed: Bed, slack: FakeSlackApp, chance: random.Random) -> list[Any]:
-    """Who races for it: one to five, of a random mix; each with how many seconds after the instant."""
+    """Who races for it: one to five, of a random mix; how many seconds after the instant."""
     one.kinds = chance.choices(KINDS, weights=(4, 4, 2, 2, 1, 2), k=chance.choice((1, 2, 3, 4, 5)))
     found: list[tuple[float, Callable[[], None]]] = []
     for number, kind in enumerate(one.kinds):

@@ -783,8 +783,8 @@ export interface components {
         };
         /**
          * Spoke
-         * @description An attribute that spoke for or against an operation: it `is`, `says` or `lacks` a value. Those
-         *     of `same` say so too: only without all of them is the operation another matter.
+         * @description An attribute that spoke for or against an operation: it `is`, `says` or `lacks` a value.
+         *     Those of `same` say so too: only without all of them is the operation another matter.
          */
         Spoke: {
             /** Attribute */

@@ -63,12 +63,12 @@ def test_who_sends_slowly_holds_up_nobody():
             pass
 
     async def both():
-        one, more = OneAnswer(app), asyncio.Event()
+        one, more, received = OneAnswer(app), asyncio.Event(), []
 
         async def slowly():
-            if not more.is_set():
-                await more.wait()
-                return {"body": b"", "more_body": False}
+            if received.append(1) or len(received) == 1:
+                return {"body": b"x", "more_body": True}
+            await more.wait()
             return {"body": b"", "more_body": False}
 
         async def at_once():
@@ -76,8 +76,8 @@ def test_who_sends_slowly_holds_up_nobody():
 
         scope = {"type": "http", "method": "PATCH", "path": PATH}
         slow = asyncio.create_task(one(scope | {"number": 1}, slowly, None))
-        await asyncio.sleep(0)
-        await one(scope | {"number": 2}, at_once, None)
+        await asyncio.sleep(0.01)
+        await asyncio.wait_for(one(scope | {"number": 2}, at_once, None), 5)
         more.set()
         await slow
 
