@@ -92,9 +92,7 @@ def measured(name: str, data: Dataset, options: argparse.Namespace, candidate: s
         f"  items of which every operation is: {whole:.1%} of {len(by_item):,} "
         f"({of_items[0]:.1%} to {of_items[1]:.1%})\n"
         f"  the attribute alone taken back: {(named['alone'] < named['with_it']).mean():.1%}\n"
-        f"  named with others that say the same: {named['same'].mean():.1%} of the operations; "
-        f"of these less likely: {named['holds'][named['same']].mean():.1%}, of the others: "
-        f"{named['holds'][~named['same']].mean():.1%}\n"
+        f"  named with others that say the same: {named['same'].mean():.1%} of the operations\n"
         f"  nothing is named: {len(frame) - len(named):,} of {len(frame):,} operations\n"
         f"  one explanation: {1e3 * np.median(seconds):.0f} ms of a processor, 95th percentile "
         f"{1e3 * np.quantile(seconds, 0.95):.0f} ms",

@@ -1,5 +1,5 @@
-"""The retraining from the moment on at which it asks: its own operator and steps, each run on a state
-folder of its own. What came before is laid into that folder and into `compare`'s XComs.
+"""The retraining from the moment on at which it asks: its own operator and steps, each run on a
+state folder of its own. What came before is laid into that folder and into `compare`'s XComs.
 """
 
 import functools
@@ -15,12 +15,13 @@ from airflow.sdk.definitions._internal.contextmanager import DagContext
 
 from routing_ml.notices import ASKING_DAG
 
-# Airflow takes in every DAG that is made while it reads this file, and every one that this file has by
-# a name; the product's is to be taken apart.
+# Airflow takes in every DAG that is made while it reads this file, and every one that this file has
+# by a name; the product's is to be taken apart.
 reading, DagContext.current_autoregister_module_name = (
     DagContext.current_autoregister_module_name, None,
 )  # fmt: skip
 import routing_ml_retrain as product  # noqa: E402
+import runs  # noqa: E402
 
 PRODUCT = product.routing_ml_retrain().task_dict
 DagContext.current_autoregister_module_name = reading
@@ -64,7 +65,7 @@ with DAG(
     schedule=None,
     max_active_runs=200,
     max_active_tasks=200,
-    default_args=product.runs.TRIES | {"retry_delay": timedelta(seconds=1)},
+    default_args=runs.TRIES | {"retry_delay": timedelta(seconds=1)},
 ):
     compare = EmptyOperator(task_id="compare")
     approve = Asking(
