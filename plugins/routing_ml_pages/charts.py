@@ -31,9 +31,11 @@ def over_time(
     percent: bool = False,
     lines: Sequence[float] = (),
     mark: Literal["bad", "good"] = "bad",
+    joined: bool = True,
 ) -> Markup:
-    """Points joined by a line, their intervals as a band, marked ones larger, in the colour of what
-    is bad or good; horizontal `lines` at some values. Nothing of no point."""
+    """Points, joined by a line where each follows from the one before, their intervals as bars,
+    marked ones larger, in the colour of what is bad or good; horizontal `lines` at some values.
+    Nothing of no point."""
     if all(point.value is None for point in points):
         return Markup("")
     return _plot(
@@ -44,6 +46,7 @@ def over_time(
         high=[point.high for point in points],
         marks=[place for place, point in enumerate(points) if point.mark],
         mark=mark,
+        joined=joined,
         lines=list(lines),
         percent=percent,
     )

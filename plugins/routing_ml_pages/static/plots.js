@@ -41,13 +41,11 @@
   }
 
   function overTime(data) {
-    var series = [{}], columns = [], bands = [];
-    var hidden = { stroke: "transparent", points: { show: false } };
-    if (data.low.some(function (value) { return value !== null; })) {  // below the line itself
-      columns.push(data.high, data.low);
-      series.push(hidden, hidden);
-      bands.push({ series: [1, 2], fill: colour("accent-ground") });
-    }
+    var series = [{}], columns = [], none = "transparent";
+    [data.low, data.high].forEach(function (bounds) {  // not drawn themselves: the scale holds them
+      columns.push(bounds);
+      series.push({ stroke: none, points: { show: false } });
+    });
     data.lines.forEach(function (line) {
       columns.push(data.values.map(function () { return line; }));
       series.push({ stroke: colour("warn"), width: 1, dash: [5, 4], points: { show: false } });
@@ -55,11 +53,30 @@
     columns.push(data.values, data.values.map(function (value, place) {
       return data.marks.indexOf(place) < 0 ? null : value;
     }));
+    var accent = colour("accent"), mark = colour(data.mark);
     series.push(
-      { stroke: colour("accent"), width: 2, points: { show: true, size: 6, fill: colour("accent") } },
-      { stroke: "transparent", points: { show: true, size: 11, fill: colour(data.mark), stroke: colour(data.mark) } }
+      { stroke: data.joined ? accent : none, width: 2, points: { show: true, size: 6, stroke: accent, fill: accent } },
+      { stroke: none, points: { show: true, size: 11, stroke: mark, fill: mark } }
     );
-    return { series: series, bands: bands, columns: columns };
+    return { series: series, columns: columns, before: [function (plot) { intervals(plot, data); }] };
+  }
+
+  function intervals(plot, data) {
+    var pen = plot.ctx;
+    pen.save();
+    pen.strokeStyle = colour("accent")();
+    pen.globalAlpha = 0.45;
+    pen.lineWidth = 3 * devicePixelRatio;
+    data.low.forEach(function (low, place) {
+      if (low !== null && data.high[place] !== null) {
+        var x = plot.valToPos(place, "x", true);
+        pen.beginPath();
+        pen.moveTo(x, plot.valToPos(low, "y", true));
+        pen.lineTo(x, plot.valToPos(data.high[place], "y", true));
+        pen.stroke();
+      }
+    });
+    pen.restore();
   }
 
   function sideBySide(data) {
@@ -69,7 +86,7 @@
         paths: uPlot.paths.bars({ size: [0.38, 40], align: align })
       };
     }
-    return { series: [{}, bars("soft", -1), bars("accent", 1)], bands: [], columns: [data.usual, data.now] };
+    return { series: [{}, bars("soft", -1), bars("accent", 1)], columns: [data.usual, data.now], before: [] };
   }
 
   function told(data, place) {
@@ -90,13 +107,14 @@
     var count = data.labels.length;
     var options = {
       width: place.clientWidth, height: HEIGHT, legend: { show: false }, axes: axes(data),
-      series: shown.series, bands: shown.bands, padding: [12, 24, 0, 0],
+      series: shown.series, padding: [12, 24, 0, 0],
       cursor: { drag: { x: false, y: false }, y: false, points: { show: false } },
       scales: {
         x: { time: false, range: [-0.5, Math.max(count - 0.5, 0.5)] },
         y: data.values === undefined ? { range: function (plot, low, high) { return [0, high * 1.08]; } } : {}
       },
       hooks: {
+        drawAxes: shown.before,
         setCursor: [function (plot) {
           var at = plot.cursor.idx;
           note.textContent = at === null || at === undefined ? "\u00a0" : data.labels[at] + ": " + told(data, at);
