@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from routing_ml_pages import charts
 from routing_ml_pages.words import LANGUAGES, language_of, words
@@ -78,6 +78,15 @@ def plain(text: str) -> str:
     return HIDDEN.sub("\ufffd", shown)
 
 
+def kept(text: str) -> Markup:
+    """A text that a form sends back: whole, and as it is.
+
+    >>> kept("a\u202e<")
+    Markup('a\u202e&lt;')
+    """
+    return escape(text.encode(errors="replace").decode())
+
+
 @lru_cache(maxsize=1)
 def static_files() -> Mapping[str, bytes]:
     """The files that pages load, by name."""
@@ -104,17 +113,18 @@ def _environment() -> Environment:
         "minutes": minutes,
         "count": "{:,}".format,
         "signed": signed,
+        "kept": kept,
     }
     environment.globals |= {"charts": charts}
     return environment
 
 
-def _link(root: str, path: str, **parameters: Any) -> str:
-    """The address of a page; parameters that are None or empty are left out. `more` is a mapping of
-    further ones, whose names need be no names of Python."""
+def _link(root: str, path: str, **parameters: Any) -> Markup:
+    """The address of a page, whole however long it is; parameters that are None or empty are left
+    out. `more` is a mapping of further ones, whose names need be no names of Python."""
     given = {**(parameters.pop("more", None) or {}), **parameters}
     query = urlencode({name: value for name, value in given.items() if value not in (None, "")})
-    return f"{root}{path}?{query}" if query else f"{root}{path}"
+    return escape(f"{root}{path}?{query}" if query else f"{root}{path}")
 
 
 def _asset(root: str, name: str) -> str:
