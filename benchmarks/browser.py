@@ -52,7 +52,10 @@ def main() -> int:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="routing-ml-")))
         if options.home:
-            os.environ |= {"ROUTING_ML_HOME": str(options.home), "ROUTING_ML_SOURCE": str(life.SAMPLE)}
+            os.environ |= {
+                "ROUTING_ML_HOME": str(options.home),
+                "ROUTING_ML_SOURCE": str(life.SAMPLE),
+            }
         else:
             life.lived(folder / "home", options.months)
         url = stack.enter_context(life.served(PORT))

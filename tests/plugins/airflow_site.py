@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, BrowserContext, Frame, FrameLocator, Pa
 DAG = "routing_ml_retrain"
 PEOPLE = {"engineer": "user", "planner": "viewer", "steward": "viewer"}
 """Each with the role that Airflow gives them."""
-START_SECONDS, PATIENCE_SECONDS = 480, 240
+START_SECONDS, PATIENCE_SECONDS = 480, 600
 
 
 @dataclass
@@ -40,7 +40,9 @@ class Site:
     @contextmanager
     def logged_in(self, who: str, **options: Any) -> Iterator[BrowserContext]:
         """A person's browser, after the login page."""
-        with chromium.person(self.browser, storage_state=self._states.get(who), **options) as context:
+        with chromium.person(
+            self.browser, storage_state=self._states.get(who), **options
+        ) as context:
             if who not in self._states:
                 page = context.new_page()
                 page.goto(self.url)

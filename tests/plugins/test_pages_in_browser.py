@@ -24,6 +24,7 @@ PAGES = (
 REPORTS = (f"/run?dag_id={DAG}&run_id=first", "/run?dag_id=routing_ml_quality&run_id=weekly")
 FORMS = ("promote", "rollback")
 LOOKS = [("light", DESKTOP), ("dark", PHONE)]
+pytestmark = pytest.mark.timeout(1_500)  # as slow as a machine may be that does much besides
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +46,10 @@ def test_the_engineer_retrains_approves_with_a_reason_compares_and_rolls_back(si
     before = versions(site).active().name
     with site.logged_in("engineer") as context:
         page = context.new_page()
-        watch = Watch(page)
+        watch, frame = Watch(page), ours(page)
         page.goto(site.url)
         page.get_by_role("link", name="Routing ML").click()
-        expect(ours(page).get_by_text(before)).to_be_visible()
+        expect(frame.get_by_text(before)).to_be_visible()
 
         page.goto(f"{site.url}/dags/{DAG}")
         page.get_by_role("button", name="Trigger").first.click()
@@ -63,8 +64,8 @@ def test_the_engineer_retrains_approves_with_a_reason_compares_and_rolls_back(si
 
         page.goto(f"{site.url}/dags/{DAG}/runs/{quote(name)}")
         page.get_by_role("link", name="Report", exact=True).click()
-        expect(ours(page).get_by_text("Waits for an answer")).to_be_visible()
-        expect(ours(page).get_by_text("shown to be better than the model in use")).to_be_visible()
+        expect(frame.get_by_text("Waits for an answer")).to_be_visible()
+        expect(frame.get_by_text("shown to be better than the model in use")).to_be_visible()
 
         page.goto(f"{site.url}/dags/{DAG}/runs/{quote(name)}/tasks/approve/required_actions")
         page.locator("input[name=element_why]").fill("the planners <b>agree</b>")
@@ -73,39 +74,35 @@ def test_the_engineer_retrains_approves_with_a_reason_compares_and_rolls_back(si
         after = versions(site).active().name
         assert after != before
         page.goto(f"{site.url}/dags/{DAG}/runs/{quote(name)}/plugin/routing-ml-run")
-        expect(ours(page).get_by_role("heading").first).to_contain_text("A new model is in use")
+        expect(frame.get_by_role("heading").first).to_contain_text("A new model is in use")
 
-        page.goto(f"{site.url}/plugin/routing-ml/routing-ml/models")
-        page = _alone(context, f"{site.pages}/models")
-        expect(page.get_by_text(f"{after} is in use")).to_be_visible()
-        expect(page.get_by_role("table").last).to_contain_text("the planners <b>agree</b>")
-        page.get_by_label("This version").select_option(before)
-        page.get_by_label("with this one").select_option(after)
-        page.get_by_role("button", name="Compare").click()
-        expect(page.get_by_text("points of exactly right routings")).to_be_visible()
-        expect(page.get_by_text("would get other operations")).to_be_visible()
+        page.get_by_role("link", name="Routing ML").click()
+        frame.get_by_role("link", name="Models", exact=True).first.click()
+        expect(frame.get_by_text(f"{after} is in use")).to_be_visible()
+        expect(frame.get_by_role("table").last).to_contain_text("the planners <b>agree</b>")
+        frame.get_by_label("This version").select_option(before)
+        frame.get_by_label("with this one").select_option(after)
+        frame.get_by_role("button", name="Compare").click()
+        expect(frame.get_by_text("points of exactly right routings")).to_be_visible()
+        expect(frame.get_by_text("would get other operations")).to_be_visible()
 
-        page.get_by_role("link", name="Models").click()
-        back = page.locator("form").filter(has=page.get_by_role("button", name="Roll back"))
+        frame.get_by_role("link", name="Models", exact=True).first.click()
+        back = frame.locator("form").filter(has=page.get_by_role("button", name="Roll back"))
         expect(back).to_contain_text(before)
         back.get_by_label("Reason").fill("the bore is wrong *since* then")
         back.get_by_role("button", name="Roll back").click()
-        expect(page.get_by_role("status")).to_contain_text("in use again")
-        expect(page.get_by_role("table").last).to_contain_text("the bore is wrong *since* then")
+        expect(frame.get_by_role("status")).to_contain_text("in use again")
+        expect(frame.get_by_role("table").last).to_contain_text("the bore is wrong *since* then")
     last = versions(site).history()[-1]
     assert versions(site).active().name == before
     assert (last["action"], last["who"]) == ("rollback", "Airflow user engineer")
     assert not watch.seen
 
 
-def _alone(context, address):
-    page = context.new_page()
-    page.goto(address)
-    return page
-
-
 @pytest.mark.parametrize(("theme", "size"), LOOKS)
-def test_the_planner_finds_an_item_asks_what_if_takes_excel_along_and_types_one_in(site, theme, size):
+def test_the_planner_finds_an_item_asks_what_if_takes_excel_along_and_types_one_in(
+    site, theme, size
+):
     with site.logged_in("planner", theme=theme, size=size) as context:
         page = context.new_page()
         watch = Watch(page)
@@ -201,7 +198,9 @@ def test_who_has_not_logged_in_is_told_to(site):
 
 
 @pytest.mark.parametrize(("theme", "size"), LOOKS)
-def test_every_page_is_without_a_fault_that_axe_knows_and_no_wider_than_the_window(site, theme, size):
+def test_every_page_is_without_a_fault_that_axe_knows_and_no_wider_than_the_window(
+    site, theme, size
+):
     with site.logged_in("engineer", theme=theme, size=size) as context:
         for path in (*PAGES, *REPORTS):
             page = context.new_page()
