@@ -4,6 +4,7 @@ side. Colours come from the page's style sheet, so that they follow its theme.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,9 @@ from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 640, 200
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 26
-MOST_LABELS = 6
+MOST_LABELS, SHORT_LABEL = 6, 12
+STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
+"""What lies between two lines of a grid, times a power of ten."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +29,11 @@ class Point:
 
 
 def over_time(
-    points: Sequence[Point], title: str, *, percent: bool = False, lines: Sequence[float] = ()
-) -> Markup:
-    """Points joined by a line, their intervals as bars, `mark`ed ones larger; horizontal `lines` at
-    some values. Nothing of no point."""
+    points: Sequence[Point], title: str, *, percent: bool = False, lines: Sequence[float] = (),
+    joined: bool = True,
+) -> Markup:  # fmt: skip
+    """Points, joined by a line where each follows from the one before, their intervals as bars,
+    `mark`ed ones larger; horizontal `lines` at some values. Nothing of no point."""
     known = [point for point in points if point.value is not None]
     if not known:
         return Markup("")
@@ -55,7 +59,8 @@ def over_time(
     axis = [_line("limit", LEFT, y, WIDTH - RIGHT, y) for y in heights]
     series = f'<polyline class="series" points="{" ".join(path)}"/>'
     labels = _labels([point.label for point in points], step)
-    return _svg(title, [*_grid(low, high, percent), *axis, *labels, series, *parts])
+    shown = [*_grid(low, high, percent), *axis, *labels, series, *parts]
+    return _svg(title, shown, "plot" if joined else "plot apart")
 
 
 def side_by_side(
@@ -64,7 +69,7 @@ def side_by_side(
     """Two shares for each label as bars beside each other, the first of what is usual."""
     if not labels:
         return Markup("")
-    low, high = 0.0, max([*one, *other, 0.01])
+    low, high = _range([0.0, *one, *other, 0.01], (), 0.0)
     step = (WIDTH - LEFT - RIGHT) / len(labels)
     parts = []
     for at, pair in enumerate(zip(one, other, strict=True)):
@@ -95,17 +100,33 @@ def band(low: float, value: float, high: float, most: float) -> Markup:
     )
 
 
-def _svg(title: str, parts: Sequence[str]) -> Markup:
+def _svg(title: str, parts: Sequence[str], kind: str = "plot") -> Markup:
     return Markup(  # noqa: S704 - each part has escaped what it was given
-        f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">'
+        f'<svg class="{kind}" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">'
         f"{''.join(parts)}</svg>"
     )
 
 
-def _range(values: Sequence[float], lines: Sequence[float]) -> tuple[float, float]:
+def _range(
+    values: Sequence[float], lines: Sequence[float], room: float = 0.02
+) -> tuple[float, float]:
+    """From where to where the axis goes: between round figures, with so much room at both ends."""
     low, high = min([*values, *lines]), max([*values, *lines])
-    room = (high - low) * 0.08 or abs(high) * 0.05 or 0.05
-    return max(low - room, 0.0) if low >= 0 else low - room, high + room
+    more = (high - low) * room or (0.0 if high > low else abs(high) * 0.05 or 0.05)
+    step = _step(low - more, high + more)
+    below, above = math.floor((low - more) / step) * step, math.ceil((high + more) / step) * step
+    return max(below, 0.0) if low >= 0 else below, above
+
+
+def _step(low: float, high: float) -> float:
+    """A round figure, of which four or a few more are between both.
+
+    >>> _step(0.414, 0.994), _step(0, 1.08)
+    (0.2, 0.5)
+    """
+    least = max((high - low) / 4, 1e-12)
+    power = 10.0 ** math.floor(math.log10(least))
+    return round(next(part for part in STEPS if part * power >= least * (1 - 1e-9)) * power, 12)
 
 
 def _y(value: float, low: float, high: float) -> float:
@@ -113,12 +134,12 @@ def _y(value: float, low: float, high: float) -> float:
 
 
 def _grid(low: float, high: float, percent: bool) -> list[str]:
-    parts = []
-    for part in range(5):
-        value = low + (high - low) * part / 4
+    parts, step = [], _step(low, high)
+    for part in range(round((high - low) / step) + 1):
+        value = low + part * step
         y = _y(value, low, high)
         parts.append(_line("grid", LEFT, y, WIDTH - RIGHT, y))
-        said = _figure(value, percent)
+        said = f"{100 * value:.4g} %" if percent else f"{value:.4g}"
         parts.append(
             f'<text class="axis" text-anchor="end" x="{LEFT - 6}" y="{y + 4:.1f}">{said}</text>'
         )
@@ -130,7 +151,8 @@ def _labels(labels: Sequence[str], step: float) -> list[str]:
     parts = []
     for at in range(0, len(labels), every):
         x = LEFT + at * step if len(labels) > 1 else WIDTH / 2
-        anchor = "start" if at == 0 and len(labels) > 1 else "middle"
+        wide = len(labels[at]) > SHORT_LABEL
+        anchor = "start" if at == 0 and len(labels) > 1 and wide else "middle"
         anchor = "end" if at == len(labels) - 1 and at else anchor
         parts.append(
             f'<text class="axis" text-anchor="{anchor}" x="{x:.1f}" y="{HEIGHT - 8}">'

@@ -27,6 +27,7 @@ HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
 )
 """What no browser shows, what turns the text around it, and what UTF-8 cannot say."""
+SHARE = re.compile(r" \.(\d\d)(?=;|$)")
 LONGEST = 2_000  # characters of a text that a page shows
 OWN_ONLY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
@@ -114,6 +115,7 @@ def _environment() -> Environment:
         "count": "{:,}".format,
         "signed": signed,
         "kept": kept,
+        "likelihoods": likelihoods,
     }
     environment.globals |= {"charts": charts}
     return environment
@@ -152,6 +154,15 @@ def figure(value: float | None, digits: int = 3) -> str:
     if value is None:
         return "–"
     return f"{value:,.{digits}f}" if isinstance(value, float) else f"{value:,}"
+
+
+def likelihoods(text: str) -> str:
+    """What a proposal says of other machines, its shares as the page has all others.
+
+    >>> likelihoods("CNC-01 .22; CNC .07")
+    'CNC-01 22 %; CNC 7 %'
+    """
+    return SHARE.sub(lambda found: f" {int(found[1])} %", text)
 
 
 def minutes(value: float | None) -> str:
