@@ -5,11 +5,12 @@
 
 Plays so many months of the sample day by day, retrains (or takes the state folder in which that was
 done), and serves the pages as Airflow does, without its login. Opens each in every combination of
-light and dark, 1,280 and 390 pixels, English and Korean, and counts what axe finds, what stands out to the
-right, and what the console, a dialog or the network says. Then Lighthouse opens each as a phone, light
-and dark, so many times, of which the median counts. Prints a line a page and theme; exits with 1 where
-axe or anything else found something, accessibility is under 100, best practices under 95 or
-performance under 90. `script/check` installs what it needs, with `npm ci` in script/node.
+light and dark, 1,280 and 390 pixels, English and Korean, and counts what axe finds, what stands out
+to the right, and what the console, a dialog or the network says. Then Lighthouse opens each as a
+phone, light and dark, so many times, of which the median counts. Prints a line a page and theme;
+exits with 1 where axe or anything else found something, accessibility is under 100, best practices
+under 95 or performance under 90. `script/check` installs what it needs, with `npm ci` in
+script/node.
 """
 
 import argparse
@@ -32,6 +33,7 @@ sys.path[:0] = [str(ROOT / "tests")]
 
 import chromium  # noqa: E402 - where they are is said above
 import pages_life as life  # noqa: E402
+
 from routing_ml.registry import Registry  # noqa: E402
 
 THEMES, LANGUAGES, SIZES = ("light", "dark"), ("en", "ko"), (chromium.DESKTOP, chromium.PHONE)
@@ -140,8 +142,8 @@ def _lighthouse(address: str, theme: str) -> dict[str, int]:
     # A page that has no choice of its own follows the system, as Chromium is told of it.
     dark = " --force-dark-mode --blink-settings=preferredColorScheme=0" if theme == "dark" else ""
     command = [
-        shutil.which("node") or "node", str(LIGHTHOUSE), address, "--output=json", "--output-path=stdout", "--quiet",
-        "--form-factor=mobile", f"--only-categories={','.join(LEAST)}",
+        shutil.which("node") or "node", str(LIGHTHOUSE), address, "--quiet",
+        "--output=json", "--output-path=stdout", "--form-factor=mobile", f"--only-categories={','.join(LEAST)}",
         f"--chrome-flags={' '.join(chromium.FLAGS)}{dark}",
         "--extra-headers=" + json.dumps({"Cookie": f"routing_ml_theme={theme}"}),
     ]  # fmt: skip

@@ -28,7 +28,7 @@ PICTURES = {
     "pages_what_if_dark": (f"{WHY}&attribute=PART_TYPE&value=SLEEVE", "dark", (1100, 980)),
     "pages_models": ("/models", "light", (1100, 980)),
     "pages_drift_dark": ("/drift", "dark", (1100, 1180)),
-    "pages_data": ("/data", "light", (1100, 980)),
+    "pages_data": ("/data", "light", (1100, 860)),
     "pages_start": ("/", "light", (1100, 560)),
     "pages_report_phone": (f"/run?dag_id=routing_ml_retrain&run_id={life.RUN}", "light", PHONE),
 }
@@ -42,7 +42,10 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="routing-ml-") as folder:
         if options.home:
-            os.environ |= {"ROUTING_ML_HOME": str(options.home), "ROUTING_ML_SOURCE": str(life.SAMPLE)}
+            os.environ |= {
+                "ROUTING_ML_HOME": str(options.home),
+                "ROUTING_ML_SOURCE": str(life.SAMPLE),
+            }
         else:
             life.lived(Path(folder) / "home")
         with life.served(PORT) as url, chromium.chromium("--hide-scrollbars") as browser:
@@ -54,7 +57,10 @@ def main() -> int:
                     taken = page.screenshot(path=INTO / f"{name}.png")
                 print(f"{name}.png  {len(taken):,} bytes")
                 if len(taken) > MOST_BYTES:
-                    print(f"{name} is over {MOST_BYTES:,} bytes: take less of the page", file=sys.stderr)
+                    print(
+                        f"{name} is over {MOST_BYTES:,} bytes: take less of the page",
+                        file=sys.stderr,
+                    )
                     return 1
     return 0
 

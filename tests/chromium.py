@@ -70,7 +70,7 @@ def person(
 
 
 class Watch:
-    """Listens to a page: errors of its console and of its scripts, dialogs, what it asked elsewhere."""
+    """Listens to a page: errors of its console and scripts, dialogs, what it asked elsewhere."""
 
     def __init__(self, page: Page) -> None:
         self.seen: list[str] = []

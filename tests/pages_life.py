@@ -1,5 +1,5 @@
-"""A factory that has lived with Routing ML for half a year, and its pages without Airflow: as of one
-moment, so that they look the same on each day.
+"""A factory that has lived with Routing ML for half a year, and its pages without Airflow: as of
+one moment, so that they look the same on each day.
 """
 
 from __future__ import annotations

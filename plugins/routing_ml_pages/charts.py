@@ -102,8 +102,8 @@ def band(low: float, value: float, high: float, most: float) -> Markup:
 
 def _svg(title: str, parts: Sequence[str], kind: str = "plot") -> Markup:
     return Markup(  # noqa: S704 - each part has escaped what it was given
-        f'<svg class="{kind}" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">'
-        f"{''.join(parts)}</svg>"
+        f'<svg class="{kind}" viewBox="0 0 {WIDTH} {HEIGHT}" role="img"'
+        f' aria-label="{escape(title)}">{"".join(parts)}</svg>'
     )
 
 

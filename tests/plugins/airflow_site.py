@@ -1,4 +1,4 @@
-"""A real Airflow with the pages, started as script/run does, and people who log in to it in Chromium."""
+"""A real Airflow with the pages, as script/run starts it, and people who log in in Chromium."""
 
 from __future__ import annotations
 
@@ -78,6 +78,7 @@ def running(home: Path, source: str, meanwhile: Callable[[], Any]) -> Iterator[S
         started = subprocess.Popen(
             [*command, "--exporter-port", str(free_port())],
             env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            start_new_session=True,  # else Ctrl-C would end it before what it serves
         )  # fmt: skip
     try:
         meanwhile()

@@ -1,5 +1,5 @@
-"""The sample with items whose codes, names and remarks are made to be taken for something else, and a
-state folder that has learned from it.
+"""The sample with items whose codes, names and remarks are made to be taken for something else,
+and a state folder that has learned from it.
 """
 
 from datetime import datetime
@@ -20,8 +20,8 @@ NAMES = (SCRIPT, TAG, f"{TURNED} * & _x_", LONG)
 
 
 def hostile_source(path: Path) -> str:
-    """A database of the sample, whose newest items that wait are called by CODES and NAMES, and whose
-    newest routings have remarks and operation names of that kind."""
+    """A database of the sample, whose newest items that wait are called by CODES and NAMES, and
+    whose newest routings have remarks and operation names of that kind."""
     tables = access_rows(SAMPLE)
     items, routings = tables[ITEMS], tables[ROUTINGS]
     code, name, spec = (items.index(each) for each in ("ITEM_CD", "ITEM_NM", "ADDITIONAL_SPEC"))

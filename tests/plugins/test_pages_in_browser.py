@@ -29,7 +29,7 @@ pytestmark = pytest.mark.timeout(1_500)  # as slow as a machine may be that does
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """One Airflow for all of them, on a factory whose newest items are called as they should not."""
+    """One Airflow for all, on a factory whose newest items are called what nothing should be."""
     home = tmp_path_factory.mktemp("browser") / "home"
     home.mkdir(mode=0o700)
     source = hostile_source(home.parent / "erp.db")
@@ -100,9 +100,7 @@ def test_the_engineer_retrains_approves_with_a_reason_compares_and_rolls_back(si
 
 
 @pytest.mark.parametrize(("theme", "size"), LOOKS)
-def test_the_planner_finds_an_item_asks_what_if_takes_excel_along_and_types_one_in(
-    site, theme, size
-):
+def test_the_planner_finds_an_item_asks_what_if_and_takes_excel_along(site, theme, size):
     with site.logged_in("planner", theme=theme, size=size) as context:
         page = context.new_page()
         watch = Watch(page)
@@ -198,9 +196,7 @@ def test_who_has_not_logged_in_is_told_to(site):
 
 
 @pytest.mark.parametrize(("theme", "size"), LOOKS)
-def test_every_page_is_without_a_fault_that_axe_knows_and_no_wider_than_the_window(
-    site, theme, size
-):
+def test_axe_finds_nothing_on_any_page_and_none_is_too_wide(site, theme, size):
     with site.logged_in("engineer", theme=theme, size=size) as context:
         for path in (*PAGES, *REPORTS):
             page = context.new_page()
