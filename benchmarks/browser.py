@@ -143,7 +143,8 @@ def _lighthouse(address: str, theme: str) -> dict[str, int]:
     dark = " --force-dark-mode --blink-settings=preferredColorScheme=0" if theme == "dark" else ""
     command = [
         shutil.which("node") or "node", str(LIGHTHOUSE), address, "--quiet",
-        "--output=json", "--output-path=stdout", "--form-factor=mobile", f"--only-categories={','.join(LEAST)}",
+        "--output=json", "--output-path=stdout", "--form-factor=mobile",
+        f"--only-categories={','.join(LEAST)}",
         f"--chrome-flags={' '.join(chromium.FLAGS)}{dark}",
         "--extra-headers=" + json.dumps({"Cookie": f"routing_ml_theme={theme}"}),
     ]  # fmt: skip

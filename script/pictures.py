@@ -29,8 +29,6 @@ PICTURES = {
     "pages_models": ("/models", "light", (1100, 980)),
     "pages_drift_dark": ("/drift", "dark", (1100, 1180)),
     "pages_data": ("/data", "light", (1100, 860)),
-    "pages_start": ("/", "light", (1100, 560)),
-    "pages_report_phone": (f"/run?dag_id=routing_ml_retrain&run_id={life.RUN}", "light", PHONE),
 }
 """Of each the page, its theme, and how much of it, in pixels."""
 
