@@ -81,7 +81,7 @@ def side_by_side(
                 "</title></rect>"
             )
     marks = [
-        f'<text class="axis" text-anchor="middle" x="{LEFT + (at + 0.5) * step:.1f}"'
+        f'<text class="{_label(at)}" text-anchor="middle" x="{LEFT + (at + 0.5) * step:.1f}"'
         f' y="{HEIGHT - 8}">{escape(label)}</text>'
         for at, label in enumerate(labels)
     ]
@@ -149,16 +149,21 @@ def _grid(low: float, high: float, percent: bool) -> list[str]:
 def _labels(labels: Sequence[str], step: float) -> list[str]:
     every = max(1, -(-len(labels) // MOST_LABELS))
     parts = []
-    for at in range(0, len(labels), every):
+    for place, at in enumerate(range(0, len(labels), every)):
         x = LEFT + at * step if len(labels) > 1 else WIDTH / 2
         wide = len(labels[at]) > SHORT_LABEL
         anchor = "start" if at == 0 and len(labels) > 1 and wide else "middle"
         anchor = "end" if at == len(labels) - 1 and at else anchor
         parts.append(
-            f'<text class="axis" text-anchor="{anchor}" x="{x:.1f}" y="{HEIGHT - 8}">'
+            f'<text class="{_label(place)}" text-anchor="{anchor}" x="{x:.1f}" y="{HEIGHT - 8}">'
             f"{escape(labels[at])}</text>"
         )
     return parts
+
+
+def _label(place: int) -> str:
+    """Its style: there is room for every second one on a phone, where letters are larger."""
+    return "axis second" if place % 2 else "axis"
 
 
 def _line(kind: str, x1: float, y1: float, x2: float, y2: float) -> str:

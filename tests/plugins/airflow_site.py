@@ -9,13 +9,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import chromium
 from conftest import ROOT, free_port
-from playwright.sync_api import Browser, BrowserContext, Frame, FrameLocator, Page
+from playwright.sync_api import Browser, BrowserContext, Error, Frame, FrameLocator, Page
 
 DAG = "routing_ml_retrain"
 PEOPLE = {"engineer": "user", "planner": "viewer", "steward": "viewer"}
@@ -117,9 +118,17 @@ def frame_of(page: Page) -> Frame:
 
 def asked(page: Page, path: str) -> Any:
     """What Airflow's API says of the DAG to who is logged in."""
-    answer = page.request.get(f"{page.url.split('/dags')[0]}/api/v2/dags/{DAG}/{path}")
-    assert answer.ok, answer.text()
-    return answer.json()
+    address = f"{page.url.split('/dags')[0]}/api/v2/dags/{DAG}/{path}"
+    # Its SQLite may hold the server up for half a minute, or refuse, while DAGs begin.
+    return until(partial(_answer, page, address), f"{address} is not answered")
+
+
+def _answer(page: Page, address: str) -> Any:
+    try:
+        answer = page.request.get(address)
+    except Error:
+        return None
+    return answer.json() if answer.ok else None
 
 
 def task_state(page: Page, run: str, task: str) -> str:
