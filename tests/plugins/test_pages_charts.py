@@ -2,6 +2,7 @@
 
 import re
 import xml.etree.ElementTree as ET
+from itertools import pairwise
 
 import pages_site  # noqa: F401 - it knows where the pages are
 from hypothesis import given
@@ -55,3 +56,19 @@ def test_every_point_is_within_the_plot(values):
     for circle in plot.findall(f"{SVG}circle"):
         assert 0 <= float(circle.get("cx")) <= charts.WIDTH
         assert 0 <= float(circle.get("cy")) <= charts.HEIGHT
+
+
+@given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6))
+def test_what_stands_beside_the_grid_is_as_far_apart_as_its_lines(low, wide):
+    plot = parsed(charts.over_time([Point("a", low), Point("b", low + wide)], "t"))
+    heights = [float(line.get("y1")) for line in plot.findall(f"{SVG}line")]
+    apart = [above - below for above, below in pairwise(heights)]
+    assert 3 <= len(heights) <= 8 and max(apart) - min(apart) < 0.3
+    step = charts._step(*charts._range([low, low + wide], ()))
+    assert float(f"{step:.2g}") == step
+
+
+def test_versions_that_do_not_follow_each_other_are_not_joined():
+    points = [Point("a", 0.2), Point("b", 0.8)]
+    assert parsed(charts.over_time(points, "t", joined=False)).get("class") == "plot apart"
+    assert parsed(charts.over_time(points, "t")).get("class") == "plot"
