@@ -38,7 +38,7 @@ def over_time(
     if not known:
         return Markup("")
     figures = [v for p in known for v in (p.value, p.low, p.high) if v is not None]
-    low, high = _range(figures, lines)
+    low, high, apart = _range(figures, lines)
     step = (WIDTH - LEFT - RIGHT) / max(len(points) - 1, 1)
     parts, path = [], []
     for at, point in enumerate(points):
@@ -59,7 +59,7 @@ def over_time(
     axis = [_line("limit", LEFT, y, WIDTH - RIGHT, y) for y in heights]
     series = f'<polyline class="series" points="{" ".join(path)}"/>'
     labels = _labels([point.label for point in points], step)
-    shown = [*_grid(low, high, percent), *axis, *labels, series, *parts]
+    shown = [*_grid(low, high, apart, percent), *axis, *labels, series, *parts]
     return _svg(title, shown, "plot" if joined else "plot apart")
 
 
@@ -69,7 +69,7 @@ def side_by_side(
     """Two shares for each label as bars beside each other, the first of what is usual."""
     if not labels:
         return Markup("")
-    low, high = _range([0.0, *one, *other, 0.01], (), 0.0)
+    low, high, apart = _range([0.0, *one, *other, 0.01], (), 0.0)
     step = (WIDTH - LEFT - RIGHT) / len(labels)
     parts = []
     for at, pair in enumerate(zip(one, other, strict=True)):
@@ -85,7 +85,7 @@ def side_by_side(
         f' y="{HEIGHT - 8}">{escape(label)}</text>'
         for at, label in enumerate(labels)
     ]
-    return _svg(title, [*_grid(low, high, True), *parts, *marks])
+    return _svg(title, [*_grid(low, high, apart, True), *parts, *marks])
 
 
 def band(low: float, value: float, high: float, most: float) -> Markup:
@@ -109,13 +109,14 @@ def _svg(title: str, parts: Sequence[str], kind: str = "plot") -> Markup:
 
 def _range(
     values: Sequence[float], lines: Sequence[float], room: float = 0.02
-) -> tuple[float, float]:
-    """From where to where the axis goes: between round figures, with so much room at both ends."""
+) -> tuple[float, float, float]:
+    """From where to where the axis goes, between round figures with so much room at both ends, and
+    how far its lines are apart."""
     low, high = min([*values, *lines]), max([*values, *lines])
     more = (high - low) * room or (0.0 if high > low else abs(high) * 0.05 or 0.05)
     step = _step(low - more, high + more)
     below, above = math.floor((low - more) / step) * step, math.ceil((high + more) / step) * step
-    return max(below, 0.0) if low >= 0 else below, above
+    return max(below, 0.0) if low >= 0 else below, above, step
 
 
 def _step(low: float, high: float) -> float:
@@ -133,10 +134,10 @@ def _y(value: float, low: float, high: float) -> float:
     return TOP + (HEIGHT - TOP - BOTTOM) * (high - value) / (high - low)
 
 
-def _grid(low: float, high: float, percent: bool) -> list[str]:
-    parts, step = [], _step(low, high)
-    for part in range(round((high - low) / step) + 1):
-        value = low + part * step
+def _grid(low: float, high: float, apart: float, percent: bool) -> list[str]:
+    parts = []
+    for part in range(round((high - low) / apart) + 1):
+        value = low + part * apart
         y = _y(value, low, high)
         parts.append(_line("grid", LEFT, y, WIDTH - RIGHT, y))
         said = f"{100 * value:.4g} %" if percent else f"{value:.4g}"
