@@ -9,6 +9,7 @@ import contextlib
 import ctypes.util
 import fcntl
 import hashlib
+import json
 import os
 import platform
 import shutil
@@ -30,8 +31,10 @@ LOCKED = ("--require-hashes", "--only-binary", ":all:")
 RUN_PACKAGES = ("unixodbc",)
 TEST_PACKAGES = (
     "bubblewrap",
+    "chromium",
     "libsqliteodbc",
     "mdbtools",
+    "npm",
     "odbc-mdbtools",
     "odbc-postgresql",
     "postgresql",
@@ -43,6 +46,13 @@ TEST_PACKAGES = (
 # Debian starts what these bring, at the ports that script/monitor is to use.
 SERVICES = ("prometheus", "prometheus-alertmanager")
 SYSTEMD = Path("/run/systemd/system")  # there where systemd runs
+
+# What these bring may have come otherwise; Ubuntu has its Chromium as a snap alone.
+PROGRAMS = {
+    "chromium": ("chromium", "chromium-browser", "google-chrome"),
+    "npm": ("npm",),
+}
+NODE = ROOT / "script" / "node"
 
 Say = Callable[[str], None]
 
@@ -84,13 +94,16 @@ def prepare(
         anew = not _ready("requirements.txt")
         checks = (tests or developer) and (anew or not _ready("requirements-dev.txt"))
         lacking = not all(map(_is_installed, packages))
-        say = numbered(say, lacking + 2 * anew + checks)
+        modules = tests and not _has_node_modules()
+        say = numbered(say, lacking + 2 * anew + checks + modules)
         _install_system_packages(packages, say, log)
         _make_venv(say, log)
         if (tests or developer) and not _ready("requirements-dev.txt"):
             say(f"installing {_count('requirements-dev.txt')} Python packages of tests and checks")
             _install_locked(ROOT / "requirements-dev.txt", log)
             _mark_ready("requirements-dev.txt")
+        if modules:
+            _install_node_modules(say, log)
 
 
 def numbered(say: Say, total: int) -> Say:
@@ -159,6 +172,8 @@ def _apt(missing: Sequence[str]) -> list[str]:
 
 
 def _is_installed(package: str) -> bool:
+    if package in PROGRAMS:
+        return any(map(shutil.which, PROGRAMS[package]))
     if shutil.which("dpkg-query"):
         asked = subprocess.run(
             ["dpkg-query", "-W", "-f=${db:Status-Status}", package], capture_output=True, text=True
@@ -170,6 +185,28 @@ def _is_installed(package: str) -> bool:
     if package == "unixodbc":
         return ctypes.util.find_library("odbc") is not None
     return False
+
+
+# What looks at the pages in a browser
+
+
+def _has_node_modules() -> bool:
+    stamp = NODE / "node_modules" / ".sha256"
+    return stamp.exists() and stamp.read_text() == _node_fingerprint()
+
+
+def _install_node_modules(say: Say, log: Path) -> None:
+    """What package-lock.json names, with the hash of each; none may run a script of its own."""
+    count = len(json.loads((NODE / "package-lock.json").read_text())["packages"]) - 1
+    say(f"installing {count} npm packages that look at the pages, for half a minute")
+    npm = shutil.which("npm") or "npm"
+    quiet = ("--ignore-scripts", "--no-audit", "--no-fund")
+    _call([npm, "ci", *quiet, "--prefix", str(NODE)], log)
+    (NODE / "node_modules" / ".sha256").write_text(_node_fingerprint())
+
+
+def _node_fingerprint() -> str:
+    return hashlib.sha256((NODE / "package-lock.json").read_bytes()).hexdigest()
 
 
 # The virtual environment

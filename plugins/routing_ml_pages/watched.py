@@ -191,6 +191,7 @@ def health(settings: Settings) -> dict[str, Any]:
                             "worse": quality["worse"]}  # fmt: skip
     status = snapshot.get("drift") or {}
     found["drift"] = {
+        "evaluated": "evaluated_at" in status,
         "detected": bool(status.get("drift_detected")),
         "severity": status.get("severity", "normal"),
         "advised": bool(status.get("should_retrain")),
