@@ -11,12 +11,11 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from routing_ml import files, notices
+from routing_ml import files, notices, pipeline
 from routing_ml.backup.blobs import make_folder, write_private
 from routing_ml.backup.manifest import Backup
 from routing_ml.backup.vault import Vault
 from routing_ml.errors import BackupError, tried
-from routing_ml.pipeline import run_names
 from routing_ml.redaction import redact
 from routing_ml.settings import Settings
 from routing_ml.store import Store
@@ -140,7 +139,7 @@ def _tell(settings: Settings, outcome: Mapping[str, Any], link: str | None) -> N
     text = [
         outcome["reason"] or "it ended without a verified backup",
         f"The newest verified backup: {last.name if last else 'none'}",
-        f"Run: {run_names.here(settings, outcome['run'])}",
+        f"Run: {pipeline.run_in_words(settings, outcome['run'])}",
         "Correct the cause, then 'routing-ml backup' or clear the run; docs/disaster_recovery.md "
         "says what to do where something is lost.",
     ]

@@ -194,7 +194,7 @@ def notice(settings: Settings, outcome: Mapping[str, Any]) -> tuple[str, str]:
     """Title and text of the message on a look: what changed, the worst of it, where the rest is;
     one line where nothing got worse."""
     if not outcome["succeeded"]:
-        run = run_names.here(settings, outcome["run"])
+        run = run_names.run_in_words(settings, outcome["run"])
         text = f"{outcome['reason']}\nRun: {run} ({outcome['cause']})"
         return "Routing ML: the look at the data failed", text
     title = f"Routing ML, data quality: {outcome['headline'][:1].lower()}{outcome['headline'][1:]}"

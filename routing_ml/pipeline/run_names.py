@@ -29,10 +29,10 @@ def moment_of(settings: Settings, run_id: str) -> datetime | None:
         return None
 
 
-def here(settings: Settings, run_id: str) -> str:
+def run_in_words(settings: Settings, run_id: str) -> str:
     """A run by its id, and by its moment as the factory's clock has it.
 
-    >>> here(Settings.from_env({}), "scheduled__2026-11-30T17:00:00+00:00")
+    >>> run_in_words(Settings.from_env({}), "scheduled__2026-11-30T17:00:00+00:00")
     'scheduled__2026-11-30T17:00:00+00:00, which is of 2026-12-01 02:00 here'
     """
     moment = moment_of(settings, run_id)

@@ -120,7 +120,7 @@ def replace_model(
     monitor.record_model(settings)
     text = [decision["reason"], f"In use: {version.name}, before: {decision['champion']}"]
     text += [
-        f"Run: {run_names.here(settings, run_id)}",
+        f"Run: {run_names.run_in_words(settings, run_id)}",
         "'routing-ml rollback' goes back to the one before.",
     ]
     title = "Routing ML: a new model is in use, by what planners wrote"
@@ -140,7 +140,7 @@ def offer(
     )
     title = "Routing ML: a better model waits for a person"
     subject = f"evidence/{decision['winner']} against {decision.get('place')}"
-    told = (subject, title, f"{said}\nRun: {run_names.here(settings, run_id)}")
+    told = (subject, title, f"{said}\nRun: {run_names.run_in_words(settings, run_id)}")
     tried(partial(notices.tell, settings, *told, level=notices.ATTENTION, link=link))
     return said
 

@@ -66,7 +66,7 @@ def waiting_card(
         str(decision["reason"]),
         f"Waits: {winner}",
         f"In use until then: {champion or 'no model yet'}",
-        f"Run: {run_names.here(settings, run_id)}",
+        f"Run: {run_names.run_in_words(settings, run_id)}",
     ]
     facts = _against(registry, winner, champion)
     links = _link("Look and decide", link)
