@@ -95,12 +95,16 @@ class Approval(HITLOperator):
     """Asks a person once: what a run asked first is what Airflow shows."""
 
     def execute(self, context: Any) -> Any:
-        """Ask, unless the run has asked something else before."""
+        """Ask, unless the run has asked something else before, or was cut off with an answer."""
         from routing_ml import pipeline
 
         with runs.told():
             about = (Settings.from_env(), runs.run_id(), runs.compared(context))
-            pipeline.approval.require_first(*about)
+            # Of a task that is cleared Airflow counts its tries anew, from those that it had.
+            taken = pipeline.approval.require_first(*about, asking=context["ti"].max_tries)
+        if taken:
+            at = runs.moment_of(taken["responded_at"])
+            return self.execute_complete(context, taken | {"responded_at": at})
         return super().execute(context)
 
 

@@ -25,6 +25,7 @@ VENV = ROOT / ".venv"
 # Not the virtual environment's own, which may be the one that is running and is to be replaced.
 BASE_PYTHON: str = getattr(sys, "_base_executable", sys.executable)
 UV = ROOT / "script" / "uv.txt"
+NODE = ROOT / "script" / "node"
 # A package that is built here would fetch what builds it, in any version and without a hash.
 LOCKED = ("--require-hashes", "--only-binary", ":all:")
 
@@ -52,7 +53,6 @@ PROGRAMS = {
     "chromium": ("chromium", "chromium-browser", "google-chrome"),
     "npm": ("npm",),
 }
-NODE = ROOT / "script" / "node"
 
 Say = Callable[[str], None]
 

@@ -174,6 +174,7 @@ def test_what_a_lock_names_no_more_does_not_stay(
     monkeypatch.setattr(install, "VENV", tmp_path)
     monkeypatch.setattr(install, "_install_system_packages", lambda *given: None)
     monkeypatch.setattr(install, "_install_locked", lambda *given: None)
+    monkeypatch.setattr(install, "_has_node_modules", lambda: True)
     monkeypatch.setattr(
         install, "_make_venv", lambda *given: kept.append(install._ready("requirements.txt"))
     )

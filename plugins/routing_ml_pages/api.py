@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import BackgroundTasks, Depends, HTTPException, Query, Request
 from pydantic import BaseModel
@@ -10,6 +10,8 @@ from pydantic import BaseModel
 from routing_ml.registry import ANY
 from routing_ml.settings import Settings
 from routing_ml_pages import asking, found, search, versions, watched, why
+from routing_ml_pages.health import Health
+from routing_ml_pages.health import health as how_it_stands
 from routing_ml_pages.pages.why_page import quantity_of, seen
 
 if TYPE_CHECKING:
@@ -43,9 +45,9 @@ def add(routes: Routes) -> None:
     """Add the routes."""
 
     @routes.get("/api/health")
-    def health() -> dict[str, Any]:
+    def health() -> Health:
         """What is in use, how the last runs ended, whether drift is told."""
-        return watched.health(Settings.from_env())
+        return how_it_stands(Settings.from_env())
 
     @routes.get("/api/items")
     def items(q: Said) -> search.Found:

@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException as AnyHTTPException
 
 import routing_ml
@@ -19,6 +20,12 @@ from routing_ml_pages.access import Access
 from routing_ml_pages.pages import common, data_page, drift_page, models_page, start_page, why_page
 
 Next = Callable[[Request], Awaitable[Response]]
+
+
+class Problem(BaseModel):
+    """Why there is no answer, in a line."""
+
+    detail: str
 
 
 class Routes:
@@ -38,6 +45,10 @@ class Routes:
     def _route(self, method: str, path: str, options: dict[str, Any]) -> Callable[..., Any]:
         asked = [Depends(one) for one in self.access.to(method, path)]
         shown = path.startswith("/api/") and path != "/api/openapi.json"
+        if shown:
+            options["responses"] = {
+                "default": {"model": Problem, "description": "Refused, or there is none."}
+            }
         return self.app.api_route(
             path, methods=[method], dependencies=asked, include_in_schema=shown, **options
         )

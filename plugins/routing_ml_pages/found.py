@@ -44,6 +44,19 @@ class Behind:
 
 
 @dataclass(frozen=True)
+class Finding:
+    """One finding: where it is, what stands there, what is wrong, how it is mended."""
+
+    kind: str | None
+    words: str | None
+    where: str | None
+    value: str | None
+    why: str | None
+    mend: str | None
+    new: bool | None
+
+
+@dataclass(frozen=True)
 class Item:
     """An item with findings of the last look at the data."""
 
@@ -51,7 +64,30 @@ class Item:
     name: str
     count: int
     new: int
-    findings: list[dict[str, Any]]
+    findings: list[Finding]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A row of a routing as it is learned, its times in minutes."""
+
+    sequence: int | None
+    operation: str | None
+    name: str | None
+    machine: str | None
+    setup: float | None
+    run: float | None
+
+
+@dataclass(frozen=True)
+class Routing:
+    """A typical routing as `check` read it; `kind` is the item's commonest attribute's value."""
+
+    item: str
+    kind: str | float | None
+    revision: str | float | None
+    entered: str | None
+    operations: list[Operation]
 
 
 @dataclass(frozen=True)
@@ -64,7 +100,7 @@ class Data:
     nulls: list[Null] = field(default_factory=list)
     behind: list[Behind] = field(default_factory=list)
     checks: list[Gate] = field(default_factory=list)
-    routings: list[dict[str, Any]] = field(default_factory=list)
+    routings: list[Routing] = field(default_factory=list)
     look: str = ""
     look_as_of: str = ""
     headline: str = ""
@@ -93,7 +129,7 @@ def found(settings: Settings) -> Data:
         nulls=sorted(nulls, key=lambda one: -one.share)[:MOST],
         behind=[_behind(one) for one in audit.get("offenders", ())],
         checks=[_gate(one) for one in check.get("findings", ())],
-        routings=list(check.get("routings_shown", ())),
+        routings=[_routing(one) for one in check.get("routings_shown", ())],
         look=looked.stem if looked else "",
         look_as_of=_shown(settings, told.get("as_of")),
         headline=str(told.get("headline", "")),
@@ -101,10 +137,11 @@ def found(settings: Settings) -> Data:
         measures=dict(told.get("findings") or {}),
         worse=list(told.get("worse") or ()),
         items=[
-            Item(one["code"], one["name"], one["count"], one["new"], list(one["findings"]))
+            Item(one["code"], one["name"], one["count"], one["new"],
+                 [reading.taken(Finding, each) for each in one["findings"]])
             for one in told.get("worst") or ()
         ],
-    )
+    )  # fmt: skip
 
 
 def list_of(settings: Settings, which: str) -> Path | None:
@@ -137,6 +174,13 @@ def _newest(paths: list[Path], *, folder: bool = False) -> Path | None:
 def _gate(one: dict[str, Any]) -> Gate:
     level = "note" if one.get("accepted") else one["level"]
     return Gate(one["name"], level, one["found"])
+
+
+def _routing(one: dict[str, Any]) -> Routing:
+    operations = [reading.taken(Operation, each) for each in one["operations"]]
+    return Routing(
+        one["item"], one.get("kind"), one.get("revision"), one.get("entered"), operations
+    )
 
 
 def _behind(of: dict[str, Any]) -> Behind:

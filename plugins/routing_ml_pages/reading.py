@@ -115,6 +115,11 @@ def read_json(path: Path) -> dict[str, Any]:
     return {} if state is None else _JSON.get((path, state), read)
 
 
+def taken(kind: type[Found], row: Mapping[str, Any]) -> Found:
+    """A dataclass of that kind with what a row of such a file has of it, None of what it lacks."""
+    return kind(**{name: row.get(name) for name in kind.__dataclass_fields__})  # type: ignore
+
+
 def known(settings: Settings) -> Known:
     """The items and routings of the newest dataset, or as they were read from the source since;
     InputError where there is neither."""

@@ -89,6 +89,20 @@ class Pair:
 
 
 @dataclass(frozen=True)
+class Differing:
+    """An item on which two versions differ: of each whether it is right, how many operations are
+    wrong, and the error of its run times, a fraction. The challenger is the newer one."""
+
+    item: str | None
+    champion_exact: bool | None
+    challenger_exact: bool | None
+    champion_wrong_operations: int | None
+    challenger_wrong_operations: int | None
+    champion_run_time_error: float | None
+    challenger_run_time_error: float | None
+
+
+@dataclass(frozen=True)
 class Test:
     """The paired test of a retraining that compared the two, the first being the newer: exact
     matches on the same items, and the difference with its 90 % interval."""
@@ -101,7 +115,7 @@ class Test:
     low: float
     high: float
     p_value: float
-    differing: list[dict[str, Any]]
+    differing: list[Differing]
 
 
 @dataclass(frozen=True)
@@ -288,7 +302,7 @@ def _test_of(run: str, case: Mapping[str, Any], forward: bool) -> Test:
         low=low,
         high=high,
         p_value=test["p_value"],
-        differing=list(case.get("differing_items", ())),
+        differing=[reading.taken(Differing, each) for each in case.get("differing_items", ())],
     )
 
 

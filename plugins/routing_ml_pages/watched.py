@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from routing_ml import drift
-from routing_ml.errors import ModelError, RoutingError
+from routing_ml.errors import ModelError
 from routing_ml.pipeline import monitor
 from routing_ml.registry import Version
 from routing_ml.settings import Settings
@@ -161,44 +161,3 @@ def _lives(live: Mapping[str, Any], groups: tuple[str, ...]) -> list[Live]:
         for group in groups
         for one in live.get(group) or ()
     ]  # fmt: skip
-
-
-def health(settings: Settings) -> dict[str, Any]:
-    """What is in use, how the last runs ended, whether drift is told; for the start page. What
-    cannot be read says so in its place."""
-    found: dict[str, Any] = {"model": None, "trouble": [], "last_run": None, "quality": None}
-    try:
-        found["model"] = reading.in_use(settings).name
-    except RoutingError as error:
-        found["trouble"].append(str(error))
-    try:
-        with closing(Store(settings.store_url, write=False)) as store:
-            snapshot = store.snapshot().facts
-    except RoutingError as error:
-        found["trouble"].append(str(error))
-        snapshot = {}
-    if last := snapshot.get("last_run"):
-        found["last_run"] = {
-            "run": last["run"], "succeeded": last["succeeded"], "reason": last.get("reason"),
-            "at": reading.moment(settings, last["ended_at"]),
-        }  # fmt: skip
-    if good := snapshot.get("last_success"):
-        found["last_success"] = reading.moment(settings, good["ended_at"])
-    if proposed := snapshot.get("last_prediction"):
-        found["last_proposals"] = reading.moment(settings, proposed["at"])
-    if quality := snapshot.get("quality"):
-        found["quality"] = {"findings": sum(quality["findings"].values()),
-                            "worse": quality["worse"]}  # fmt: skip
-    status = snapshot.get("drift") or {}
-    found["drift"] = {
-        "evaluated": "evaluated_at" in status,
-        "detected": bool(status.get("drift_detected")),
-        "severity": status.get("severity", "normal"),
-        "advised": bool(status.get("should_retrain")),
-    }
-    away = {
-        name: reading.moment(settings, known["away_since"])
-        for name, known in (snapshot.get("sources") or {}).items()
-        if known.get("away_since")
-    }
-    return found | {"away": away}

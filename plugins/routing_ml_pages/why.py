@@ -24,12 +24,14 @@ SIMILAR = 4
 
 @dataclass(frozen=True)
 class Spoke:
-    """An attribute that spoke for or against an operation: it `is`, `says` or `lacks` a value."""
+    """An attribute that spoke for or against an operation: it `is`, `says` or `lacks` a value.
+    Those of `same` say so too: only without all of them is the operation another matter."""
 
     attribute: str
     relation: str
     value: str
     strength: str
+    same: list[str]
 
 
 @dataclass(frozen=True)
@@ -298,10 +300,12 @@ def _spoke(reasons: Any, sign: int, unit: str) -> list[Spoke]:
     strong, clear, slight = STRENGTHS[unit]
     found: list[Spoke] = []
     for reason in reasons:
-        size = reason.effect * sign
+        size = reason.told(unit) * sign
         if size >= slight and len(found) < REASONS:
             strength = "strong" if size >= strong else "clear" if size >= clear else "slight"
-            found.append(Spoke(*_parts(reason.attribute, reason.words), strength))
+            found.append(
+                Spoke(*_parts(reason.attribute, reason.words), strength, list(reason.same))
+            )
     return found
 
 

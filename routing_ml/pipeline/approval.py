@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from routing_ml.errors import ModelError, tried
@@ -16,7 +17,7 @@ from routing_ml.settings import Settings
 log = logging.getLogger(__name__)
 
 MOST_WHY, MOST_CODE = 500, 60
-ASKED = "asked.txt"
+ASKED, TAKEN = "asked.json", "taken.json"
 
 
 def ask(
@@ -30,23 +31,56 @@ def ask(
     return question(settings, run_id)
 
 
-def require_first(settings: Settings, run_id: str, decision: Mapping[str, Any]) -> None:
-    """ModelError where the run has asked about another comparison before: Airflow shows people what
-    a task asked at first, also after it was cleared, and the answer would be to that."""
-    path = steps.run_folder(settings, run_id) / ASKED
-    if path.is_file() and path.read_text(encoding="utf-8") != decision["sha256"]:
+def require_first(
+    settings: Settings, run_id: str, decision: Mapping[str, Any], *, asking: int = 0
+) -> dict[str, Any] | None:
+    """The answer that Airflow has taken already (`taken`), of a task that was cut off with it and
+    is tried again; None where it is to ask. `asking` is another number once the task was cleared:
+    what was answered before then counts no more.
+
+    ModelError where the run has asked about another comparison before: Airflow shows people what
+    a task asked at first, also after it was cleared, and the answer would be to that. So it is
+    where the answer was yes: what was done by it is not undone by another one.
+    """
+    folder = steps.run_folder(settings, run_id)
+    answer = _facts(settings, run_id).get("answer") or {}
+    if answer.get("of") == decision["sha256"] and answer["promote"]:
+        raise ModelError(
+            f"this run was answered with yes, by {answer['by']}, and does not ask again: look at "
+            "'routing-ml history'; 'routing-ml rollback' goes back, 'routing-ml promote' goes on"
+        )
+    before = _read(folder / ASKED)
+    if before and before["of"] != decision["sha256"]:
         raise ModelError(
             "this run has asked about another comparison before, which Airflow goes on showing: "
             "trigger routing_ml_retrain anew"
         )
-    steps.write_text(path, decision["sha256"])
+    if before and before["asking"] == asking:
+        return _read(folder / TAKEN)
+    (folder / TAKEN).unlink(missing_ok=True)
+    steps.write_text(folder / ASKED, json.dumps({"of": decision["sha256"], "asking": asking}))
+    return None
+
+
+def taken(settings: Settings, run_id: str, answer: Mapping[str, Any]) -> None:
+    """Keep an answer (as of `require_first`) that Airflow has just taken: it forgets it where the
+    task is cut off before the answer is written down."""
+    folder = steps.run_folder(settings, run_id)
+    if (folder / ASKED).is_file():  # else it is no run of this state folder
+        steps.write_text(folder / TAKEN, json.dumps(dict(answer)))
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 def question(settings: Settings, run_id: str) -> str:
     """What a person needs to know before they answer what a run has asked, in Markdown that no
     item's code can turn into something else."""
-    path = steps.run_folder(settings, run_id) / steps.DECISION
-    decision = json.loads(path.read_text(encoding="utf-8"))
+    decision = _facts(settings, run_id)
     compared = decision["comparison"]
     exact = compared.get("exact", {})
     lines = [decision["reason"], "", "| version | routings exactly right |", "|---|---|"]
@@ -103,14 +137,16 @@ def answered(
 ) -> steps.Reference:
     """The decision of a run once a person has answered (`at` is aware), as `compare` returns one.
 
-    Nobody did where `by` is None, which never promotes. A second time changes nothing. ModelError
-    where the question (`decision`) is no longer the run's.
+    Nobody did where `by` is None, which never promotes. The same answer a second time changes
+    nothing; a later one, of a run that was cleared and has asked again, counts instead of a no.
+    ModelError where the question (`decision`) is no longer the run's.
     """
-    path = steps.run_folder(settings, run_id) / steps.DECISION
-    facts = json.loads(path.read_text(encoding="utf-8"))
-    if (facts.get("answer") or {}).get("of") == decision["sha256"]:
+    path, facts = steps.run_folder(settings, run_id) / steps.DECISION, _facts(settings, run_id)
+    before = facts.get("answer") or {}
+    answers_this = before.get("of") == decision["sha256"]
+    if answers_this and (before["promote"] or before["at"] == at.isoformat()):
         return steps.decision_of(settings, path)
-    if steps.reference(settings, path)["sha256"] != decision["sha256"]:
+    if not answers_this and steps.reference(settings, path)["sha256"] != decision["sha256"]:
         raise ModelError("the run has compared again since it asked: clear its task compare")
     promote = promote and by is not None
     when, why = f"{settings.moment(at):%Y-%m-%d %H:%M}", " ".join(why.split())[:MOST_WHY]
@@ -123,10 +159,17 @@ def answered(
     facts |= {
         "promote": promote,
         "answer": answer | {"why": why},
-        "reason": f"{facts['winner']}: {said}; asked because: {facts['reason']}",
+        "reason": f"{facts['winner']}: {said}; asked because: {decision['reason']}",
     }
     steps.write_json(settings, path, facts)
     return steps.decision_of(settings, path)
+
+
+def _facts(settings: Settings, run_id: str) -> dict[str, Any]:
+    """The decision of a run as it is written."""
+    path = steps.run_folder(settings, run_id) / steps.DECISION
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 def counts(

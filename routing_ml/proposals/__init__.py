@@ -6,7 +6,6 @@ from routing_ml.lazily import handing_on
 
 if TYPE_CHECKING:
     from routing_ml.proposals import predict as predict
-    from routing_ml.proposals.explanation import STRENGTHS as STRENGTHS
     from routing_ml.proposals.explanation import Explanation as Explanation
     from routing_ml.proposals.explanation import explain as explain
     from routing_ml.proposals.files import add_workbook as add_workbook
@@ -16,5 +15,7 @@ if TYPE_CHECKING:
     from routing_ml.proposals.items import Items as Items
     from routing_ml.proposals.items import read_items as read_items
     from routing_ml.proposals.items import typed_in as typed_in
+    from routing_ml.proposals.leaving_out import columns_of as columns_of
+    from routing_ml.proposals.weighing import STRENGTHS as STRENGTHS
 else:
     __getattr__ = handing_on(__name__, __file__)

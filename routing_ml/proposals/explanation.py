@@ -26,6 +26,8 @@ from routing_ml.proposals.reasons import (
     label,
     number_words,
 )
+from routing_ml.proposals.weighing import STRENGTHS as STRENGTHS
+from routing_ml.proposals.weighing import Read, Reason, read_of, reasons_for
 
 WORTH_SHOWING = 0.005  # confidence of another routing
 DOUBTFUL = 0.05  # likelihood from which an operation that was left out is worth explaining
@@ -34,21 +36,13 @@ REASONS = 4  # most attributes named for, and against, an operation
 SUPPOSED_VALUES = 8  # commonest values tried for a missing attribute
 SHOWN_MISSING = 4  # attributes that are missing, of which a person is told first
 SHOWN_CHANGES = 2  # values of one of them
-STRENGTHS = {"log-odds": (2.0, 0.7, 0.2), "probability": (0.25, 0.1, 0.03)}
-
-
-@dataclass(frozen=True)
-class Reason:
-    """An attribute and its `effect` on an operation: positive for, negative against it."""
-
-    words: str
-    attribute: str
-    effect: float
 
 
 @dataclass(frozen=True)
 class OperationReason:
-    """An operation that was proposed, or nearly: `start` and all effects sum to its score."""
+    """An operation that was proposed, or nearly: `start` and all effects sum to its score. Of the
+    reasons those come first without which it is less likely, or likelier; then those that count
+    with others alone."""
 
     job: str
     name: str
@@ -201,16 +195,18 @@ def explain(
     proposal = ranked[ranked["RANK"] == 1].drop(columns="RANK")
     jobs = proposal["JOB_CD"].tolist()
     method, start, effects = effects_of(model, prepared, likely[0])
+    unit = model.effect_unit if method == EXACT else "probability"
+    read = read_of(model, row, prepared, likely[0], effects, unit)
     return Explanation(
         item=code,
         candidate=model.name,
         confidence=float(proposal["CONFIDENCE"].iloc[0]),
         method=method,
-        unit=model.effect_unit if method == EXACT else "probability",
+        unit=unit,
         proposal=_jsonable(proposal.drop(columns=["SIMILARITY_SCORE", "REFERENCE_ITEM_CD"])),
         alternatives=_alternatives(ranked, jobs),
         similar=_similar(model, prepared, code, jobs, similar),
-        operations=_operations(model, proposal, likely[0], present[0], start, effects),
+        operations=_operations(model, proposal, likely[0], present[0], start, read, unit),
         missing=_missing(model, prepared, row, present[0]),
         helpful=most_helpful(model, prepared),
         alike=_alike(model, prepared, present[0]),
@@ -286,7 +282,7 @@ def _surplus(mine: list[str], theirs: list[str]) -> list[str]:
 
 def _operations(
     model: RoutingModel, proposal: pd.DataFrame, likely: np.ndarray, present: np.ndarray,
-    start: np.ndarray, effects: Mapping[tuple[str, str], np.ndarray],
+    start: np.ndarray, read: list[Read], unit: str,
 ) -> list[OperationReason]:  # fmt: skip
     """The proposed operations in routing order, then the doubtful ones by likelihood."""
     at = {(o.job, o.occurrence): k for k, o in enumerate(model.operations_)}
@@ -298,12 +294,7 @@ def _operations(
     found = []
     for k in order:
         operation: Operation = model.operations_[k]
-        reasons = [
-            Reason(words, attribute, float(effect[k]))
-            for (attribute, words), effect in effects.items()
-            if effect[k]
-        ]
-        reasons.sort(key=lambda reason: -abs(reason.effect))
+        reasons = reasons_for(k, read, unit)
         found.append(
             OperationReason(
                 operation.job, operation.name, operation.occurrence + 1, bool(present[k]),
@@ -436,9 +427,9 @@ def _operation_text(operation: OperationReason, unit: str) -> list[str]:
         f"{operation.usual:.0%} of past items have it"
     ]
     for title, sign in (("for", 1), ("against", -1)):
-        reasons = [r for r in operation.reasons if r.effect * sign >= STRENGTHS[unit][2]]
+        reasons = [r for r in operation.reasons if r.told(unit) * sign >= STRENGTHS[unit][2]]
         if reasons:
-            words = [f"{r.words} ({_strength(r.effect, unit)})" for r in reasons[:REASONS]]
+            words = [f"{r.in_full()} ({_strength(r.told(unit), unit)})" for r in reasons[:REASONS]]
             lines.append(f"    {title}: {'; '.join(words)}")
     return lines
 

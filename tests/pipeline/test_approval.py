@@ -103,6 +103,29 @@ def test_a_run_asks_about_one_comparison_alone(settings, asked):
         approval.require_first(settings, "r1", asked | {"sha256": "of another comparison"})
 
 
+GIVEN = {"chosen_options": ["Keep what is in use"], "responded_at": "2026-11-01T01:05:00Z"}
+
+
+def test_a_task_that_was_cut_off_with_an_answer_goes_on_with_it(settings, asked):
+    assert approval.require_first(settings, "r1", asked, asking=2) is None
+    assert approval.require_first(settings, "r1", asked, asking=2) is None  # nobody has answered
+    approval.taken(settings, "r1", GIVEN)
+    assert approval.require_first(settings, "r1", asked, asking=2) == GIVEN
+
+
+def test_what_was_answered_before_a_task_was_cleared_counts_no_more(settings, asked):
+    approval.require_first(settings, "r1", asked, asking=2)
+    approval.taken(settings, "r1", GIVEN)
+    for _ in range(2):
+        assert approval.require_first(settings, "r1", asked, asking=3) is None
+
+
+def test_an_answer_to_a_run_of_another_state_folder_is_not_kept(settings, asked):
+    approval.taken(settings, "r1", GIVEN)
+    approval.taken(settings, "r2", GIVEN)
+    assert list((settings.home / "runs").glob("*/taken.json")) == []
+
+
 def test_the_decision_that_counts_is_the_answer_to_this_very_question(settings, asked):
     answer = approval.answered(settings, "r1", asked, **ANSWER)
     assert approval.counts(asked, answer) is answer
@@ -127,3 +150,29 @@ def test_how_long_a_run_waits_is_set_as_the_other_waits_are():
     assert Settings.from_env({"ROUTING_ML_APPROVAL_WAIT": "2h"}).approval_wait.seconds == 7200
     with pytest.raises(SettingError, match=r"ROUTING_ML_APPROVAL_WAIT is '8d'.*from 1m to 7d"):
         Settings.from_env({"ROUTING_ML_APPROVAL_WAIT": "8d"})
+
+
+def test_a_later_answer_counts_instead_of_a_no(settings, asked):
+    approval.answered(settings, "r1", asked, **ANSWER | {"promote": False})
+    later = {"by": "Lee", "at": AT.replace(hour=2)}
+    decision = approval.answered(settings, "r1", asked, **ANSWER | later)
+    assert decision["promote"] is True
+    assert decision["reason"] == (
+        "m2: put into use by Lee on 2026-11-01 11:05, who said: as said on Monday; asked because: "
+        "boosted is better"
+    )
+
+
+def test_a_run_that_was_answered_with_yes_neither_asks_again_nor_takes_another_answer(
+    settings, asked
+):
+    first = approval.answered(settings, "r1", asked, **ANSWER)
+    later = {"promote": False, "at": AT.replace(hour=2)}
+    assert approval.answered(settings, "r1", asked, **ANSWER | later) == first
+    with pytest.raises(ModelError, match="was answered with yes, by Kim, and does not ask again"):
+        approval.require_first(settings, "r1", asked)
+
+
+def test_a_run_that_was_answered_with_no_may_ask_again(settings, asked):
+    approval.answered(settings, "r1", asked, **ANSWER | {"promote": False})
+    approval.require_first(settings, "r1", asked)

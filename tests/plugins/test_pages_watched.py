@@ -98,7 +98,7 @@ def test_the_data_page_has_what_was_found_and_the_lists_behind_it(settings):
     assert len(view.routings) == 5
     assert view.total > 0 and view.items and view.look == RUN
     text = unescape(get("/data").text)
-    assert view.headline in text and view.routings[0]["item"] in text
+    assert view.headline in text and view.routings[0].item in text
     for which, glob in (("audit", "runs/*/offenders.csv"), ("quality", "quality/*.csv")):
         answer = get(f"/data/{which}.csv")
         assert answer.content == next(settings.home.glob(glob)).read_bytes()

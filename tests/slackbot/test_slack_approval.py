@@ -13,6 +13,7 @@ from slack_bot_fixtures import (
 )
 
 from routing_ml.notices import APPROVE, KEEP, approval_buttons
+from routing_ml.slackbot import airflow_api
 from routing_ml.slackbot.requests import read
 
 RUN = "manual__2026-11-26T10:00:00+00:00"
@@ -206,3 +207,21 @@ def test_a_hostile_name_is_shown_as_text(tmp_path, slack, airflow):
     said = slack.called[-1][1]["blocks"][-1]["text"]["text"]
     assert "&lt;!channel&gt;∗k∗" in said
     assert not set("<>*\u202e") & set(said)
+
+
+def test_an_answer_that_airflow_took_and_told_too_late_is_said_to_be_taken(
+    bot, slack, airflow, settings, monkeypatch
+):
+    respond = airflow.respond
+
+    def late(*given):
+        airflow.holds = 0.0 if airflow.answered else 1.0
+        return respond(*given)
+
+    monkeypatch.setattr(airflow, "respond", late)
+    monkeypatch.setattr(airflow_api, "ANSWER_S", 0.3)
+    press(bot, slack, APPROVE)
+    assert len(airflow.answered) == 1
+    said = shown(slack.called[-1][1])
+    assert "Put it into use: answered by slack-bot" in said
+    assert "kim (U0KIM) by Slack" in said

@@ -20,7 +20,7 @@ from slack_bot_fixtures import (
 from routing_ml import clock
 from routing_ml.proposals import predict
 from routing_ml.registry import Registry
-from routing_ml.slackbot import acting
+from routing_ml.slackbot import acting, airflow_api
 from routing_ml.slackbot.handling import RESUMED_S
 from routing_ml.slackbot.requests import read
 from routing_ml.source import Columns
@@ -167,6 +167,21 @@ def test_nobody_may_act_where_nobody_is_named(tmp_path, slack, airflow):
     settings = settings_of(tmp_path / "home", airflow, ROUTING_ML_SLACK_ADMINS="")
     assert "is not set" in shown(say(bot_of(settings, slack), slack, "retrain"))
     assert airflow.runs == {}
+
+
+def test_a_run_that_airflow_has_begun_and_not_told_in_time_is_said_to_have_begun(
+    bot, slack, airflow, monkeypatch
+):
+    trigger = airflow.trigger
+
+    def late(body):
+        airflow.holds = 0.0 if airflow.runs else 1.0
+        return trigger(body)
+
+    monkeypatch.setattr(airflow, "trigger", late)
+    monkeypatch.setattr(airflow_api, "ANSWER_S", 0.3)
+    assert "A retraining has begun" in shown(say(bot, slack, "retrain"))
+    assert (len(airflow.runs), list(airflow.asked_for.values())) == (1, [2])
 
 
 def test_retrain_starts_one_run_however_often_it_is_delivered(bot, slack, settings, airflow):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from fastapi import HTTPException, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 
+from routing_ml_pages.document import document
 from routing_ml_pages.rendering import (
     LANGUAGE_COOKIE,
     THEME_COOKIE,
@@ -55,4 +56,4 @@ def add(routes: Routes) -> None:
 
     @routes.get("/api/openapi.json")
     def openapi() -> Response:
-        return JSONResponse(routes.app.openapi())
+        return JSONResponse(document(routes.app))

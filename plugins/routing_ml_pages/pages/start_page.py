@@ -10,7 +10,8 @@ from fastapi.responses import HTMLResponse
 
 from routing_ml import pipeline
 from routing_ml.settings import Settings
-from routing_ml_pages import reading, watched
+from routing_ml_pages import reading
+from routing_ml_pages.health import health
 from routing_ml_pages.rendering import page
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def add(routes: Routes) -> None:
     @routes.get("/")
     def start(request: Request) -> Response:
         settings = Settings.from_env()
-        return page(request, "start.html", health=watched.health(settings),
+        return page(request, "start.html", health=health(settings),
                     zone=settings.timezone.key)  # fmt: skip
 
     @routes.get("/run")
