@@ -1,7 +1,7 @@
 """What axe and Lighthouse find in the pages, in headless Chromium.
 
     python benchmarks/browser.py [--home DIR] [--months 5] [--pages NAME ...] [--replications 1]
-                                 [--no-lighthouse]
+                                 [--part axe lighthouse]
 
 Plays so many months of the sample day by day, retrains (or takes the state folder in which that was
 done), and serves the pages as Airflow does, without its login. Opens each in every combination of
@@ -36,6 +36,7 @@ import pages_life as life  # noqa: E402
 
 from routing_ml.registry import Registry  # noqa: E402
 
+PARTS = ("axe", "lighthouse")
 THEMES, LANGUAGES, SIZES = ("light", "dark"), ("en", "ko"), (chromium.DESKTOP, chromium.PHONE)
 LEAST = {"accessibility": 100, "best-practices": 95, "performance": 90}
 PORT, EXPORTER_PORT = 8794, 8795
@@ -49,7 +50,7 @@ def main() -> int:
     parser.add_argument("--months", type=int, default=5)
     parser.add_argument("--pages", nargs="*", metavar="NAME", help="these alone")
     parser.add_argument("--replications", type=int, default=1, help="of Lighthouse, a page")
-    parser.add_argument("--no-lighthouse", action="store_true")
+    parser.add_argument("--part", nargs="*", choices=PARTS, default=PARTS, help="these alone")
     options = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="routing-ml-")))
@@ -64,9 +65,10 @@ def main() -> int:
         exporter = stack.enter_context(_exporter())
         pages = _pages(url, exporter)
         pages = {name: pages[name] for name in options.pages or pages}
-        found = _looked_at(pages)
-        scores = {} if options.no_lighthouse else _scored(pages, options.replications)
-    return _printed(pages, found, scores)
+        good = "axe" not in options.part or _looked_at(pages)
+        if "lighthouse" in options.part:
+            good &= _scored(pages, options.replications)
+    return int(not good)
 
 
 def _pages(url: str, exporter: str) -> dict[str, str]:
@@ -106,8 +108,9 @@ def _exporter() -> Iterator[str]:
             process.terminate()
 
 
-def _looked_at(pages: Mapping[str, str]) -> dict[tuple[str, str], list[str]]:
-    """What is wrong with each page in each theme, over all sizes and languages."""
+def _looked_at(pages: Mapping[str, str]) -> bool:
+    """Print what is wrong with each page in each theme, over all sizes and languages; whether
+    nothing is."""
     found: dict[tuple[str, str], list[str]] = {each: [] for each in product(pages, THEMES)}
     with chromium.chromium() as browser:
         for theme, size, language in product(THEMES, SIZES, LANGUAGES):
@@ -124,18 +127,26 @@ def _looked_at(pages: Mapping[str, str]) -> dict[tuple[str, str], list[str]]:
                     wrong += [f"too wide, unfolded: {each}" for each in chromium.too_wide(page)]
                     found[name, theme] += [f"{size[0]} px, {language}: {each}" for each in wrong]
                     page.close()
-    return found
+    print(f"{'page':12} {'theme':6} found by axe, and otherwise wrong")
+    for (name, theme), wrong in found.items():
+        print(f"{name:12} {theme:6} {len(wrong)}")
+        for each in wrong:
+            print(f"    {each}")
+    return not any(found.values())
 
 
-def _scored(pages: Mapping[str, str], replications: int) -> dict[tuple[str, str], dict[str, int]]:
-    """Lighthouse's score of each category, the median of so many, and what it would mend."""
-    scores = {}
-    for name, theme in product(pages, THEMES):
+def _scored(pages: Mapping[str, str], replications: int) -> bool:
+    """Print Lighthouse's scores, the median of so many; whether none is under its bound. It looks
+    at no page that answers with an error."""
+    good = True
+    print(f"{'page':12} {'theme':6} {'  '.join(LEAST)}", flush=True)
+    for name, theme in product((name for name in pages if name != "error"), THEMES):
         runs = [_lighthouse(pages[name], theme) for _ in range(replications)]
-        scores[name, theme] = {
-            category: round(statistics.median(run[category] for run in runs)) for category in LEAST
-        }
-    return scores
+        score = {each: round(statistics.median(run[each] for run in runs)) for each in LEAST}
+        line = "  ".join(f"{score[each]:>{len(each)}}" for each in score)
+        print(f"{name:12} {theme:6} {line}", flush=True)
+        good &= all(score[each] >= LEAST[each] for each in score)
+    return good
 
 
 def _lighthouse(address: str, theme: str) -> dict[str, int]:
@@ -171,23 +182,6 @@ def _tell_what_fails(address: str, theme: str, report: Mapping[str, Any]) -> Non
                 if each["weight"] and (report["audits"][each["id"]]["score"] or 0) < 0.9
             ]
             print(f"  {address} {theme}, {name}: {', '.join(failing)}", file=sys.stderr)
-
-
-def _printed(
-    pages: Mapping[str, str],
-    found: Mapping[tuple[str, str], list[str]],
-    scores: Mapping[tuple[str, str], dict[str, int]],
-) -> int:
-    good = True
-    print(f"{'page':12} {'theme':6} wrong  {'  '.join(LEAST)}")
-    for name, theme in product(pages, THEMES):
-        wrong, score = found[name, theme], scores.get((name, theme), {})
-        line = "  ".join(f"{score[each]:>{len(each)}}" for each in score)
-        print(f"{name:12} {theme:6} {len(wrong):5}  {line}".rstrip())
-        for each in wrong:
-            print(f"    {each}")
-        good &= not wrong and all(score[each] >= LEAST[each] for each in score)
-    return int(not good)
 
 
 if __name__ == "__main__":

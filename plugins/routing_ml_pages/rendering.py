@@ -80,12 +80,15 @@ def plain(text: str) -> str:
 
 
 def kept(text: str) -> Markup:
-    """A text that a form sends back: whole, and as it is.
+    """A text that a form sends back: whole, and as it is; what hides or turns it is written by its
+    number, so that it does so in no source of the page.
 
     >>> kept("a\u202e<")
-    Markup('a\u202e&lt;')
+    Markup('a&#8238;&lt;')
     """
-    return escape(text.encode(errors="replace").decode())
+    escaped = str(escape(text.encode(errors="replace").decode()))
+    numbered = HIDDEN.sub(lambda one: one[0] if one[0] < "\xa0" else f"&#{ord(one[0])};", escaped)
+    return Markup(numbered)  # noqa: S704 - it was escaped
 
 
 @lru_cache(maxsize=1)
