@@ -26,6 +26,7 @@ VENV = ROOT / ".venv"
 BASE_PYTHON: str = getattr(sys, "_base_executable", sys.executable)
 UV = ROOT / "script" / "uv.txt"
 NODE = ROOT / "script" / "node"
+SYSTEM_CA = Path("/etc/ssl/certs/ca-certificates.crt")
 # A package that is built here would fetch what builds it, in any version and without a hash.
 LOCKED = ("--require-hashes", "--only-binary", ":all:")
 
@@ -201,7 +202,9 @@ def _install_node_modules(say: Say, log: Path) -> None:
     say(f"installing {count} npm packages that look at the pages, for half a minute")
     npm = shutil.which("npm") or "npm"
     quiet = ("--ignore-scripts", "--no-audit", "--no-fund")
-    _call([npm, "ci", *quiet, "--prefix", str(NODE)], log)
+    # Node trusts the authorities that it brings alone; pip and apt trust the system's.
+    trusted = ({"NODE_EXTRA_CA_CERTS": str(SYSTEM_CA)} if SYSTEM_CA.is_file() else {}) | os.environ
+    _call([npm, "ci", *quiet, "--prefix", str(NODE)], log, trusted)
     (NODE / "node_modules" / ".sha256").write_text(_node_fingerprint())
 
 
