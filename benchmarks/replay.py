@@ -1,11 +1,12 @@
 """What the sample's last 24 months would have been: retrained monthly, on drift, both, or never.
 
     python benchmarks/replay.py [--policies A,B] [--candidates A,B] [--source FILE] [--from M]
-        [--months N] [--replications N] [--plot FILE] [--minutes N]
+        [--months N] [--replications N] [--at-once N] [--plot FILE] [--minutes N]
 
 Prints a row a policy: what was judged, how right it was, the retrainings, new models and alarms,
 the time it took, wall and processor; and draws all of them into docs/images/replay_sample.svg
-(another file with --plot). A replay is deterministic: --replications plays each policy so often and
+(another file with --plot). With --at-once so many are played side by side, each slower for it. A
+replay is deterministic: --replications plays each policy so often and
 says whether all were equal. The exit code is 1 when they were not, or when one took longer than
 --minutes (15).
 """
@@ -14,6 +15,7 @@ import argparse
 import resource
 import sys
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -90,6 +92,7 @@ def main() -> int:
     parser.add_argument("--from", dest="first", default="2024-11", metavar="M")
     parser.add_argument("--months", type=int, default=24)
     parser.add_argument("--replications", type=int, default=1)
+    parser.add_argument("--at-once", type=int, default=1)
     plot = ROOT / "docs" / "images" / "replay_sample.svg"
     parser.add_argument("--plot", type=Path, default=plot, metavar="FILE")
     parser.add_argument("--minutes", type=float, default=15.0, help="a replay may take")
@@ -97,17 +100,23 @@ def main() -> int:
     shown, missed = {}, []
     options.plot.parent.mkdir(parents=True, exist_ok=True)
     print(f"| {' | '.join(HEADS)} |\n{'|---' * len(HEADS)}|", flush=True)
-    for policy in options.policies.split(","):
-        played = [once(options, policy) for _ in range(options.replications)]
-        found, seconds = played[0]
-        shown[policy] = found["months"]
-        panels = {words: shown[name] for name, words in WORDS.items() if name in shown}
-        options.plot.write_text(draw(panels), encoding="utf-8")
-        print(row(policy, found, seconds), flush=True)
-        if any(figures(other) != figures(found) for other, _ in played):
-            missed.append(f"{policy} was not the same twice")
-        if (longest := max(one["seconds"] for one, _ in played)) > 60 * options.minutes:
-            missed.append(f"{policy} took {longest:.0f} s")
+    policies = options.policies.split(",")
+    with ProcessPoolExecutor(options.at_once) as pool:
+        all_played = {
+            policy: [pool.submit(once, options, policy) for _ in range(options.replications)]
+            for policy in policies
+        }
+        for policy, futures in all_played.items():
+            played = [future.result() for future in futures]
+            found, seconds = played[0]
+            shown[policy] = found["months"]
+            panels = {words: shown[name] for name, words in WORDS.items() if name in shown}
+            options.plot.write_text(draw(panels), encoding="utf-8")
+            print(row(policy, found, seconds), flush=True)
+            if any(figures(other) != figures(found) for other, _ in played):
+                missed.append(f"{policy} was not the same twice")
+            if (longest := max(one["seconds"] for one, _ in played)) > 60 * options.minutes:
+                missed.append(f"{policy} took {longest:.0f} s")
     print("\n".join(missed) or f"the plot: {options.plot}")
     return int(bool(missed))
 

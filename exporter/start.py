@@ -38,9 +38,10 @@ def page() -> bytes:
         '<meta name="referrer" content="no-referrer">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>Routing ML exporter</title><style>{STYLE}</style></head>\n"
-        f"<body><h1>Routing ML exporter</h1>\n<p>Version {escape(__version__)}. It runs: this page "
+        "<body><main><h1>Routing ML exporter</h1>\n"
+        f"<p>Version {escape(__version__)}. It runs: this page "
         "came from it. Whether the monitoring store can be read is <code>routing_ml_up</code> in "
-        f"the metrics.</p>\n<table>\n{rows}\n</table>\n</body></html>\n"
+        f"the metrics.</p>\n<table>\n{rows}\n</table>\n</main></body></html>\n"
     ).encode()
 
 

@@ -59,6 +59,7 @@ class Settings:
     teams_webhook_url: str | None = None
     ui_url: str | None = None
     group_readable: bool = False
+    daily_files_seen: bool = False
     backups: Path | None = None
     given: Mapping[str, str] = field(default_factory=dict)
     """The variables that were set, as they were: there are secrets among them."""
@@ -93,9 +94,6 @@ class Settings:
         gate = given.get("ROUTING_ML_NULL_GATE", "warning")
         if gate not in ("warning", "error"):
             raise SettingError(f"ROUTING_ML_NULL_GATE is {gate!r}; set it to warning or error")
-        shared = given.get("ROUTING_ML_GROUP_READABLE", "false").lower()
-        if shared not in ("true", "false"):
-            raise SettingError(f"ROUTING_ML_GROUP_READABLE is {shared!r}; set it to true or false")
         away = given.get("ROUTING_ML_SOURCE_AWAY", "fail").lower()
         if away not in ("fail", "wait", "last"):
             raise SettingError(
@@ -125,7 +123,8 @@ class Settings:
             slack_channel=given.get("SLACK_CHANNEL"),
             teams_webhook_url=given.get("TEAMS_WEBHOOK_URL"),
             ui_url=given.get("AIRFLOW__API__BASE_URL"),
-            group_readable=shared == "true",
+            group_readable=_flag(given, "ROUTING_ML_GROUP_READABLE"),
+            daily_files_seen=_flag(given, "ROUTING_ML_DAILY_FILES_SEEN"),
             backups=_path(given["ROUTING_ML_BACKUPS"]) if "ROUTING_ML_BACKUPS" in given else None,
             given={name: value for name, value in given.items() if OURS.match(name)},
             source_away="wait" if away == "wait" else "last" if away == "last" else "fail",
@@ -277,6 +276,13 @@ def expanded(text: str) -> Path:
 
 def _path(text: str) -> Path:
     return BASE / expanded(text)
+
+
+def _flag(given: Mapping[str, str], name: str) -> bool:
+    text = given.get(name, "false").lower()
+    if text not in ("true", "false"):
+        raise SettingError(f"{name} is {text!r}; set it to true or false")
+    return text == "true"
 
 
 def _span(name: str, text: str) -> timedelta:

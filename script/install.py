@@ -9,6 +9,7 @@ import contextlib
 import ctypes.util
 import fcntl
 import hashlib
+import json
 import os
 import platform
 import shutil
@@ -25,14 +26,17 @@ VENV = ROOT / ".venv"
 BASE_PYTHON: str = getattr(sys, "_base_executable", sys.executable)
 UV = ROOT / "script" / "uv.txt"
 NODE = ROOT / "script" / "node"
+SYSTEM_CA = Path("/etc/ssl/certs/ca-certificates.crt")
 # A package that is built here would fetch what builds it, in any version and without a hash.
 LOCKED = ("--require-hashes", "--only-binary", ":all:")
 
 RUN_PACKAGES = ("unixodbc",)
 TEST_PACKAGES = (
     "bubblewrap",
+    "chromium",
     "libsqliteodbc",
     "mdbtools",
+    "npm",
     "odbc-mdbtools",
     "odbc-postgresql",
     "postgresql",
@@ -44,6 +48,12 @@ TEST_PACKAGES = (
 # Debian starts what these bring, at the ports that script/monitor is to use.
 SERVICES = ("prometheus", "prometheus-alertmanager")
 SYSTEMD = Path("/run/systemd/system")  # there where systemd runs
+
+# What these bring may have come otherwise; Ubuntu has its Chromium as a snap alone.
+PROGRAMS = {
+    "chromium": ("chromium", "chromium-browser", "google-chrome"),
+    "npm": ("npm",),
+}
 
 Say = Callable[[str], None]
 
@@ -84,19 +94,17 @@ def prepare(
             _stamp("requirements.txt").unlink(missing_ok=True)
         anew = not _ready("requirements.txt")
         checks = (tests or developer) and (anew or not _ready("requirements-dev.txt"))
-        if tests and not shutil.which("npm"):
-            packages.append("npm")
         lacking = not all(map(_is_installed, packages))
-        node = tests and not _node_ready()
-        say = numbered(say, lacking + 2 * anew + checks + node)
+        modules = tests and not _has_node_modules()
+        say = numbered(say, lacking + 2 * anew + checks + modules)
         _install_system_packages(packages, say, log)
         _make_venv(say, log)
         if (tests or developer) and not _ready("requirements-dev.txt"):
             say(f"installing {_count('requirements-dev.txt')} Python packages of tests and checks")
             _install_locked(ROOT / "requirements-dev.txt", log)
             _mark_ready("requirements-dev.txt")
-        if tests:
-            node_tools(say, log)
+        if modules:
+            _install_node_modules(say, log)
 
 
 def numbered(say: Say, total: int) -> Say:
@@ -165,6 +173,8 @@ def _apt(missing: Sequence[str]) -> list[str]:
 
 
 def _is_installed(package: str) -> bool:
+    if package in PROGRAMS:
+        return any(map(shutil.which, PROGRAMS[package]))
     if shutil.which("dpkg-query"):
         asked = subprocess.run(
             ["dpkg-query", "-W", "-f=${db:Status-Status}", package], capture_output=True, text=True
@@ -176,6 +186,30 @@ def _is_installed(package: str) -> bool:
     if package == "unixodbc":
         return ctypes.util.find_library("odbc") is not None
     return False
+
+
+# What looks at the pages in a browser
+
+
+def _has_node_modules() -> bool:
+    stamp = NODE / "node_modules" / ".sha256"
+    return stamp.exists() and stamp.read_text() == _node_fingerprint()
+
+
+def _install_node_modules(say: Say, log: Path) -> None:
+    """What package-lock.json names, with the hash of each; none may run a script of its own."""
+    count = len(json.loads((NODE / "package-lock.json").read_text())["packages"]) - 1
+    say(f"installing {count} npm packages that look at the pages, for half a minute")
+    npm = shutil.which("npm") or "npm"
+    quiet = ("--ignore-scripts", "--no-audit", "--no-fund")
+    # Node trusts the authorities that it brings alone; pip and apt trust the system's.
+    trusted = ({"NODE_EXTRA_CA_CERTS": str(SYSTEM_CA)} if SYSTEM_CA.is_file() else {}) | os.environ
+    _call([npm, "ci", *quiet, "--prefix", str(NODE)], log, trusted)
+    (NODE / "node_modules" / ".sha256").write_text(_node_fingerprint())
+
+
+def _node_fingerprint() -> str:
+    return hashlib.sha256((NODE / "package-lock.json").read_bytes()).hexdigest()
 
 
 # The virtual environment
@@ -283,31 +317,6 @@ def _fingerprint(requirements: str) -> str:
     metadata = [project["build-system"], project["project"], project["tool"]["setuptools"]]
     parts = [(ROOT / requirements).read_text(), repr(metadata), sys.version, str(ROOT)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
-
-
-# Node's packages
-
-
-def node_tools(say: Say, log: Path) -> None:
-    """What script/node's lock names and nothing else; no package runs a script of its own."""
-    if _node_ready():
-        return
-    say("installing Node's packages of tests and checks")
-    _call(["npm", "ci", "--prefix", str(NODE)], log)
-    _node_stamp().write_text(_node_fingerprint())
-
-
-def _node_ready() -> bool:
-    stamp = _node_stamp()
-    return stamp.exists() and stamp.read_text() == _node_fingerprint()
-
-
-def _node_stamp() -> Path:
-    return NODE / "node_modules" / ".package-lock.json.sha256"
-
-
-def _node_fingerprint() -> str:
-    return hashlib.sha256((NODE / "package-lock.json").read_bytes()).hexdigest()
 
 
 def _call(command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> None:

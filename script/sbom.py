@@ -4,11 +4,12 @@ No time and no random number is in them: the same lock makes the same file.
 """
 
 import ast
+import hashlib
 import json
 import re
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +24,12 @@ from packageurl import PackageURL
 SBOMS = {
     "requirements.txt": "sbom.cdx.json",
     "deploy/exporter/requirements.txt": "deploy/exporter/sbom.cdx.json",
+}
+
+
+# What is in the repository itself, of which SBOM: its name in the npm registry, release and file.
+COPIED = {
+    "requirements.txt": (("uplot", "1.6.32", "plugins/routing_ml_pages/static/uplot.js"),),
 }
 
 
@@ -55,8 +62,9 @@ def pins(lock: str) -> Iterator[Pin]:
     yield from found
 
 
-def sbom(lock: str, name: str, version: str) -> str:
-    """The SBOM of the text of a lock, of the project's `name` and `version`."""
+def sbom(lock: str, name: str, version: str, copied: Sequence[tuple[str, str, str]] = ()) -> str:
+    """The SBOM of the text of a lock and of what is `copied`, of the project's `name` and
+    `version`."""
     bom = Bom(serial_number=uuid.uuid5(uuid.NAMESPACE_URL, f"{name} {version} {lock}"))
     bom.metadata.component = root = Component(
         type=ComponentType.APPLICATION, name=name, version=version, bom_ref=name
@@ -72,6 +80,9 @@ def sbom(lock: str, name: str, version: str) -> str:
             elif user.startswith("-r "):
                 wanted.append(components[pin.name])
     bom.components.update(components.values())
+    for copy in copied:
+        wanted.append(_copied(*copy))
+        bom.components.add(wanted[-1])
     bom.register_dependency(root, wanted)
     for user, needed in needs.items():
         bom.register_dependency(components[user], needed)
@@ -94,6 +105,20 @@ def _component(pin: Pin) -> Component:
     )
 
 
+def _copied(name: str, version: str, file: str) -> Component:
+    address = PackageURL("npm", name=name, version=version)
+    digest = hashlib.sha256((ROOT / file).read_bytes()).hexdigest()
+    return Component(
+        type=ComponentType.LIBRARY,
+        name=name,
+        version=version,
+        purl=address,
+        bom_ref=str(address),
+        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=digest)],
+        scope=ComponentScope.REQUIRED,
+    )
+
+
 def version() -> str:
     """The project's, read without importing it."""
     for node in ast.parse((ROOT / "routing_ml" / "__init__.py").read_text()).body:
@@ -106,7 +131,8 @@ def main() -> int:
     """Write each."""
     for lock, file in SBOMS.items():
         name = "routing-ml" if lock == "requirements.txt" else "routing-ml-exporter"
-        (ROOT / file).write_text(sbom(Path(ROOT, lock).read_text(), name, version()))
+        text, copied = Path(ROOT, lock).read_text(), COPIED.get(lock, ())
+        (ROOT / file).write_text(sbom(text, name, version(), copied))
     return 0
 
 

@@ -174,7 +174,7 @@ def test_what_a_lock_names_no_more_does_not_stay(
     monkeypatch.setattr(install, "VENV", tmp_path)
     monkeypatch.setattr(install, "_install_system_packages", lambda *given: None)
     monkeypatch.setattr(install, "_install_locked", lambda *given: None)
-    monkeypatch.setattr(install, "node_tools", lambda *given: None)
+    monkeypatch.setattr(install, "_has_node_modules", lambda: True)
     monkeypatch.setattr(
         install, "_make_venv", lambda *given: kept.append(install._ready("requirements.txt"))
     )
@@ -239,6 +239,9 @@ def test_an_sbom_is_valid_and_names_every_package_of_its_lock(lock: str, file: s
     assert hashes == {
         (name, version): set(re.findall(r"sha256:(\w+)", listed))
         for name, (version, listed) in pins(lock).items()
+    } | {
+        (name, version): {hashlib.sha256((ROOT / copied).read_bytes()).hexdigest()}
+        for name, version, copied in sbom.COPIED.get(lock, ())
     }
     assert found["metadata"]["component"]["version"] == sbom.version()
 
@@ -250,7 +253,8 @@ def test_an_sbom_says_what_needs_what(lock: str, file: str) -> None:
     names = {each["bom-ref"]: each["name"] for each in found["components"]}
     asked = {canonicalize_name(each.name) for each in requirements(lock.replace(".txt", ".in"))}
     root = found["metadata"]["component"]["bom-ref"]
-    assert {names[each] for each in needs[root]} == asked
+    copied = {name for name, *_ in sbom.COPIED.get(lock, ())}
+    assert {names[each] for each in needs[root]} == asked | copied
     # Everything is there because something else is.
     assert names.keys() == set().union(*needs.values())
 
@@ -259,7 +263,14 @@ def test_an_sbom_says_what_needs_what(lock: str, file: str) -> None:
 def test_an_sbom_is_what_script_sbom_makes_of_the_lock(lock: str, file: str) -> None:
     text = (ROOT / file).read_text()
     name = json.loads(text)["metadata"]["component"]["name"]
-    assert sbom.sbom((ROOT / lock).read_text(), name, sbom.version()) == text
+    text_of_lock, copied = (ROOT / lock).read_text(), sbom.COPIED.get(lock, ())
+    assert sbom.sbom(text_of_lock, name, sbom.version(), copied) == text
+
+
+@pytest.mark.parametrize(("name", "version", "file"), sbom.COPIED["requirements.txt"])
+def test_what_is_copied_says_that_it_is_of_that_release(name: str, version: str, file: str) -> None:
+    begins = (ROOT / file).read_text(encoding="utf-8")[:200].lower()
+    assert name in begins and f"(v{version})" in begins
 
 
 # Known vulnerabilities

@@ -239,10 +239,11 @@ def test_proposals_that_a_person_asked_for_elsewhere_are_as_the_umask_says(
     assert len(list(out.iterdir())) == 6
 
 
+@pytest.mark.parametrize("name", ["ROUTING_ML_GROUP_READABLE", "ROUTING_ML_DAILY_FILES_SEEN"])
 @pytest.mark.parametrize("value", ["yes", "1", "0640"])
-def test_a_setting_that_is_neither_true_nor_false_is_refused(value: str) -> None:
-    with pytest.raises(SettingError, match=r"ROUTING_ML_GROUP_READABLE is .*true or false"):
-        Settings.from_env({"ROUTING_ML_GROUP_READABLE": value})
+def test_a_setting_that_is_neither_true_nor_false_is_refused(name: str, value: str) -> None:
+    with pytest.raises(SettingError, match=rf"{name} is .*true or false"):
+        Settings.from_env({name: value})
 
 
 def test_a_state_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:

@@ -306,3 +306,38 @@ def test_a_program_that_ends_is_reported_with_its_last_words(tmp_path):
     programs.start("brief", ["bash", "-c", "echo the reason; exit 3"], os.environ)
     with pytest.raises(processes.ProcessError, match=r"brief ended with code 3[^$]*the reason"):
         programs.finish("brief")
+
+
+def test_what_looks_at_the_pages_is_installed_anew_when_its_lock_changes(tmp_path, monkeypatch):
+    commands = []
+
+    def call(command, log):
+        commands.append(command[1:2])
+        (tmp_path / "node_modules").mkdir(exist_ok=True)
+
+    monkeypatch.setattr(install, "NODE", tmp_path)
+    monkeypatch.setattr(install, "_call", call)
+    lock, said = tmp_path / "package-lock.json", []
+    lock.write_text('{"packages": {"": {}, "node_modules/axe-core": {}}}')
+    for _ in range(2):
+        if not install._has_node_modules():
+            install._install_node_modules(said.append, tmp_path / "log")
+    assert commands == [["ci"]] and "1 npm packages" in said[0]
+    lock.write_text('{"packages": {"": {}}}')
+    assert not install._has_node_modules()
+
+
+def test_a_browser_that_did_not_come_with_apt_is_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert not install._is_installed("chromium")
+    (tmp_path / "google-chrome").touch(mode=0o755)
+    assert install._is_installed("chromium")
+
+
+def test_further_people_of_airflow_stand_beside_the_administrator(tmp_path):
+    from instance import Instance
+
+    users = "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"
+    one = Instance(tmp_path, "source", 1, 2)
+    assert one.environment({})[users] == "admin:admin"
+    assert one.environment({users: "kim:viewer"})[users] == "admin:admin,kim:viewer"

@@ -397,9 +397,12 @@ export interface components {
         };
         /**
          * Drift
-         * @description Whether there is drift, how much, and whether a retraining is advised.
+         * @description Whether it was looked for, whether there is any, how much, and whether a retraining is
+         *     advised.
          */
         Drift: {
+            /** Evaluated */
+            evaluated: boolean;
             /** Detected */
             detected: boolean;
             /** Severity */

@@ -1,17 +1,16 @@
-"""Small plots as SVG, without a script: figures over time with their intervals, and shares side by
-side. Colours come from the page's style sheet, so that they follow its theme.
+"""What the pages' plots show: figures over time with their intervals, and shares side by side, as
+data that uPlot draws in the colours of the page (`static/plots.js`). Each stands beside a table,
+which says the same where no script runs.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
-from markupsafe import Markup, escape
-
-WIDTH, HEIGHT = 640, 200
-LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 26
-MOST_LABELS = 6
+from markupsafe import Markup
 
 
 @dataclass(frozen=True)
@@ -26,36 +25,31 @@ class Point:
 
 
 def over_time(
-    points: Sequence[Point], title: str, *, percent: bool = False, lines: Sequence[float] = ()
+    points: Sequence[Point],
+    title: str,
+    *,
+    percent: bool = False,
+    lines: Sequence[float] = (),
+    mark: Literal["bad", "good"] = "bad",
+    joined: bool = True,
 ) -> Markup:
-    """Points joined by a line, their intervals as bars, `mark`ed ones larger; horizontal `lines` at
-    some values. Nothing of no point."""
-    known = [point for point in points if point.value is not None]
-    if not known:
+    """Points, joined by a line where each follows from the one before, their intervals as bars,
+    marked ones larger, in the colour of what is bad or good; horizontal `lines` at some values.
+    Nothing of no point."""
+    if all(point.value is None for point in points):
         return Markup("")
-    figures = [v for p in known for v in (p.value, p.low, p.high) if v is not None]
-    low, high = _range(figures, lines)
-    step = (WIDTH - LEFT - RIGHT) / max(len(points) - 1, 1)
-    parts, path = [], []
-    for at, point in enumerate(points):
-        if point.value is None:
-            continue
-        x, y = LEFT + at * step if len(points) > 1 else WIDTH / 2, _y(point.value, low, high)
-        path.append(f"{x:.1f},{y:.1f}")
-        if point.low is not None and point.high is not None:
-            top, bottom = _y(point.high, low, high), _y(point.low, low, high)
-            parts.append(_line("interval", x, top, x, bottom))
-        kind = "point marked" if point.mark else "point"
-        said = f"{point.label}: {_figure(point.value, percent)}"
-        parts.append(
-            f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="{5 if point.mark else 3}">'
-            f"<title>{escape(said)}</title></circle>"
-        )
-    heights = [_y(value, low, high) for value in lines]
-    axis = [_line("limit", LEFT, y, WIDTH - RIGHT, y) for y in heights]
-    series = f'<polyline class="series" points="{" ".join(path)}"/>'
-    labels = _labels([point.label for point in points], step)
-    return _svg(title, [*_grid(low, high, percent), *axis, *labels, series, *parts])
+    return _plot(
+        title,
+        labels=[point.label for point in points],
+        values=[point.value for point in points],
+        low=[point.low for point in points],
+        high=[point.high for point in points],
+        marks=[place for place, point in enumerate(points) if point.mark],
+        mark=mark,
+        joined=joined,
+        lines=list(lines),
+        percent=percent,
+    )
 
 
 def side_by_side(
@@ -64,23 +58,7 @@ def side_by_side(
     """Two shares for each label as bars beside each other, the first of what is usual."""
     if not labels:
         return Markup("")
-    low, high = 0.0, max([*one, *other, 0.01])
-    step = (WIDTH - LEFT - RIGHT) / len(labels)
-    parts = []
-    for at, pair in enumerate(zip(one, other, strict=True)):
-        for place, (kind, share) in enumerate(zip(("usual", "now"), pair, strict=True)):
-            x, y = LEFT + at * step + (0.1 + 0.4 * place) * step, _y(share, low, high)
-            parts.append(
-                f'<rect class="bar {kind}" x="{x:.1f}" y="{y:.1f}" width="{0.38 * step:.1f}"'
-                f' height="{HEIGHT - BOTTOM - y:.1f}"><title>{escape(labels[at])}: {share:.0%}'
-                "</title></rect>"
-            )
-    marks = [
-        f'<text class="axis" text-anchor="middle" x="{LEFT + (at + 0.5) * step:.1f}"'
-        f' y="{HEIGHT - 8}">{escape(label)}</text>'
-        for at, label in enumerate(labels)
-    ]
-    return _svg(title, [*_grid(low, high, True), *parts, *marks])
+    return _plot(title, labels=list(labels), usual=list(one), now=list(other), percent=True)
 
 
 def band(low: float, value: float, high: float, most: float) -> Markup:
@@ -95,53 +73,7 @@ def band(low: float, value: float, high: float, most: float) -> Markup:
     )
 
 
-def _svg(title: str, parts: Sequence[str]) -> Markup:
-    return Markup(  # noqa: S704 - each part has escaped what it was given
-        f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">'
-        f"{''.join(parts)}</svg>"
+def _plot(title: str, **data: Any) -> Markup:
+    return Markup('<div class="plot" role="img" aria-label="{}" data-plot="{}"></div>').format(
+        title, json.dumps(data, ensure_ascii=False, allow_nan=False)
     )
-
-
-def _range(values: Sequence[float], lines: Sequence[float]) -> tuple[float, float]:
-    low, high = min([*values, *lines]), max([*values, *lines])
-    room = (high - low) * 0.08 or abs(high) * 0.05 or 0.05
-    return max(low - room, 0.0) if low >= 0 else low - room, high + room
-
-
-def _y(value: float, low: float, high: float) -> float:
-    return TOP + (HEIGHT - TOP - BOTTOM) * (high - value) / (high - low)
-
-
-def _grid(low: float, high: float, percent: bool) -> list[str]:
-    parts = []
-    for part in range(5):
-        value = low + (high - low) * part / 4
-        y = _y(value, low, high)
-        parts.append(_line("grid", LEFT, y, WIDTH - RIGHT, y))
-        said = _figure(value, percent)
-        parts.append(
-            f'<text class="axis" text-anchor="end" x="{LEFT - 6}" y="{y + 4:.1f}">{said}</text>'
-        )
-    return parts
-
-
-def _labels(labels: Sequence[str], step: float) -> list[str]:
-    every = max(1, -(-len(labels) // MOST_LABELS))
-    parts = []
-    for at in range(0, len(labels), every):
-        x = LEFT + at * step if len(labels) > 1 else WIDTH / 2
-        anchor = "start" if at == 0 and len(labels) > 1 else "middle"
-        anchor = "end" if at == len(labels) - 1 and at else anchor
-        parts.append(
-            f'<text class="axis" text-anchor="{anchor}" x="{x:.1f}" y="{HEIGHT - 8}">'
-            f"{escape(labels[at])}</text>"
-        )
-    return parts
-
-
-def _line(kind: str, x1: float, y1: float, x2: float, y2: float) -> str:
-    return f'<line class="{kind}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
-
-
-def _figure(value: float, percent: bool) -> str:
-    return f"{100 * value:.1f} %" if percent else f"{value:.2f}"

@@ -33,8 +33,10 @@ class Quality:
 
 @dataclass(frozen=True)
 class Drift:
-    """Whether there is drift, how much, and whether a retraining is advised."""
+    """Whether it was looked for, whether there is any, how much, and whether a retraining is
+    advised."""
 
+    evaluated: bool
     detected: bool
     severity: str
     advised: bool
@@ -89,6 +91,7 @@ def _health(
         last_proposals=moment(facts.get("last_prediction"), "at"),
         quality=quality and Quality(sum(quality["findings"].values()), quality["worse"]),
         drift=Drift(
+            "evaluated_at" in status,
             bool(status.get("drift_detected")),
             status.get("severity", "normal"),
             bool(status.get("should_retrain")),

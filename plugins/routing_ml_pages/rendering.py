@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from routing_ml_pages import charts
 from routing_ml_pages.words import LANGUAGES, language_of, words
@@ -27,6 +27,7 @@ HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
 )
 """What no browser shows, what turns the text around it, and what UTF-8 cannot say."""
+SHARE = re.compile(r" \.(\d\d)(?=;|$)")
 LONGEST = 2_000  # characters of a text that a page shows
 OWN_ONLY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
@@ -78,6 +79,18 @@ def plain(text: str) -> str:
     return HIDDEN.sub("\ufffd", shown)
 
 
+def kept(text: str) -> Markup:
+    """A text that a form sends back: whole, and as it is; what hides or turns it is written by its
+    number, so that it does so in no source of the page.
+
+    >>> kept("a\u202e<")
+    Markup('a&#8238;&lt;')
+    """
+    escaped = str(escape(text.encode(errors="replace").decode()))
+    numbered = HIDDEN.sub(lambda one: one[0] if one[0] < "\xa0" else f"&#{ord(one[0])};", escaped)
+    return Markup(numbered)  # noqa: S704 - it was escaped
+
+
 @lru_cache(maxsize=1)
 def static_files() -> Mapping[str, bytes]:
     """The files that pages load, by name."""
@@ -104,17 +117,19 @@ def _environment() -> Environment:
         "minutes": minutes,
         "count": "{:,}".format,
         "signed": signed,
+        "kept": kept,
+        "likelihoods": likelihoods,
     }
     environment.globals |= {"charts": charts}
     return environment
 
 
-def _link(root: str, path: str, **parameters: Any) -> str:
-    """The address of a page; parameters that are None or empty are left out. `more` is a mapping of
-    further ones, whose names need be no names of Python."""
+def _link(root: str, path: str, **parameters: Any) -> Markup:
+    """The address of a page, whole however long it is; parameters that are None or empty are left
+    out. `more` is a mapping of further ones, whose names need be no names of Python."""
     given = {**(parameters.pop("more", None) or {}), **parameters}
     query = urlencode({name: value for name, value in given.items() if value not in (None, "")})
-    return f"{root}{path}?{query}" if query else f"{root}{path}"
+    return escape(f"{root}{path}?{query}" if query else f"{root}{path}")
 
 
 def _asset(root: str, name: str) -> str:
@@ -142,6 +157,15 @@ def figure(value: float | None, digits: int = 3) -> str:
     if value is None:
         return "–"
     return f"{value:,.{digits}f}" if isinstance(value, float) else f"{value:,}"
+
+
+def likelihoods(text: str) -> str:
+    """What a proposal says of other machines, its shares as the page has all others.
+
+    >>> likelihoods("CNC-01 .22; CNC .07")
+    'CNC-01 22 %; CNC 7 %'
+    """
+    return SHARE.sub(lambda found: f" {int(found[1])} %", text)
 
 
 def minutes(value: float | None) -> str:

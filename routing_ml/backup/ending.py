@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from routing_ml import files, notices
+from routing_ml import files, notices, pipeline
 from routing_ml.backup.blobs import make_folder, write_private
 from routing_ml.backup.manifest import Backup
 from routing_ml.backup.vault import Vault
@@ -139,7 +139,7 @@ def _tell(settings: Settings, outcome: Mapping[str, Any], link: str | None) -> N
     text = [
         outcome["reason"] or "it ended without a verified backup",
         f"The newest verified backup: {last.name if last else 'none'}",
-        f"Run: {outcome['run']}",
+        f"Run: {pipeline.run_in_words(settings, outcome['run'])}",
         "Correct the cause, then 'routing-ml backup' or clear the run; docs/disaster_recovery.md "
         "says what to do where something is lost.",
     ]

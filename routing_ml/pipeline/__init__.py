@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from routing_ml.pipeline.replay_text import as_text as as_text
     from routing_ml.pipeline.retraining import StepError as StepError
     from routing_ml.pipeline.retraining import retrain as retrain
+    from routing_ml.pipeline.run_names import run_in_words as run_in_words
     from routing_ml.pipeline.standing import offer as offer
     from routing_ml.pipeline.standing import record_challengers as record_challengers
     from routing_ml.pipeline.standing import replace_model as replace_model

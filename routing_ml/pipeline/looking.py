@@ -13,7 +13,7 @@ from typing import Any
 
 from routing_ml import dataset, files, modes, notices, quality
 from routing_ml.errors import InputError, tried
-from routing_ml.pipeline import away, monitor, telling
+from routing_ml.pipeline import away, monitor, run_names, telling
 from routing_ml.pipeline.steps import Reference, reference, run_folder
 from routing_ml.redaction import redact
 from routing_ml.settings import DEFAULT_SOURCE, Settings
@@ -181,7 +181,7 @@ def _record(settings: Settings, outcome: Mapping[str, Any]) -> None:
 
 def _tell(settings: Settings, source: str, outcome: Mapping[str, Any], link: str | None) -> bool:
     """One notice a week of what was found, and one of each run that failed."""
-    title, text = notice(outcome)
+    title, text = notice(settings, outcome)
     subject = f"quality/{outcome['run']}"
     if outcome["succeeded"]:
         year, week, _ = datetime.fromisoformat(outcome["as_of"]).isocalendar()
@@ -190,11 +190,12 @@ def _tell(settings: Settings, source: str, outcome: Mapping[str, Any], link: str
     return notices.tell_card(settings, card)
 
 
-def notice(outcome: Mapping[str, Any]) -> tuple[str, str]:
+def notice(settings: Settings, outcome: Mapping[str, Any]) -> tuple[str, str]:
     """Title and text of the message on a look: what changed, the worst of it, where the rest is;
     one line where nothing got worse."""
     if not outcome["succeeded"]:
-        text = f"{outcome['reason']}\nRun: {outcome['run']} ({outcome['cause']})"
+        run = run_names.run_in_words(settings, outcome["run"])
+        text = f"{outcome['reason']}\nRun: {run} ({outcome['cause']})"
         return "Routing ML: the look at the data failed", text
     title = f"Routing ML, data quality: {outcome['headline'][:1].lower()}{outcome['headline'][1:]}"
     count = f"{outcome['total']:,} findings"

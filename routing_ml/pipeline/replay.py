@@ -84,6 +84,7 @@ def _own(settings: Settings, plan: Play, out: Path) -> Settings:
         teams_webhook_url=None,
         ui_url=None,
         backups=None,
+        daily_files_seen=False,
         source_away="fail",
         configured=False,
     )

@@ -29,6 +29,16 @@ def moment_of(settings: Settings, run_id: str) -> datetime | None:
         return None
 
 
+def run_in_words(settings: Settings, run_id: str) -> str:
+    """A run by its id, and by its moment as the factory's clock has it.
+
+    >>> run_in_words(Settings.from_env({}), "scheduled__2026-11-30T17:00:00+00:00")
+    'scheduled__2026-11-30T17:00:00+00:00, which is of 2026-12-01 02:00 here'
+    """
+    moment = moment_of(settings, run_id)
+    return named(run_id, moment.isoformat() if moment else None)
+
+
 def named(run_id: str, moment: str | None) -> str:
     """A run by its id, and by its `moment` (ISO 8601) in the factory's time zone where it has one.
 

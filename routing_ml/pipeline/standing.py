@@ -16,7 +16,7 @@ from routing_ml import judging, notices
 from routing_ml.comparison import Decision
 from routing_ml.errors import tried
 from routing_ml.judging import Challenger, Challengers
-from routing_ml.pipeline import monitor
+from routing_ml.pipeline import monitor, run_names
 from routing_ml.registry import ANY, Registry
 from routing_ml.settings import Settings
 from routing_ml.store import Store, StoreError, StoreMissingError
@@ -119,7 +119,10 @@ def replace_model(
     )
     monitor.record_model(settings)
     text = [decision["reason"], f"In use: {version.name}, before: {decision['champion']}"]
-    text += [f"Run: {run_id}", "'routing-ml rollback' goes back to the one before."]
+    text += [
+        f"Run: {run_names.run_in_words(settings, run_id)}",
+        "'routing-ml rollback' goes back to the one before.",
+    ]
     title = "Routing ML: a new model is in use, by what planners wrote"
     told = (f"evidence/{run_id}", title, "\n".join(text))
     tried(partial(notices.tell, settings, *told, level=notices.GOOD, link=link))
@@ -137,7 +140,7 @@ def offer(
     )
     title = "Routing ML: a better model waits for a person"
     subject = f"evidence/{decision['winner']} against {decision.get('place')}"
-    told = (subject, title, f"{said}\nRun: {run_id}")
+    told = (subject, title, f"{said}\nRun: {run_names.run_in_words(settings, run_id)}")
     tried(partial(notices.tell, settings, *told, level=notices.ATTENTION, link=link))
     return said
 

@@ -12,7 +12,7 @@ from typing import Any
 from routing_ml import notices
 from routing_ml.errors import ModelError
 from routing_ml.notices import ATTENTION, BAD, GOOD, Asks, Card, Fact, Link, Plot
-from routing_ml.pipeline import monitor
+from routing_ml.pipeline import monitor, run_names
 from routing_ml.registry import Registry
 from routing_ml.settings import Settings
 
@@ -66,7 +66,7 @@ def waiting_card(
         str(decision["reason"]),
         f"Waits: {winner}",
         f"In use until then: {champion or 'no model yet'}",
-        f"Run: {run_id}",
+        f"Run: {run_names.run_in_words(settings, run_id)}",
     ]
     facts = _against(registry, winner, champion)
     links = _link("Look and decide", link)

@@ -122,6 +122,17 @@ def test_proposals_that_people_got_are_counted_apart(settings):
     assert live["seen"] and not live["all"] and not live["model"]
 
 
+def test_the_daily_files_count_as_seen_where_the_settings_say_so(settings):
+    def seen():
+        with closing(Store(settings.store_url, write=False)) as store:
+            return store.database.rows("SELECT item_cd, how FROM seen_proposals")
+
+    propose(settings)
+    assert seen() == []
+    propose(replace(settings, daily_files_seen=True))
+    assert len(seen()) == len(kept(settings)) and {how for _, how in seen()} == {"daily file"}
+
+
 def test_a_proposal_is_made_where_it_cannot_be_kept(settings, monkeypatch, caplog):
     def full(*about):
         raise StoreError("the disk is full")

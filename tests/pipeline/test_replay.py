@@ -47,7 +47,9 @@ def played(tmp_path_factory):
     """A replay, and what it said; its folder is read, never changed."""
     folder, said = tmp_path_factory.mktemp("replay"), []
     with FakeSlack() as slack:
-        given = settings(folder / "home", SLACK_WEBHOOK_URL=slack.url)
+        given = settings(
+            folder / "home", SLACK_WEBHOOK_URL=slack.url, ROUTING_ML_DAILY_FILES_SEEN="true"
+        )
         found = play(given, PLAN, out=folder / "played", say=said.append)
         assert slack.messages == []
     assert not (folder / "home").exists()

@@ -154,11 +154,13 @@ def test_a_version_that_is_shown_to_be_better_goes_in_and_people_hear_of_it(sett
     judged(settings)
     decision = shown(settings)
     assert (decision["winner"], decision["champion"]) == (versions["boosted"], versions["forest"])
+    run = "scheduled__2026-11-30T18:00:00+00:00"
     with FakeSlack() as slack:
         told = replace(settings, slack_webhook_url=slack.url)
-        assert standing.replace_model(told, "run 7", decision)["model"] == versions["boosted"]
-        assert standing.replace_model(told, "run 7", decision)["model"] == versions["boosted"]
+        assert standing.replace_model(told, run, decision)["model"] == versions["boosted"]
+        assert standing.replace_model(told, run, decision)["model"] == versions["boosted"]
         assert len(slack.messages) == 1
+        assert f"Run: {run}, which is of 2026-12-01 03:00 here" in slack.texts()[0]
         assert (
             "by routings that planners wrote later: boosted is shown to be better"
             in (slack.texts()[0])
@@ -166,7 +168,7 @@ def test_a_version_that_is_shown_to_be_better_goes_in_and_people_hear_of_it(sett
     registry = pipeline.registry(settings)
     assert registry.active().name == versions["boosted"]
     switches = [(entry["to"], entry["who"]) for entry in registry.history()]
-    assert switches[-1] == (versions["boosted"], "run run 7") and len(switches) == 2
+    assert switches[-1] == (versions["boosted"], f"run {run}") and len(switches) == 2
     with closing(Store(settings.store_url, write=False)) as store:
         assert store.fact("model")["name"] == versions["boosted"]
         assert store.snapshot().labelled("hands") == {}  # a run did it

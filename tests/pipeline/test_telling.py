@@ -1,13 +1,15 @@
 """What people are told, with what became of it since the last time."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from slack_fixtures import TOKEN, FakeSlack
 
+from routing_ml.backup import ending
 from routing_ml.notices import ATTENTION, BAD, GOOD, Fact
 from routing_ml.notices import destinations as destinations_module
-from routing_ml.pipeline import report, telling
+from routing_ml.pipeline import looking, report, standing, telling
 from routing_ml.pipeline import steps as pipeline
 from routing_ml.settings import Settings
 
@@ -54,6 +56,27 @@ def test_the_figures_of_a_run_are_against_those_of_the_last_one_before_it(given)
     assert [(link.label, link.address) for link in found.links] == [
         ("Open the run", "http://factory/run")
     ]
+
+
+SCHEDULED = "scheduled__2026-11-30T17:00:00+00:00"
+BETTER = {"winner": "model_2", "champion": "model_1", "reason": "better"}
+FAILED = {"succeeded": False, "reason": "away", "run": SCHEDULED, "cause": "schedule"}
+
+
+@pytest.mark.parametrize(
+    "tell",
+    [
+        lambda given: telling.tell_waits(given, SCHEDULED, BETTER),
+        lambda given: standing.offer(given, SCHEDULED, BETTER),
+        lambda given: looking._tell(given, "default", FAILED, None),
+        lambda given: ending._tell(given, FAILED, None),
+    ],
+    ids=["a model waits", "a better one waits", "a look failed", "a backup failed"],
+)
+def test_a_run_is_named_with_its_moment_by_the_factorys_clock(given, tell):
+    with FakeSlack() as slack:
+        tell(replace(given, slack_webhook_url=slack.url))
+    assert f"Run: {SCHEDULED}, which is of 2026-12-01 02:00 here" in slack.texts()[0]
 
 
 def test_of_the_first_run_nothing_is_said_of_before(given):

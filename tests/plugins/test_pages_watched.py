@@ -46,7 +46,10 @@ def test_each_day_has_its_divergence_and_whether_it_was_a_drift_day(settings):
     assert (view.kl, view.drift, view.severity, view.advised) == (1.4, True, "severe", True)
     assert view.usual_mean == 0.9
     text = get("/drift").text
-    assert "A retraining is advised." in text and text.count("<circle") == 2
+    assert "A retraining is advised." in text
+    plot = unescape(text).partition('data-plot="')[2]
+    data, _ = json.JSONDecoder().raw_decode(plot)
+    assert (data["values"], data["marks"]) == ([0.1, 1.4], [1])
 
 
 def test_the_newest_scores_stand_beside_the_baselines(settings):
@@ -155,3 +158,22 @@ def test_the_api_says_the_same(settings):
     evaluated(settings, 1.4, detected=True)
     assert get("/api/drift").json()["kl"] == 1.4
     assert len(get("/api/data").json()["routings"]) == 5
+
+
+def test_before_the_first_evaluation_the_start_page_does_not_say_that_there_is_no_drift(settings):
+    assert "Not evaluated yet" in get("/").text and "No drift" not in get("/").text
+    evaluated(settings, 0.1, detected=False)
+    assert "No drift" in get("/").text and "Not evaluated yet" not in get("/").text
+
+
+def test_a_run_that_waits_says_what_it_asks(settings):
+    folder = settings.home / "runs" / "waiting"
+    folder.mkdir()
+    decision = {"asks": True, "reason": "forest <b>would</b> go in", "winner": "b", "champion": "a"}
+    (folder / "decision.json").write_text(json.dumps(decision))
+    text = get("/run", dag_id="routing_ml_retrain", run_id="waiting").text
+    assert "Waits for an answer" in text and "forest &lt;b&gt;would&lt;/b&gt; go in" in text
+    assert "/models/compare?one=b&amp;other=a" in text
+    (folder / "decision.json").write_text(json.dumps(decision | {"asks": False}))
+    text = get("/run", dag_id="routing_ml_retrain", run_id="waiting").text
+    assert "Waits for an answer" not in text and "the run goes on" in text

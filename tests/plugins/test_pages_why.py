@@ -114,7 +114,7 @@ def test_what_spoke_for_an_operation_is_told_apart_from_what_spoke_against_it(
     view = why(settings, waiting, {})
     told = 0
     for step, operation in zip((*view.steps, *view.left_out), expected.operations, strict=True):
-        effects = {(one.attribute, one.words): one.effect for one in operation.reasons}
+        effects = {(one.attribute, one.words): one.told(expected.unit) for one in operation.reasons}
         for spoken, sign in ((step.favour, 1), (step.against, -1)):
             for one in spoken:
                 (effect,) = [
@@ -188,7 +188,12 @@ def test_an_item_that_is_not_in_the_erp_is_typed_in(settings, known, waiting):
     assert view.steps[0].job in client().get(f"{PREFIX}/why", params={"new": 1} | query).text
 
 
-def test_a_proposal_that_is_read_is_recorded_as_seen_and_is_no_event(settings, waiting, item):
+def test_a_proposal_that_is_read_is_recorded_as_seen_and_is_no_event(
+    waiting, item, tmp_path, monkeypatch
+):
+    settings = state(tmp_path / "own")  # others have read proposals too
+    monkeypatch.setenv("ROUTING_ML_HOME", str(settings.home))
+
     def counted():
         with closing(Store(settings.store_url, write=False)) as store:
             return store.last_prediction(), store.snapshot().count("predictions")

@@ -1,6 +1,5 @@
 """Read by every process of Airflow: what a task imports is there before it starts, for its process
-is forked from the scheduler's.
-"""
+is forked from the scheduler's."""
 
 import airflow.providers.standard.operators.hitl  # noqa: F401
 import pandas  # noqa: F401

@@ -20,7 +20,7 @@ from routing_ml_pages.words import LANGUAGES
 if TYPE_CHECKING:
     from routing_ml_pages.app import Routes
 
-KINDS = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+KINDS = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml", "txt": "text/plain"}
 A_YEAR, A_DAY = 365 * 86_400, 86_400
 
 

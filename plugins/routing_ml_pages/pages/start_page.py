@@ -47,14 +47,17 @@ def add(routes: Routes) -> None:
             said = report.read_text(encoding="utf-8")
             return HTMLResponse(said, headers={"Content-Security-Policy": INERT})
         outcome, text, proposals = dict[str, Any](), "", list[dict[str, Any]]()
+        decision = dict[str, Any]()
         if name and dag_id == "routing_ml_retrain":
             outcome = reading.read_json(settings.home / "runs" / name / "outcome.json")
+            if not outcome:
+                decision = reading.read_json(settings.home / "runs" / name / "decision.json")
             text = _text(settings.home / "runs" / name / "report.md")
         elif name and dag_id == "routing_ml_predict":
             proposals = _proposals(settings, name)
         return page(
             request, "run.html",
-            run=run_id[:500], dag=dag_id[:500], outcome=outcome, text=text,
+            run=run_id[:500], dag=dag_id[:500], outcome=outcome, decision=decision, text=text,
             proposals=proposals[:MOST_ITEMS], count=len(proposals), place="",
         )  # fmt: skip
 

@@ -93,10 +93,11 @@ class _Growth:
         self.shape = grower.shape
         self.columns = np.r_[grower.flags[flags], grower.scales[scales]]
         self.flags, self.scales = len(flags), len(scales)
-        self.dense = grower.dense[np.ix_(rows, flags)].astype(np.float32)
+        self.dense = grower.dense.take(rows, axis=0).take(flags, axis=1).astype(np.float32)
         sizes = grower.bins[grower.scales[scales]]
         self.offsets = np.r_[0, np.cumsum(sizes)].astype(np.int32)
-        self.binned = grower.binned[np.ix_(rows, scales)].astype(np.int32) + self.offsets[:-1]
+        binned = grower.binned.take(rows, axis=0).take(scales, axis=1)
+        self.binned = binned.astype(np.int32) + self.offsets[:-1]
         self.owner = np.repeat(np.arange(self.scales), sizes)
         self.splits = np.ones(self.flags + len(self.owner), bool)
         self.splits[self.flags + self.offsets[1:] - 1] = False  # nothing is above the last bin
@@ -107,11 +108,12 @@ class _Growth:
     def tree(self) -> Tree:
         nodes: list[list[float]] = []  # feature, threshold, left, right, gain, cover
         heap: list[tuple] = []
+        least = 2 * self.shape.min_leaf  # of fewer rows there is nothing to split
 
         def add(rows: np.ndarray, histogram: np.ndarray | None, total: np.ndarray) -> int:
             node = len(nodes)
             nodes.append([LEAF, 0, 0, 0, 0.0, float(total[-1])])
-            if histogram is not None:
+            if histogram is not None and len(rows) >= least:
                 split, gain = self._best(histogram, total)
                 if split >= 0:
                     heapq.heappush(heap, (-gain, node, rows, histogram, total, split))
@@ -128,7 +130,7 @@ class _Growth:
             part: np.ndarray | None
             rest: np.ndarray | None
             small, large = (below, above) if len(below) < len(above) else (above, below)
-            if leaves < self.shape.leaves:
+            if leaves < self.shape.leaves and len(large) >= least:
                 part, part_total = self._histogram(small)
                 rest, rest_total = histogram - part, total - part_total
             else:
@@ -145,40 +147,49 @@ class _Growth:
         )  # fmt: skip
 
     def _histogram(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        values = self.values[rows]
+        values = self.values.take(rows, axis=0)
         sums = np.empty((len(self.splits), values.shape[1]), np.float32)
-        sums[: self.flags] = self.dense[rows].T @ values
+        sums[: self.flags] = self.dense.take(rows, axis=0).T @ values
         if self.scales:
-            entries = len(rows) * self.scales
-            marks = sparse.csr_matrix(
-                (self.ones[:entries], self.binned[rows].ravel(), self.starts[: len(rows) + 1]),
-                shape=(len(rows), len(self.owner)),
+            bins = self.binned.take(rows, axis=0).ravel()
+            marks = sparse.csc_matrix(
+                (self.ones[: len(bins)], bins, self.starts[: len(rows) + 1]),
+                shape=(len(self.owner), len(rows)),
             )
-            sums[self.flags :] = marks.T @ values
+            sums[self.flags :] = marks @ values
         return sums, values.sum(axis=0)
 
     def _best(self, histogram: np.ndarray, total: np.ndarray) -> tuple[int, float]:
         """The split that explains most, and how much; -1 where none is allowed."""
-        above = histogram
-        if self.scales:
-            above = histogram.copy()
-            running = np.cumsum(histogram[self.flags :], axis=0, dtype=np.float64)
-            before = np.r_[np.zeros((1, len(total))), running][self.offsets[:-1]]
-            above[self.flags :] = total - (running - before[self.owner])
+        splits, above = self._above(histogram, total)
         count = above[:, -1]
         rest = total[-1] - count
-        allowed = self.splits & (np.minimum(count, rest) >= self.shape.min_leaf)
+        allowed = self.splits[splits] & (np.minimum(count, rest) >= self.shape.min_leaf)
         if not allowed.any():
             return -1, 0.0
+        splits, above, count, rest = (part[allowed] for part in (splits, above, count, rest))
         sums, all_ = above[:, :-1], total[:-1]
         left = all_ - sums
         shrink = self.shape.shrink
         explained = np.einsum("sk,sk->s", sums, sums) / (count + shrink)
         explained += np.einsum("sk,sk->s", left, left) / (rest + shrink)
-        explained = np.where(allowed, explained, -np.inf)
-        split = int(explained.argmax())
-        gain = float(explained[split] - all_ @ all_ / (total[-1] + shrink))
-        return (split, gain) if gain > 1e-7 else (-1, 0.0)
+        best = int(explained.argmax())
+        gain = float(explained[best] - all_ @ all_ / (total[-1] + shrink))
+        return (int(splits[best]), gain) if gain > 1e-7 else (-1, 0.0)
+
+    def _above(self, histogram: np.ndarray, total: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The splits (s,) that tell rows apart, and the sums of what goes right of each: an empty
+        bin splits as the one before it."""
+        filled = np.flatnonzero(histogram[:, -1])
+        some = histogram.take(filled, axis=0)
+        flags = int(np.searchsorted(filled, self.flags))
+        if flags < len(filled):
+            owner = self.owner.take(filled[flags:] - self.flags)
+            running = np.cumsum(some[flags:].astype(np.float64), axis=0)
+            first = np.searchsorted(owner, np.arange(self.scales))
+            before = np.r_[np.zeros((1, len(total))), running][first]
+            some[flags:] = total - (running - before.take(owner, axis=0))
+        return filled, some
 
     def _cut(self, split: int, rows: np.ndarray) -> tuple[int, int, np.ndarray]:
         """The matrix column and threshold of `split`, and which of `rows` go right."""
