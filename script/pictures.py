@@ -2,6 +2,9 @@
 moment, so that they change when the pages do.
 
     script/pictures [--home DIR] [NAME ...]
+
+The names of the sample's items are Korean: without a font that has them (Debian: fonts-noto-cjk)
+they are boxes.
 """
 
 import argparse

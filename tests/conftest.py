@@ -59,7 +59,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 # A minute and more each: begun last, one of them would keep a process busy when all else is done.
-SLOW = ("test_script_run", "test_compose", "test_dags", "test_modes", "test_retraining")
+SLOW = (
+    "test_pages_in_browser",
+    "test_script_run",
+    "test_compose",
+    "test_dags",
+    "test_modes",
+    "test_retraining",
+)
 
 
 @pytest.hookimpl(trylast=True)
