@@ -311,7 +311,7 @@ def test_a_program_that_ends_is_reported_with_its_last_words(tmp_path):
 def test_what_looks_at_the_pages_is_installed_anew_when_its_lock_changes(tmp_path, monkeypatch):
     commands = []
 
-    def call(command, log):
+    def call(command, log, environment):
         commands.append(command[1:2])
         (tmp_path / "node_modules").mkdir(exist_ok=True)
 
