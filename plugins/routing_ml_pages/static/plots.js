@@ -32,7 +32,7 @@
         }
       },
       {
-        stroke: colour("soft"), grid: grid, ticks: grid, font: font, size: 62,
+        stroke: colour("soft"), grid: grid, ticks: grid, font: font, size: 70,
         values: function (plot, values) {
           return values.map(said(data.percent));
         }
