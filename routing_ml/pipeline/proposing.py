@@ -39,7 +39,7 @@ def propose(
     in the monitoring store, and the first routing of each item recorded there, unless they are a
     question and no event (`record`). `batch` names what must not be recorded twice; `alternatives`
     and `quantity` are as of `RoutingModel.predict`; `seen` says, in a word, how people see them (of
-    all that had no routing, by default whether the settings say that the daily files are seen).
+    what is kept, by default whether the settings say that the daily files are seen).
 
     Where the items are all that had no routing `as_of` a moment, it is recorded as of then, and
     what is proposed for them is kept (unless told not to `keep` it), also by the versions that may
@@ -60,7 +60,7 @@ def propose(
         monitor.record_predictions(
             settings, first, model=version, seconds=seconds, at=at, batch=batch
         )
-    if seen is None and as_of is not None and settings.daily_files_seen:
+    if seen is None and as_of is not None and keep and settings.daily_files_seen:
         seen = "daily file"
     after: list[Callable[[], object]] = []
     if as_of is not None and keep:

@@ -26,8 +26,7 @@ from routing_ml.proposals.reasons import (
     label,
     number_words,
 )
-from routing_ml.proposals.weighing import STRENGTHS as STRENGTHS
-from routing_ml.proposals.weighing import Read, Reason, read_of, reasons_for
+from routing_ml.proposals.weighing import STRENGTHS, Read, Reason, read_of, reasons_for
 
 WORTH_SHOWING = 0.005  # confidence of another routing
 DOUBTFUL = 0.05  # likelihood from which an operation that was left out is worth explaining

@@ -71,9 +71,7 @@ def ask_rollback(settings: Settings, why: str) -> Said:
 
 def _retrain(settings: Settings, airflow: Airflow, order: Order) -> Said:
     run = f"{RUN}{order.id}"  # of the order alone: the same however often it is carried out
-    trigger = partial(airflow.trigger, ASKING_DAG, run, note=f"asked for by {order.who}")
-    if tried(trigger):  # Airflow may have begun it and answered too late: it then has that run
-        trigger()
+    airflow.trigger(ASKING_DAG, run, note=f"asked for by {order.who}")
     return Said("A retraining has begun", f"Run: {run}", settings.run_address(ASKING_DAG, run))
 
 

@@ -29,6 +29,10 @@ class _Unfollowed(urllib.request.HTTPRedirectHandler):
 _OPENER = urllib.request.build_opener(_Unfollowed())
 
 
+class Unsure(RoutingError):
+    """Airflow may have done what it was asked for, or not."""
+
+
 class Airflow:
     """One Airflow and the bot's user there; for several threads at once."""
 
@@ -58,7 +62,19 @@ class Airflow:
     def _call(
         self, method: str, path: str, body: object = None, *, also: tuple[int, ...] = ()
     ) -> tuple[int, dict[str, Any]]:
-        """The status and JSON of an answer that is well, or one of the statuses `also`."""
+        """The status and JSON of an answer that is well, or one of the statuses `also`. What is to
+        be done is asked for once more where nobody knows whether it was: a run of that id is begun
+        once, and a question answered once."""
+        try:
+            return self._called(method, path, body, also)
+        except Unsure:
+            if method == "GET":
+                raise
+            return self._called(method, path, body, also)
+
+    def _called(
+        self, method: str, path: str, body: object, also: tuple[int, ...]
+    ) -> tuple[int, dict[str, Any]]:
         if not self.url or None in self._credentials.values():
             raise SettingError(
                 "the bot has no way into Airflow: set ROUTING_ML_AIRFLOW_URL, "
@@ -77,7 +93,7 @@ class Airflow:
             )
         if status == NOT_FOUND:
             raise RoutingError("Airflow knows no such DAG or run; look at its page")
-        raise RoutingError(_failed(status))
+        raise (Unsure if status >= 500 else RoutingError)(_failed(status))
 
     def _renewed(self, old: str) -> str:
         """A token that is not the `old` one; of several that want one only the first asks."""
@@ -111,7 +127,7 @@ class Airflow:
             with error:
                 return error.code, {}
         except (OSError, ValueError) as error:
-            raise RoutingError(
+            raise Unsure(
                 f"Airflow does not answer ({type(error).__name__}): see that it runs, then try "
                 "again"
             ) from error

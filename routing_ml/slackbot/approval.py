@@ -5,7 +5,6 @@ that the notice names, and only once, whoever else answers meanwhile.
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from routing_ml import pipeline
@@ -43,12 +42,7 @@ def answer(settings: Settings, airflow: Airflow, order: Order) -> Said:
     _same_model(settings, run, asks)
     if option not in question.get("options", ()):
         raise RoutingError(f"that run does not offer {option!r}; answer on its page in Airflow")
-    give = partial(airflow.answer, ASKING_DAG, run, ASKING_TASK, option=option, why=signed(order))
-    try:
-        taken = give()
-    except RoutingError:  # Airflow may have taken it, and told so too late
-        taken = give()
-    if taken:
+    if airflow.answer(ASKING_DAG, run, ASKING_TASK, option=option, why=signed(order)):
         return Said(f"{option}: answered by {order.who.removeprefix('Slack: ')}", link=link)
     question = airflow.question(ASKING_DAG, run, ASKING_TASK)
     if question is None:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from contextlib import contextmanager
 from urllib.parse import quote
 
 import openpyxl
@@ -35,6 +36,18 @@ def site(tmp_path_factory):
     source = hostile_source(home.parent / "erp.db")
     with running(home, source, lambda: learned(home, source)) as found:
         yield found
+
+
+@contextmanager
+def opened(site, who, theme, size):
+    """A page on which somebody has come from Airflow to Routing ML, what went wrong on it, and
+    Routing ML's own frame."""
+    with site.logged_in(who, theme=theme, size=size) as context:
+        page = context.new_page()
+        watch = Watch(page)
+        page.goto(site.url)
+        page.get_by_role("link", name="Routing ML").click()
+        yield page, watch, ours(page)
 
 
 def versions(site):
@@ -102,12 +115,7 @@ def test_the_engineer_retrains_approves_with_a_reason_compares_and_rolls_back(si
 
 @pytest.mark.parametrize(("theme", "size"), LOOKS)
 def test_the_planner_finds_an_item_asks_what_if_and_takes_excel_along(site, theme, size):
-    with site.logged_in("planner", theme=theme, size=size) as context:
-        page = context.new_page()
-        watch = Watch(page)
-        page.goto(site.url)
-        page.get_by_role("link", name="Routing ML").click()
-        frame = ours(page)
+    with opened(site, "planner", theme, size) as (page, watch, frame):
         frame.get_by_label("Item: its code").fill(WAITING[1:7].lower())
         frame.get_by_role("button", name="Search").click()
         frame.get_by_role("link", name=WAITING).click()
@@ -147,12 +155,7 @@ def test_the_planner_finds_an_item_asks_what_if_and_takes_excel_along(site, them
 
 @pytest.mark.parametrize(("theme", "size"), LOOKS)
 def test_the_steward_finds_the_worst_items_and_takes_all_findings_along(site, theme, size):
-    with site.logged_in("steward", theme=theme, size=size) as context:
-        page = context.new_page()
-        watch = Watch(page)
-        page.goto(site.url)
-        page.get_by_role("link", name="Routing ML").click()
-        frame = ours(page)
+    with opened(site, "steward", theme, size) as (page, watch, frame):
         frame.get_by_role("link", name="Data", exact=True).first.click()
         worst = frame.locator("h3:has-text('The worst items') + ul > li")
         expect(worst.first).to_contain_text("Findings:")

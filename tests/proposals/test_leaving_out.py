@@ -7,8 +7,7 @@ import pandas as pd
 import pytest
 
 from routing_ml import models
-from routing_ml.proposals import leaving_out
-from routing_ml.proposals.explanation import STRENGTHS, explain
+from routing_ml.proposals import STRENGTHS, explain, leaving_out
 
 FACTORY = valves.make(500)
 OLD, NEW, TRUTH = valves.split(FACTORY)
