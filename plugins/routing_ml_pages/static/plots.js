@@ -123,7 +123,7 @@
     };
     var numbers = data.labels.map(function (label, number) { return number; });
     var plot = new uPlot(options, [numbers].concat(shown.columns), place);
-    place.after(note);
+    place.append(note);
     new ResizeObserver(function () {
       plot.setSize({ width: place.clientWidth, height: HEIGHT });
     }).observe(place);
