@@ -243,6 +243,21 @@ export interface components {
             own: components["schemas"]["Side"] | null;
         };
         /**
+         * Change
+         * @description What the operations would be if the item had a `value`, or its text had a `word`: which ones
+         *     more and which ones less.
+         */
+        Change: {
+            /** Value */
+            value: string;
+            /** Is Word */
+            is_word: boolean;
+            /** More */
+            more: string[];
+            /** Less */
+            less: string[];
+        };
+        /**
          * Changed
          * @description An attribute that was set, as text before and after.
          */
@@ -355,6 +370,18 @@ export interface components {
             drift: boolean;
         };
         /**
+         * Difference
+         * @description An attribute that a past item has another value of, `UNKNOWN` where it has none.
+         */
+        Difference: {
+            /** Attribute */
+            attribute: string;
+            /** Here */
+            here: string;
+            /** There */
+            there: string;
+        };
+        /**
          * Differing
          * @description An item on which two versions differ: of each whether it is right, how many operations are
          *     wrong, and the error of its run times, a fraction. The challenger is the newer one.
@@ -374,18 +401,6 @@ export interface components {
             champion_run_time_error: number | null;
             /** Challenger Run Time Error */
             challenger_run_time_error: number | null;
-        };
-        /**
-         * Differs
-         * @description An attribute that a past item has another value of; `there` alone where it is in words.
-         */
-        Differs: {
-            /** Attribute */
-            attribute: string;
-            /** Here */
-            here: string;
-            /** There */
-            there: string;
         };
         /**
          * Done
@@ -484,7 +499,7 @@ export interface components {
             /** Filled */
             filled: string | null;
             /** Changes */
-            changes: string[];
+            changes: components["schemas"]["Change"][];
         };
         /**
          * Gate
@@ -678,7 +693,7 @@ export interface components {
             /** Routing */
             routing: string[];
             /** Differs */
-            differs: components["schemas"]["Differs"][];
+            differs: components["schemas"]["Difference"][];
         };
         /**
          * Problem

@@ -17,6 +17,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from routing_ml.proposals import NEW, NO_WORD, UNKNOWN
 from routing_ml_pages import charts
 from routing_ml_pages.words import LANGUAGES, language_of, words
 
@@ -33,6 +34,8 @@ OWN_ONLY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
 )
+NO_VALUES = {UNKNOWN: "missing", NEW: "new", NO_WORD: "word"}
+"""What an explanation says in the place of a value, and what the sentence for it is called."""
 HEADERS = {
     "Content-Security-Policy": OWN_ONLY,
     "X-Content-Type-Options": "nosniff",
@@ -46,13 +49,12 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
     language = language_of(
         request.cookies.get(LANGUAGE_COOKIE), request.headers.get("accept-language", "")
     )
-    theme = request.cookies.get(THEME_COOKIE, "auto")
     root = root_of(request)
     said = _environment().get_template(template).render(
         t=partial(words, language),
         language=language,
         languages=LANGUAGES,
-        theme=theme if theme in THEMES else "auto",
+        theme=theme_of(request),
         themes=THEMES,
         link=partial(_link, root),
         asset=partial(_asset, root),
@@ -62,6 +64,12 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
         **{"place": template.removesuffix(".html"), **values},
     )  # fmt: skip
     return HTMLResponse(said, status, HEADERS)
+
+
+def theme_of(request: Request) -> str:
+    """The theme that a person chose, "auto" without a choice."""
+    chosen = request.cookies.get(THEME_COOKIE, "auto")
+    return chosen if chosen in THEMES else "auto"
 
 
 def root_of(request: Request) -> str:
@@ -120,7 +128,7 @@ def _environment() -> Environment:
         "kept": kept,
         "likelihoods": likelihoods,
     }
-    environment.globals |= {"charts": charts}
+    environment.globals |= {"charts": charts, "no_values": NO_VALUES}
     return environment
 
 

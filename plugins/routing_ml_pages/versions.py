@@ -217,7 +217,7 @@ def compare(settings: Settings, one: str, other: str) -> Compared:
     pairs = [Pair(n, _figure(first, n), _figure(second, n)) for n in FIGURES]
     facts = {}
     for fact in FACTS:
-        values = (str(first.manifest.get(fact, "")), str(second.manifest.get(fact, "")))
+        values = (_fact(settings, first, fact), _fact(settings, second, fact))
         if values[0] != values[1]:
             facts[fact] = values
     asked, others, trouble = 0, list[Another](), None
@@ -315,6 +315,11 @@ def _row(settings: Settings, version: Version, in_use: str | None) -> Row:
         in_use=version.name == in_use,
         figures={name: _figure(version, name) for name in FIGURES},
     )
+
+
+def _fact(settings: Settings, version: Version, name: str) -> str:
+    value = version.manifest.get(name) or ""
+    return reading.moment(settings, value) if name == "as_of" and value else str(value)
 
 
 def _figure(version: Version, name: str) -> Figure:

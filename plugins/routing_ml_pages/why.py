@@ -10,7 +10,7 @@ from typing import Any
 
 from routing_ml.errors import InputError
 from routing_ml.models import RoutingModel
-from routing_ml.proposals import STRENGTHS, Explanation, explain, predict
+from routing_ml.proposals import STRENGTHS, Change, Difference, Explanation, explain, predict
 from routing_ml.registry import Version
 from routing_ml.settings import Settings
 from routing_ml_pages import asking, reading
@@ -57,15 +57,6 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Differs:
-    """An attribute that a past item has another value of; `there` alone where it is in words."""
-
-    attribute: str
-    here: str
-    there: str
-
-
-@dataclass(frozen=True)
 class Past:
     """A similar past item and only what differs from the one that is asked about."""
 
@@ -75,7 +66,7 @@ class Past:
     only_here: list[str]
     only_there: list[str]
     routing: list[str]
-    differs: list[Differs]
+    differs: list[Difference]
 
 
 @dataclass(frozen=True)
@@ -95,7 +86,7 @@ class Gap:
 
     attribute: str
     filled: str | None
-    changes: list[str]
+    changes: list[Change]
 
 
 @dataclass(frozen=True)
@@ -226,7 +217,6 @@ def _said(version: Version, model: RoutingModel, row: Mapping[str, Any], found: 
         Step(None, one.job, one.name or None, one.likelihood, one.usual, favour=f, against=a)
         for one, (f, a) in zip(found.operations[count:], reasons[count:], strict=True)
     ]
-    names = {*model.encoder_.columns, *(number.name for number in model.encoder_.numbers)}
     return Why(
         item=found.item,
         name="",
@@ -244,7 +234,7 @@ def _said(version: Version, model: RoutingModel, row: Mapping[str, Any], found: 
                 for o in found.alternatives],
         similar=[
             Past(past.item, past.similarity, past.same_routing, past.only_here, past.only_there,
-                 past.routing, [_differs(words, names) for words in past.differs])
+                 past.routing, past.differs)
             for past in found.similar
         ],
         gaps=[Gap(gap.attribute, gap.filled, gap.changes) for gap in found.missing],
@@ -316,15 +306,3 @@ def _parts(attribute: str, words: str) -> tuple[str, str, str]:
         if words.startswith(start):
             return attribute, relation, words.removeprefix(start)
     return attribute, "is", words.removeprefix(attribute).strip()
-
-
-def _differs(words: str, names: set[str]) -> Differs:
-    """
-    >>> _differs("WIDTH 50 here, 60 there", {"WIDTH"})
-    Differs(attribute='WIDTH', here='50', there='60')
-    """
-    name = max((n for n in names if words.startswith(f"{n} ")), key=len, default="")
-    here, found, there = words.removeprefix(f"{name} ").partition(" here, ")
-    if not name or not found or " here, " in there or not there.endswith(" there"):
-        return Differs("", "", words)
-    return Differs(name, here, there.removesuffix(" there"))

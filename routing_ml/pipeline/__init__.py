@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from routing_ml.pipeline.ending import end as end
     from routing_ml.pipeline.evidence import judge as judge
     from routing_ml.pipeline.evidence import judge_data as judge_data
-    from routing_ml.pipeline.fitting import processors as processors
     from routing_ml.pipeline.looking import end_look as end_look
     from routing_ml.pipeline.looking import look as look
     from routing_ml.pipeline.material import Material as Material
@@ -52,5 +51,6 @@ if TYPE_CHECKING:
     from routing_ml.pipeline.training import evaluate as evaluate
     from routing_ml.pipeline.training import fit_and_register as fit_and_register
     from routing_ml.pipeline.unseen import Unseen as Unseen
+    from routing_ml.pipeline.workers import processors as processors
 else:
     __getattr__ = handing_on(__name__, __file__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
@@ -14,14 +14,16 @@ from typing import Any
 
 from routing_ml import clock, dataset, drift
 from routing_ml.errors import InputError
+from routing_ml.models import CANDIDATES
 from routing_ml.pipeline.advice import advise
 from routing_ml.pipeline.evidence import judge_data
-from routing_ml.pipeline.fitting import processors
 from routing_ml.pipeline.proposing import propose_missing_of
+from routing_ml.pipeline.replay_ahead import Ahead, run_of
 from routing_ml.pipeline.replay_report import Report
 from routing_ml.pipeline.retraining import StepError, retrain
 from routing_ml.pipeline.standing import replace_model
 from routing_ml.pipeline.steps import run_folder
+from routing_ml.pipeline.workers import processors
 from routing_ml.proposals import predict
 from routing_ml.registry import Registry
 from routing_ml.settings import DEFAULT_SOURCE, Settings
@@ -69,6 +71,7 @@ class Player:
     past: dataset.Past
     report: Report
     _read: tuple[tuple[int, ...], dataset.Dataset] | None = None
+    _ahead: Ahead | None = None
 
     def play(self, say: Say) -> dict[str, Any]:
         """All days; what came of them (`Report.write`). `say` hears of each month; Ctrl-C leaves
@@ -76,11 +79,12 @@ class Player:
         began = perf_counter()
         day = self.plan.first
         try:
-            while day < self.plan.end:
-                self.play_day(day)
-                day += timedelta(days=1)
-                if day.day == 1:
-                    say(self.report.month_ended(day - timedelta(days=1)))
+            with self._ahead_of_time() as self._ahead:
+                while day < self.plan.end:
+                    self.play_day(day)
+                    day += timedelta(days=1)
+                    if day.day == 1:
+                        say(self.report.month_ended(day - timedelta(days=1)))
         except InputError:
             if day == self.plan.first:  # the next try finds no folder in its way
                 shutil.rmtree(self.settings.home)
@@ -95,6 +99,8 @@ class Player:
 
     def play_day(self, day: date) -> None:
         """One day, in the order of Airflow's schedules."""
+        if self._ahead:
+            self._ahead.go_on()
         first = day == self.plan.first
         monthly = day.day == 1 and self.plan.policy in MONTHLY
         if first or monthly:
@@ -109,8 +115,8 @@ class Player:
             self.report.proposed(day, proposed["items"])
             self.report.alarm(day, "routings", **_told(found.get("concept")))
             if found["decision"]:
-                run = f"replay__{moment:%Y-%m-%dT%H%M%S}"
-                self.report.replaced(day, replace_model(self.settings, run, found["decision"]))
+                replaced = replace_model(self.settings, run_of(moment), found["decision"])
+                self.report.replaced(day, replaced)
         with self._at(day, WATCHING) as moment:
             self._watch(day, moment, may_retrain=not (first or monthly))
 
@@ -129,7 +135,8 @@ class Player:
     def _retrain(
         self, moment: datetime, cause: str, started_by: str, *, needed: bool = False
     ) -> None:
-        run_id = f"replay__{moment:%Y-%m-%dT%H%M%S}"
+        run_id = run_of(moment)
+        brought = self._ahead is not None and self._ahead.bring(moment)
         try:
             outcome = retrain(
                 self.settings,
@@ -139,7 +146,7 @@ class Player:
                 run_id=run_id,
                 cause=cause,
                 started_by=started_by,
-                at_once=processors(),
+                at_once=1 if brought else processors(),
             )
         except StepError as error:
             outcome = error.outcome
@@ -152,6 +159,21 @@ class Player:
         for path in [*folder.rglob("*"), folder] if folder.is_dir() else []:
             os.utime(path, (when, when))
         self.report.retrained(moment, outcome)
+
+    def _ahead_of_time(self) -> AbstractContextManager[Ahead | None]:
+        """What fits the candidates of the retrainings whose days are known, where there are several
+        of them and processors."""
+        plan, count = self.plan, processors()
+        if plan.policy not in MONTHLY or plan.months < 2 or count < 2:
+            return nullcontext()
+        months = [_later(plan.first, month) for month in range(plan.months)]
+        return Ahead(
+            self.settings,
+            [datetime.combine(day, RETRAINING) for day in months],
+            limit=plan.limit,
+            candidates=list(plan.candidates or CANDIDATES),
+            processes=count,
+        )
 
     def _data(self, moment: datetime) -> dataset.Dataset:
         """The source as it was at a moment."""

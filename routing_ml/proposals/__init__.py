@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from routing_ml.proposals.items import read_items as read_items
     from routing_ml.proposals.items import typed_in as typed_in
     from routing_ml.proposals.leaving_out import columns_of as columns_of
+    from routing_ml.proposals.reasons import NEW as NEW
+    from routing_ml.proposals.reasons import NO_WORD as NO_WORD
+    from routing_ml.proposals.reasons import UNKNOWN as UNKNOWN
+    from routing_ml.proposals.reasons import Change as Change
+    from routing_ml.proposals.reasons import Difference as Difference
     from routing_ml.proposals.weighing import STRENGTHS as STRENGTHS
 else:
     __getattr__ = handing_on(__name__, __file__)

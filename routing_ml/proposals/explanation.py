@@ -19,6 +19,8 @@ from routing_ml.models import GIVEN, Operation, Prepared, RoutingModel
 from routing_ml.proposals.asking import Helpful, most_helpful
 from routing_ml.proposals.reasons import (
     EXACT,
+    Change,
+    Difference,
     as_number,
     changes_with,
     compare,
@@ -65,7 +67,7 @@ class Similar:
     only_here: list[str]
     only_there: list[str]
     matches: list[str]
-    differs: list[str]
+    differs: list[Difference]
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class Missing:
 
     attribute: str
     filled: str | None
-    changes: list[str]
+    changes: list[Change]
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,12 @@ class Explanation:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON; numbers that are none are None."""
-        return _jsonable(asdict(self))
+        found = asdict(self)
+        for past, whole in zip(found["similar"], self.similar, strict=True):
+            past["differs"] = [one.in_words() for one in whole.differs]
+        for gap, empty in zip(found["missing"], self.missing, strict=True):
+            gap["changes"] = [one.in_words() for one in empty.changes]
+        return _jsonable(found)
 
     def as_text(self) -> str:
         """The explanation as a planner reads it."""
@@ -346,14 +353,9 @@ def _missing(
             supposed = items.repeat(len(telling))
             supposed.words[np.arange(len(telling)), telling] = 1
             supposed.states[:, measured_from + encoder.texts.index(text)] = GIVEN
-            words = [f"it said {text.words[at - first]}" for at in telling]
-            found.append(
-                Missing(
-                    text.column,
-                    None,
-                    changes_with(model, supposed, present, words),
-                )
-            )
+            words = [text.words[at - first] for at in telling]
+            changes = changes_with(model, supposed, present, words, are_words=True)
+            found.append(Missing(text.column, None, changes))
         first += len(text.words)
     return found
 
@@ -413,7 +415,8 @@ def _similar_text(past: Similar) -> list[str]:
         verdict = "the same operations in another order"
     lines = [f"  {past.item} (similarity {past.similarity:.3f}): {verdict}"]
     lines.append(f"    its routing: {' '.join(past.routing)}")
-    for title, words in (("matches", past.matches), ("differs", past.differs)):
+    differs = [one.in_words() for one in past.differs]
+    for title, words in (("matches", past.matches), ("differs", differs)):
         if words:
             lines.append(f"    {title}: {'; '.join(words)}")
     return lines
@@ -459,7 +462,8 @@ def _gap_text(gap: Missing) -> list[str]:
         return [f"  {gap.attribute} is empty; taken as {gap.filled}, which other columns imply."]
     if not gap.changes:
         return [f"  {gap.attribute} is empty."]
-    lines = [f"  {gap.attribute} is empty; {change}" for change in gap.changes[:SHOWN_CHANGES]]
+    shown = [change.in_words() for change in gap.changes[:SHOWN_CHANGES]]
+    lines = [f"  {gap.attribute} is empty; {words}" for words in shown]
     if more := len(gap.changes) - SHOWN_CHANGES:
         lines[-1] += f" (and {more} more of its values)" if more > 0 else ""
     return lines

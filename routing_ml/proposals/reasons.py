@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,36 @@ from routing_ml.models import MISSING, UNSEEN, Feature, Prepared, RoutingModel, 
 EXACT = "exact contributions along the paths of the trees"
 OCCLUSION = "occlusion: the change when one attribute is hidden"
 CLOSE = 0.98  # similarity of two numbers from which they count as a match
+UNKNOWN, NEW, NO_WORD = "missing", "new to the model", "no telling word"
+"""What stands in the place of a value that is none."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """An attribute that a past item has another value of, `UNKNOWN` where it has none."""
+
+    attribute: str
+    here: str
+    there: str
+
+    def in_words(self) -> str:
+        return f"{self.attribute} {self.here} here, {self.there} there"
+
+
+@dataclass(frozen=True)
+class Change:
+    """What the operations would be if the item had a `value`, or its text had a `word`: which ones
+    more and which ones less."""
+
+    value: str
+    is_word: bool
+    more: list[str]
+    less: list[str]
+
+    def in_words(self) -> str:
+        parts = [*(f"with {one}" for one in self.more), *(f"without {one}" for one in self.less)]
+        said = f"it said {self.value}" if self.is_word else self.value
+        return f"if {said}: {', '.join(parts)}"
 
 
 def effects_of(
@@ -88,15 +118,13 @@ def describe(model: RoutingModel, feature: Feature, items: Prepared) -> tuple[st
 
 def category_words(model: RoutingModel, category: int, code: int) -> str:
     if code == MISSING:
-        return "missing"
-    return (
-        "new to the model" if code == UNSEEN else model.encoder_.categories[category].values[code]
-    )
+        return UNKNOWN
+    return NEW if code == UNSEEN else model.encoder_.categories[category].values[code]
 
 
 def number_words(model: RoutingModel, number: int | None, value: float) -> str:
     if math.isnan(value):
-        return "missing"
+        return UNKNOWN
     if number is not None and model.encoder_.numbers[number].kind in ("date", "entered"):
         return f"{pd.Timestamp(value * 86_400, unit='s'):%Y-%m-%d}"
     return as_number(value)
@@ -115,12 +143,12 @@ def as_number(value: float, digits: int = 4) -> str:
     )
 
 
-def compare(model: RoutingModel, items: Prepared, other: int) -> tuple[list[str], list[str]]:
+def compare(model: RoutingModel, items: Prepared, other: int) -> tuple[list[str], list[Difference]]:
     """Attributes of the similarity that match and that differ, the weightiest first."""
     encoder, gower = model.encoder_, model.gower_
     parts = gower.parts(items, 0, other)
     categories, numbers = len(encoder.categories), len(encoder.numbers)
-    matches, differs = [], []
+    matches, differs = list[str](), list[Difference]()
     for i in np.argsort(-gower.weights, kind="stable").tolist():
         if not gower.weights[i]:
             continue
@@ -139,12 +167,12 @@ def compare(model: RoutingModel, items: Prepared, other: int) -> tuple[list[str]
                 _words(model, i - categories - numbers, marks)
                 for marks in (items.words[0, gower.words], gower.marks[other])
             )
-        if here == there == "missing":
+        if here == there == UNKNOWN:
             continue
         if parts[i] >= CLOSE:
             matches.append(f"{name} {here}")
         else:
-            differs.append(f"{name} {here} here, {there} there")
+            differs.append(Difference(name, here, there))
     return matches, differs
 
 
@@ -152,22 +180,27 @@ def _words(model: RoutingModel, text: int, marks: np.ndarray) -> str:
     """The telling words of a text that are marked."""
     every = [word for written in model.encoder_.texts for word in written.words]
     own = np.flatnonzero((model.gower_.text_of == text) & (marks > 0))
-    return ", ".join(every[model.gower_.words[k]] for k in own.tolist()) or "no telling word"
+    return ", ".join(every[model.gower_.words[k]] for k in own.tolist()) or NO_WORD
 
 
 def changes_with(
-    model: RoutingModel, supposed: Prepared, present: np.ndarray, words: list[str]
-) -> list[str]:
-    """What the operations would be if the item had each of the supposed values, in `words`."""
+    model: RoutingModel,
+    supposed: Prepared,
+    present: np.ndarray,
+    values: list[str],
+    *,
+    are_words: bool = False,
+) -> list[Change]:
+    """What the operations would be if the item had each of the supposed values, or its text each of
+    the words; of those that change any."""
     others = model.decided(supposed)
     found = []
-    for value, other in zip(words, others, strict=True):
+    for value, other in zip(values, others, strict=True):
         more = [model.operations_[k] for k in np.flatnonzero(other & ~present)]
         less = [model.operations_[k] for k in np.flatnonzero(present & ~other)]
-        parts = [f"with {label(o.job, o.name)}" for o in more]
-        parts += [f"without {label(o.job, o.name)}" for o in less]
-        if parts:
-            found.append(f"if {value}: {', '.join(parts)}")
+        if more or less:
+            named = ([label(o.job, o.name) for o in some] for some in (more, less))
+            found.append(Change(value, are_words, *named))
     return found
 
 

@@ -46,6 +46,11 @@ class Version:
         """When it was registered, UTC, to the second (it is the name)."""
         return time_of(self.name)
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What who registered it has put into the manifest."""
+        return {key: fact for key, fact in self.manifest.items() if key not in OWN_KEYS}
+
     def verify(self) -> "Version":
         """Check that the folder holds exactly the manifest's files, unchanged; return self.
 

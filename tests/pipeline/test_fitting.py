@@ -12,7 +12,7 @@ from conftest import SAMPLE
 
 from routing_ml import clock
 from routing_ml.errors import ModelError
-from routing_ml.pipeline import fitting, steps
+from routing_ml.pipeline import steps, workers
 from routing_ml.pipeline.fitting import train_each
 from routing_ml.settings import Settings
 
@@ -51,7 +51,7 @@ def test_one_that_fails_is_its_own_failure(extracted):
 
 def test_one_whose_process_is_killed_says_so_and_the_other_goes_on(extracted, monkeypatch):
     settings, data = extracted
-    start = fitting._start
+    start = workers._start
 
     def killed(*given):
         mine, process = start(*given)
@@ -62,7 +62,7 @@ def test_one_whose_process_is_killed_says_so_and_the_other_goes_on(extracted, mo
         return mine, process
 
     began = []
-    monkeypatch.setattr(fitting, "_start", killed)
+    monkeypatch.setattr(workers, "_start", killed)
     found = dict(train_each(settings, "r3", data, ["nearest", "forest"], at_once=2))
     assert "model" in found["nearest"]
     assert isinstance(found["forest"], ModelError)

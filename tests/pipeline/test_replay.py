@@ -19,6 +19,7 @@ from routing_ml.errors import InputError, ModelError, RoutingError, SettingError
 from routing_ml.pipeline import evidence, proposing, replay_days
 from routing_ml.pipeline.advice import Advice
 from routing_ml.pipeline.replay import POLICIES, play
+from routing_ml.pipeline.replay_ahead import Ahead
 from routing_ml.pipeline.replay_days import Play, Player
 from routing_ml.pipeline.replay_plot import draw
 from routing_ml.pipeline.replay_report import Report
@@ -76,6 +77,7 @@ def untrained(monkeypatch):
         return {"run": "r", "cause": cause, "started_by": started_by} | nothing
 
     monkeypatch.setattr(replay_days, "retrain", retrained)
+    monkeypatch.setattr(replay_days, "processors", lambda: 1)
     return asked
 
 
@@ -228,6 +230,29 @@ def test_the_calendar_retrains_as_the_policy_says(untrained, tmp_path, policy, t
     assert untrained == [(at, "on schedule", "schedule") for at in firsts[:times]]
     assert len(found["total"]["retrainings"]) == times
     assert found["total"]["exact"] is None and found["until"] == "2026-03-01"
+
+
+@pytest.mark.parametrize(
+    ("policy", "count", "ahead"),
+    [("monthly", 2, 3), ("both", 2, 3), ("drift", 2, 0), ("never", 2, 0), ("monthly", 1, 0)],
+)
+def test_months_are_fitted_ahead_where_they_are_known_and_processors_there(
+    untrained, tmp_path, monkeypatch, policy, count, ahead
+):
+    brought = []
+
+    class Fake(Ahead):
+        def go_on(self, *, patience=0):
+            pass
+
+        def bring(self, moment):
+            brought.append(moment)
+            return True
+
+    monkeypatch.setattr(replay_days, "processors", lambda: count)
+    monkeypatch.setattr(replay_days, "Ahead", Fake)
+    play(settings(tmp_path / "home"), replace(PLAN, policy=policy, months=3), out=tmp_path / "out")
+    assert brought == [datetime(2026, 8 + k, 1, 2) for k in range(ahead)]
 
 
 @pytest.mark.parametrize("policy", POLICIES)

@@ -2,6 +2,7 @@
 
 import json
 from contextlib import closing
+from dataclasses import replace
 from html import unescape
 
 import pytest
@@ -149,6 +150,19 @@ def test_of_two_versions_only_what_differs_is_shown(settings, names):
         client().get(f"{PREFIX}/models/compare", params={"one": names[0], "other": names[1]}).text
     )
     assert view.others[0].item in unescape(text)
+
+
+def test_moments_that_differ_are_those_of_the_factorys_clock(settings, names, monkeypatch):
+    at = dict(zip(names, ("2026-10-31T17:00:00+00:00", "2026-12-01T02:00:00+09:00"), strict=True))
+    read = reading.version_of
+
+    def dated(settings, name):
+        version = read(settings, name)
+        return replace(version, manifest={**version.manifest, "as_of": at[name]})
+
+    monkeypatch.setattr(reading, "version_of", dated)
+    facts = versions.compare(settings, *names).facts
+    assert facts["as_of"] == ("2026-11-01 02:00", "2026-12-01 02:00")
 
 
 def test_the_test_of_a_retraining_is_shown_in_the_direction_that_is_asked(settings, names):

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from pages_site import PREFIX, RUN, client, state
 from routing_ml_pages import found, watched
+from routing_ml_pages.rendering import THEME_COOKIE
 
 from routing_ml import drift
 from routing_ml.pipeline import steps as pipeline
@@ -114,7 +115,8 @@ def test_the_report_of_a_run_is_shown_and_runs_nothing(settings):
     folder = next((settings.home / "runs").glob("*/report.md")).parent
     run = json.loads((folder / "outcome.json").read_text())["run"]
     query = {"dag_id": "routing_ml_retrain", "run_id": run}
-    assert get("/run", **query).text == (folder / "report.html").read_text()
+    page = (folder / "report.html").read_text()
+    assert get("/run", **query).text == page and ":root.dark {" in page
     (folder / "report.html").unlink()
     text = get("/run", **query).text
     assert "<pre>" in text and "routing exactly right" in text
@@ -123,6 +125,17 @@ def test_the_report_of_a_run_is_shown_and_runs_nothing(settings):
     assert answer.text.startswith("<p>whole</p>")
     policy = answer.headers["content-security-policy"]
     assert "sandbox" in policy and "script-src" not in policy and "default-src 'none'" in policy
+
+
+@pytest.mark.parametrize(("theme", "said"), [("dark", ' class="dark"'), ("light", ' class="light"'),
+                                             ("auto", ""), ('"><script>', "")])  # fmt: skip
+def test_a_report_is_shown_in_the_theme_that_was_chosen(settings, theme, said):
+    query = {"dag_id": "routing_ml_quality", "run_id": RUN}
+    (settings.home / "quality" / f"{RUN}.html").write_text('<!doctype html><html lang="en">whole')
+    text = client("viewer").get(
+        f"{PREFIX}/run", params=query, headers={"Cookie": f"{THEME_COOKIE}={theme}"}
+    ).text  # fmt: skip
+    assert text == f'<!doctype html><html{said} lang="en">whole'
 
 
 def test_a_run_of_proposals_has_its_items_the_least_certain_first(settings):

@@ -1,6 +1,7 @@
 """Why this routing: what the page says is what the library says, however an item is called."""
 
 import io
+import re
 from contextlib import closing
 from dataclasses import replace
 from html import unescape
@@ -17,7 +18,7 @@ from routing_ml_pages.why import why
 
 from routing_ml import dataset
 from routing_ml.errors import InputError
-from routing_ml.proposals import explain, predict
+from routing_ml.proposals import UNKNOWN, explain, predict
 from routing_ml.store.store import Store
 
 HOSTILE = [
@@ -131,6 +132,22 @@ def test_of_a_similar_item_only_what_differs_is_shown(settings, waiting):
     view = why(settings, waiting, {})
     told = [one for past in view.similar for one in past.differs]
     assert told and all(one.attribute and one.here != one.there for one in told)
+
+
+def test_what_is_said_of_values_is_said_in_the_language_of_the_page(settings, known):
+    given = {"PART_TYPE": known.data.items["PART_TYPE"].dropna().iloc[0]}
+    view = why(settings, "", given)
+    change = next(gap.changes[0] for gap in view.gaps if gap.changes)
+    other = next(one for one in view.similar[0].differs if one.here == UNKNOWN)
+    for language, begin, nothing in (("en", "If it", "nothing"), ("ko", "(값이 )?다음", "값 없음")):
+        query, asked = (
+            {"new": 1, "set.PART_TYPE": given["PART_TYPE"]},
+            {"Accept-Language": language},
+        )
+        text = unescape(client().get(f"{PREFIX}/why", params=query, headers=asked).text)
+        gaps = text[text.index('id="what-if"') :]
+        assert re.search(rf"{begin}[^<]* <bdi>{re.escape(change.value)}</bdi>:", gaps)
+        assert f"<td><i>{nothing}</i></td><td><bdi>{other.there}</bdi></td>" in text
 
 
 def test_the_planners_own_routing_stands_beside_the_proposal(settings, known, item):

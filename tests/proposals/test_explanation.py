@@ -13,7 +13,7 @@ from routing_ml.models import CANDIDATES
 from routing_ml.models.base import RoutingModel
 from routing_ml.models.trees.boosting import sigmoid
 from routing_ml.proposals import explanation as explain
-from routing_ml.proposals.reasons import EXACT, OCCLUSION
+from routing_ml.proposals.reasons import EXACT, OCCLUSION, Change
 
 FACTORY = valves.make(700)
 OLD, NEW, TRUTH = valves.split(FACTORY)
@@ -89,7 +89,7 @@ def test_a_similar_item_says_what_matches_what_differs_and_how_its_routing_diffe
         jobs = [operation["JOB_CD"] for operation in proposed]
         assert past.same_routing == (past.routing == jobs)
         assert sorted(jobs + past.only_there) == sorted(past.routing + past.only_here)
-        named = " ".join(past.matches + past.differs)
+        named = " ".join([*past.matches, *(one.in_words() for one in past.differs)])
         assert "Werkstoff MESSING" in named
         assert "Beschreibung" in named
 
@@ -102,6 +102,8 @@ def test_what_is_missing_is_named_with_what_it_would_change(fitted):
     assert gap.filled is None
     assert gap.changes
     assert "Werkstoff is empty; if" in found.as_text()
+    told = next(gap for gap in found.as_dict()["missing"] if gap["attribute"] == "Werkstoff")
+    assert told["changes"] == [change.in_words() for change in gap.changes]
     row["Beschreibung"] = " "
     gap = next(
         gap for gap in explain.explain(fitted["boosted"], NEW, row).missing
@@ -112,7 +114,7 @@ def test_what_is_missing_is_named_with_what_it_would_change(fitted):
 
 def test_of_what_is_missing_the_first_few_are_shown_and_how_many_more_there_are(fitted):
     found = explain.explain(fitted["boosted"], NEW, NEW["ITEM_CD"][0])
-    changes = [f"if {value}: with X" for value in range(5)]
+    changes = [Change(str(value), False, ["X"], []) for value in range(5)]
     missing = [explain.Missing(f"C{number}", None, []) for number in range(40)]
     missing[30] = explain.Missing("TOLD", None, changes)
     text = dataclasses.replace(found, missing=missing, helpful=None).as_text()
@@ -204,11 +206,10 @@ def test_what_a_missing_value_would_change_is_what_is_proposed_with_it():
     asked = pd.DataFrame({"ITEM_CD": ["N"], "KIND": ["A"]})
     now = set(model.predict(asked)["JOB_CD"])
     (gap,) = [gap for gap in explain.explain(model, asked, "N").missing if gap.attribute == "METAL"]
-    told = dict(change.removeprefix("if ").split(": ", 1) for change in gap.changes)
+    told = {one.value: (set(one.more), set(one.less)) for one in gap.changes}
     for value in ("STEEL", "BRASS", "PLASTIC"):
         then = set(model.predict(asked.assign(METAL=value))["JOB_CD"])
-        parts = {f"with {job}" for job in then - now} | {f"without {job}" for job in now - then}
-        assert set(told.get(value, "").split(", ")) - {""} == parts
+        assert told.get(value, (set(), set())) == (then - now, now - then)
     assert len(told) >= 2
     encoder = model.encoder_
     at = [category.column for category in encoder.categories].index("METAL")

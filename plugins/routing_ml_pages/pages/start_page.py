@@ -12,7 +12,7 @@ from routing_ml import pipeline
 from routing_ml.settings import Settings
 from routing_ml_pages import reading
 from routing_ml_pages.health import health
-from routing_ml_pages.rendering import page
+from routing_ml_pages.rendering import page, theme_of
 
 if TYPE_CHECKING:
     from routing_ml_pages.app import Routes
@@ -45,6 +45,8 @@ def add(routes: Routes) -> None:
         }.get(dag_id)
         if name and report is not None and reading.is_there(report):
             said = report.read_text(encoding="utf-8")
+            if (theme := theme_of(request)) != "auto":
+                said = said.replace("<html ", f'<html class="{theme}" ', 1)
             return HTMLResponse(said, headers={"Content-Security-Policy": INERT})
         outcome, text, proposals = dict[str, Any](), "", list[dict[str, Any]]()
         decision = dict[str, Any]()
