@@ -98,7 +98,8 @@ class _Growth:
         self.offsets = np.r_[0, np.cumsum(sizes)].astype(np.int32)
         binned = grower.binned.take(rows, axis=0).take(scales, axis=1)
         self.binned = binned.astype(np.int32) + self.offsets[:-1]
-        self.owner = np.repeat(np.arange(self.scales), sizes)
+        self.every = np.arange(self.scales)
+        self.owner = np.repeat(self.every, sizes)
         self.splits = np.ones(self.flags + len(self.owner), bool)
         self.splits[self.flags + self.offsets[1:] - 1] = False  # nothing is above the last bin
         self.values = np.c_[targets[rows], np.ones(len(rows), np.float32)].astype(np.float32)
@@ -164,10 +165,12 @@ class _Growth:
         splits, above = self._above(histogram, total)
         count = above[:, -1]
         rest = total[-1] - count
-        allowed = self.splits[splits] & (np.minimum(count, rest) >= self.shape.min_leaf)
-        if not allowed.any():
+        enough = np.minimum(count, rest) >= self.shape.min_leaf
+        allowed = (self.splits.take(splits) & enough).nonzero()[0]
+        if not len(allowed):
             return -1, 0.0
-        splits, above, count, rest = (part[allowed] for part in (splits, above, count, rest))
+        above = above.take(allowed, axis=0)
+        splits, count, rest = (part.take(allowed) for part in (splits, count, rest))
         sums, all_ = above[:, :-1], total[:-1]
         left = all_ - sums
         shrink = self.shape.shrink
@@ -180,15 +183,15 @@ class _Growth:
     def _above(self, histogram: np.ndarray, total: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The splits (s,) that tell rows apart, and the sums of what goes right of each: an empty
         bin splits as the one before it."""
-        filled = np.flatnonzero(histogram[:, -1])
+        filled = histogram[:, -1].nonzero()[0]
         some = histogram.take(filled, axis=0)
-        flags = int(np.searchsorted(filled, self.flags))
+        flags = int(filled.searchsorted(self.flags))
         if flags < len(filled):
             owner = self.owner.take(filled[flags:] - self.flags)
-            running = np.cumsum(some[flags:].astype(np.float64), axis=0)
-            first = np.searchsorted(owner, np.arange(self.scales))
-            before = np.r_[np.zeros((1, len(total))), running][first]
-            some[flags:] = total - (running - before.take(owner, axis=0))
+            running = np.zeros((len(owner) + 1, len(total)))
+            some[flags:].cumsum(axis=0, dtype=np.float64, out=running[1:])
+            first = owner.searchsorted(self.every)
+            some[flags:] = total - (running[1:] - running.take(first.take(owner), axis=0))
         return filled, some
 
     def _cut(self, split: int, rows: np.ndarray) -> tuple[int, int, np.ndarray]:
