@@ -20,6 +20,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import psutil  # type: ignore[import-untyped]
+
 from routing_ml.pipeline import POLICIES, Play, draw, play
 from routing_ml.settings import Settings
 
@@ -38,9 +40,13 @@ WORDS = {
 
 
 def processors() -> float:
-    """Seconds of processor time that this process and its children have taken."""
+    """Seconds of processor time that this process and its children have taken, also those of the
+    forkserver, which waits for them itself."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(one.ru_utime + one.ru_stime for one in used)
+    alive = [one.cpu_times() for one in psutil.Process().children()]
+    return sum(one.ru_utime + one.ru_stime for one in used) + sum(
+        one.user + one.system + one.children_user + one.children_system for one in alive
+    )
 
 
 def once(options: argparse.Namespace, policy: str) -> tuple[dict[str, Any], float]:
