@@ -35,6 +35,7 @@ os.environ |= {
     "OPENPYXL_DEFUSEDXML": "False",
 }
 sys.addaudithook(programs.refuse_others)
+pytest_plugins = ["october"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
