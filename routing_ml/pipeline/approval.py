@@ -96,7 +96,7 @@ def require_allowed(given: object) -> None:
     Airflow takes any parameters, and the task then fails at every try."""
     if not isinstance(given, Mapping):
         raise InputError("an answer is an object with chosen_options and params_input")
-    if given.get("chosen_options") not in ([option] for option in ANSWERS.values()):
+    if given.get("chosen_options") not in [[option] for option in ANSWERS.values()]:
         options = ", ".join(map(repr, ANSWERS.values()))
         raise InputError(f"chosen_options is a list of exactly one of {options}")
     params = given.get("params_input", {})
