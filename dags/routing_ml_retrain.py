@@ -52,13 +52,14 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from routing_ml.errors import RoutingError
 from routing_ml.models import CANDIDATES
-from routing_ml.notices import ANSWERS, ASKING_TASK
+from routing_ml.notices import ANSWERS, ASKING_TASK, MOST_WHY
 from routing_ml.settings import Settings
 
 # Airflow reads this file every 30 seconds: what takes a second to import, the tasks import.
 
 SETTINGS = Settings.from_env()
 PROMOTE, KEEP = ANSWERS.values()
+WHY = f"kept with the switch; at most {MOST_WHY} characters"
 log = logging.getLogger(__name__)
 LEAST_ROWS = 2_000
 """Of the sample's newest rows so many pass the audit without a warning."""
@@ -95,7 +96,8 @@ class Approval(HITLOperator):
     """Asks a person once: what a run asked first is what Airflow shows."""
 
     def execute(self, context: Any) -> Any:
-        """Ask, unless the run has asked something else before, or was cut off with an answer."""
+        """Ask, unless the run has asked something else before, or was cut off with an answer that
+        it can go on with."""
         from routing_ml import pipeline
 
         with runs.told():
@@ -103,8 +105,11 @@ class Approval(HITLOperator):
             # Of a task that is cleared Airflow counts its tries anew, from those that it had.
             taken = pipeline.approval.require_first(*about, asking=context["ti"].max_tries)
         if taken:
-            at = runs.moment_of(taken["responded_at"])
-            return self.execute_complete(context, taken | {"responded_at": at})
+            try:
+                at = runs.moment_of(taken["responded_at"])
+                return self.execute_complete(context, taken | {"responded_at": at})
+            except (LookupError, TypeError, ValueError) as error:  # and so at every try
+                log.warning("what was answered cannot be gone on with, so it asks again: %s", error)
         return super().execute(context)
 
 
@@ -194,13 +199,14 @@ def routing_ml_retrain() -> None:
                 promotion=context["params"]["promotion"],
                 withheld=runs.withheld(context),
             )
-            if decision["asks"]:
+            waits = pipeline.approval.waits(decision)
+            if waits:
                 question = pipeline.approval.ask(
                     Settings.from_env(), runs.run_id(), decision, runs.answering(context)
                 )
                 context["ti"].xcom_push(key="question", value=question)
         context["ti"].xcom_push(key="decision", value=decision)
-        chosen = "promote" if decision["promote"] else "approve" if decision["asks"] else "keep"
+        chosen = "promote" if decision["promote"] else "approve" if waits else "keep"
         log.info("%s: %s", chosen, decision["reason"])
         return chosen
 
@@ -210,7 +216,7 @@ def routing_ml_retrain() -> None:
         body="{{ ti.xcom_pull(task_ids='compare', key='question') }}",
         options=[PROMOTE, KEEP],
         defaults=KEEP,
-        params={"why": Param("", type=["null", "string"], description="kept with the switch")},
+        params={"why": Param("", type=["null", "string"], description=WHY)},
         response_timeout=SETTINGS.approval_wait,
         doc_md="Wait for a person; the model in use stays where nobody answers in time.",
     )

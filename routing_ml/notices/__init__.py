@@ -9,8 +9,11 @@ if TYPE_CHECKING:
     from routing_ml.notices.buttons import APPROVE as APPROVE
     from routing_ml.notices.buttons import ASKING_DAG as ASKING_DAG
     from routing_ml.notices.buttons import ASKING_TASK as ASKING_TASK
+    from routing_ml.notices.buttons import ENDED as ENDED
     from routing_ml.notices.buttons import KEEP as KEEP
+    from routing_ml.notices.buttons import MOST_WHY as MOST_WHY
     from routing_ml.notices.buttons import approval_buttons as approval_buttons
+    from routing_ml.notices.buttons import closed as closed
     from routing_ml.notices.card import ATTENTION as ATTENTION
     from routing_ml.notices.card import BAD as BAD
     from routing_ml.notices.card import GOOD as GOOD

@@ -9,7 +9,7 @@ from typing import Any
 
 from routing_ml import files, modes, notices
 from routing_ml.errors import InputError, ModelError
-from routing_ml.pipeline import monitor, report_page, report_text, run_names, telling
+from routing_ml.pipeline import approval, monitor, report_page, report_text, run_names, telling
 from routing_ml.pipeline import steps as pipeline
 from routing_ml.redaction import redact
 from routing_ml.settings import Settings
@@ -162,7 +162,7 @@ def _reason(decision: Mapping[str, Any] | None, failed: Mapping[str, str]) -> st
     if decision is None:
         return "the run ended before a decision"
     stays = decision["winner"] and not decision["promote"]
-    if stays and decision.get("asks") and not decision.get("answer"):
+    if stays and approval.waits(decision):
         return (
             f"{decision['winner']} waits for a person: 'routing-ml promote {decision['winner']}' "
             f"puts it into use; {decision['reason']}"

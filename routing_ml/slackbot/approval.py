@@ -9,14 +9,12 @@ from typing import Any
 
 from routing_ml import pipeline
 from routing_ml.errors import RoutingError
-from routing_ml.notices import ANSWERS, ASKING_DAG, ASKING_TASK
+from routing_ml.notices import ANSWERS, ASKING_DAG, ASKING_TASK, ENDED, closed
 from routing_ml.settings import Settings
 from routing_ml.slackbot.airflow_api import Airflow
 from routing_ml.slackbot.blocks import Said
 from routing_ml.slackbot.claims import Order
 
-ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
-WAITING = ("awaiting_input", "deferred")
 MAX_RUN = 250
 
 
@@ -26,28 +24,31 @@ def answer(settings: Settings, airflow: Airflow, order: Order) -> Said:
     asks, option = order.arguments["asks"], ANSWERS[order.arguments["action"]]
     run = _run(asks)
     link = settings.run_address(ASKING_DAG, run)
-    question = airflow.question(ASKING_DAG, run, ASKING_TASK)
-    if question is None:
-        raise RoutingError("that run asks nothing any more; look at its page in Airflow")
-    state = (question.get("task_instance") or {}).get("state")
-    if state not in (
-        *ENDED,
-        *WAITING,
-    ):  # it was cleared: Airflow would take the answer, and lose it
-        raise RoutingError("that run is not waiting for an answer now; try again in a minute")
+    question, state = _asked(airflow, run)
+    shut = closed(state)
+    if shut and state not in ENDED:
+        raise RoutingError(shut)
     if question.get("response_received"):
         return _answered(settings, question, link)
-    if state in ENDED:
-        raise RoutingError("that run has gone on without an answer; look at its page in Airflow")
+    if shut:
+        raise RoutingError(shut)
     _same_model(settings, run, asks)
     if option not in question.get("options", ()):
         raise RoutingError(f"that run does not offer {option!r}; answer on its page in Airflow")
     if airflow.answer(ASKING_DAG, run, ASKING_TASK, option=option, why=signed(order)):
         return Said(f"{option}: answered by {order.who.removeprefix('Slack: ')}", link=link)
+    question, state = _asked(airflow, run)
+    if not question.get("response_received"):  # it was cleared meanwhile
+        raise RoutingError(closed(state) or closed(None))
+    return _answered(settings, question, link)
+
+
+def _asked(airflow: Airflow, run: str) -> tuple[dict[str, Any], str | None]:
+    """What a run asks, and the state of the task that does; RoutingError where it asks nothing."""
     question = airflow.question(ASKING_DAG, run, ASKING_TASK)
     if question is None:
         raise RoutingError("that run asks nothing any more; look at its page in Airflow")
-    return _answered(settings, question, link)
+    return question, (question.get("task_instance") or {}).get("state")
 
 
 def signed(order: Order) -> str:

@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -404,6 +404,60 @@ def test_a_run_told_to_ask_goes_by_what_a_person_answers(
     last = Registry(in_use / "models").history()[-1]
     assert run.outcome["promoted"] == (last["to"] != before) == (way == "promote")
     assert (said in last["why"]) == (way == "promote")
+
+
+def test_a_comparison_that_is_cleared_after_a_yes_asks_nobody_again(
+    dag, first, in_use, monkeypatch
+):
+    from routing_ml.pipeline import compare, promote
+    from routing_ml.pipeline.approval import answered
+
+    def cleared_after_a_yes(settings, run_id, *given, **named):
+        at = datetime(2026, 11, 1, 1, tzinfo=UTC)
+        decision = compare(settings, run_id, *given, **named)
+        promote(settings, run_id,
+                answered(settings, run_id, decision, promote=True, by="kim", at=at))  # fmt: skip
+        return compare(settings, run_id, *given, **named)
+
+    monkeypatch.setattr("routing_ml.pipeline.compare", cleared_after_a_yes)
+    monkeypatch.setattr("routing_ml.comparison.compare.decide", chosen)
+    with FakeSlack() as slack:
+        monkeypatch.setenv("SLACK_WEBHOOK_URL", slack.url)
+        run = Run(dag, in_use, promotion="approve")
+    assert run.state == "success"
+    skipped = {name: run.states[name] for name in ("approve", "decide", "keep")}
+    assert set(skipped.values()) == {"skipped"} and run.states["promote"] == "success"
+    assert [one["text"] for one in slack.messages] == ["Routing ML: a new model is in use"]
+    assert "put into use by kim" in run.outcome["reason"]
+
+
+@pytest.mark.parametrize(
+    ("change", "goes_on"),
+    [
+        ({}, True),
+        ({"params_input": {"why": None}}, True),
+        ({"params_input": {"reason": "x"}}, False),
+        ({"params_input": {"why": 5}}, False),
+        ({"params_input": 5}, False),
+        ({"chosen_options": ["Approve"]}, False),
+        ({"responded_at": "then"}, False),
+    ],
+)
+def test_what_was_answered_and_cannot_be_gone_on_with_is_asked_again(
+    dag, monkeypatch, change, goes_on
+):
+    taken = YES | {"params_input": {}, "responded_at": "2026-11-01T01:05:00Z"} | change
+    monkeypatch.setattr("runs.told", nullcontext)
+    monkeypatch.setattr("runs.run_id", lambda: "r1")
+    monkeypatch.setattr("runs.compared", lambda context: {})
+    monkeypatch.setattr("routing_ml.pipeline.approval.require_first", lambda *_, **__: taken)
+    monkeypatch.setattr(
+        "airflow.providers.standard.operators.hitl.HITLOperator.execute",
+        lambda *_: "it asks",
+    )
+    found = dag.get_task("approve").execute({"ti": SimpleNamespace(max_tries=2)})
+    assert (found != "it asks") == goes_on
+    assert not goes_on or found["chosen_options"] == ["Put it into use"]
 
 
 def test_a_source_that_cannot_be_read_ends_red_with_its_reason_told_once(

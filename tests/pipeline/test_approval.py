@@ -1,7 +1,9 @@
 """A person is asked before a new model goes into use: what they see, what counts as an answer."""
 
 import json
+import shutil
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,7 @@ from routing_ml.pipeline import steps as pipeline
 from routing_ml.settings import Settings
 
 AT = datetime(2026, 11, 1, 1, 5, tzinfo=UTC)  # five past ten in Seoul
+KEPT = Path(__file__).parents[1] / "kept" / "waiting_run"
 CASE = {
     "challenger": "boosted",
     "test": {"items": 300, "exact": 0.9, "exact_against": 0.85, "difference": 0.05, "low": 0.01,
@@ -96,6 +99,19 @@ def test_an_answer_to_what_is_no_longer_asked_is_refused(settings, asked):
         approval.answered(settings, "r1", asked, **ANSWER)
 
 
+def test_an_answer_to_what_was_compared_again_while_it_was_asked_is_refused(settings, asked):
+    approval.require_first(settings, "r1", asked)
+    path = pipeline.run_folder(settings, "r1") / pipeline.DECISION
+    for later in ({"winner": "m3"}, {"winner": None, "asks": False}):
+        pipeline.write_json(settings, path, written(settings) | later)
+        with pytest.raises(ModelError, match="has asked about another comparison before"):
+            now = pipeline.decision_of(settings, path)
+            approval.answered(settings, "r1", now, **ANSWER)
+    with pytest.raises(ModelError, match="no comparison any more that this could answer"):
+        approval.answered(settings, "r1", None, **ANSWER)  # the task that compares has failed since
+    assert "answer" not in written(settings)
+
+
 def test_a_run_asks_about_one_comparison_alone(settings, asked):
     for _ in range(2):  # tried again
         approval.require_first(settings, "r1", asked)
@@ -106,24 +122,63 @@ def test_a_run_asks_about_one_comparison_alone(settings, asked):
 GIVEN = {"chosen_options": ["Keep what is in use"], "responded_at": "2026-11-01T01:05:00Z"}
 
 
+def test_nobody_is_told_that_a_run_waits_which_will_not(settings, asked, monkeypatch):
+    told = []
+    monkeypatch.setattr(approval.telling, "tell_waits", lambda *given: told.append(given))
+    approval.ask(settings, "r1", asked)
+    approval.require_first(settings, "r1", asked)
+    with pytest.raises(ModelError, match="which Airflow goes on showing: trigger routing_ml_retra"):
+        approval.ask(settings, "r1", asked | {"sha256": "of another comparison"})
+    assert len(told) == 1
+
+
 def test_a_task_that_was_cut_off_with_an_answer_goes_on_with_it(settings, asked):
     assert approval.require_first(settings, "r1", asked, asking=2) is None
     assert approval.require_first(settings, "r1", asked, asking=2) is None  # nobody has answered
-    approval.taken(settings, "r1", GIVEN)
-    assert approval.require_first(settings, "r1", asked, asking=2) == GIVEN
+    approval.taken(settings, "r1", GIVEN, asking=2)
+    assert approval.require_first(settings, "r1", asked, asking=2) == GIVEN | {"asking": 2}
 
 
 def test_what_was_answered_before_a_task_was_cleared_counts_no_more(settings, asked):
     approval.require_first(settings, "r1", asked, asking=2)
-    approval.taken(settings, "r1", GIVEN)
+    approval.taken(settings, "r1", GIVEN, asking=2)
     for _ in range(2):
         assert approval.require_first(settings, "r1", asked, asking=3) is None
+        approval.taken(settings, "r1", GIVEN, asking=2)  # it was written late
 
 
 def test_an_answer_to_a_run_of_another_state_folder_is_not_kept(settings, asked):
-    approval.taken(settings, "r1", GIVEN)
-    approval.taken(settings, "r2", GIVEN)
+    approval.taken(settings, "r1", GIVEN, asking=2)
+    approval.taken(settings, "r2", GIVEN, asking=2)
     assert list((settings.home / "runs").glob("*/taken.json")) == []
+
+
+@pytest.fixture
+def kept(settings):
+    """The folder of a run that has waited since the release that wrote asked.txt."""
+    folder = pipeline.run_folder(settings, "r1")
+    shutil.copytree(KEPT, folder)
+    return pipeline.decision_of(settings, folder / pipeline.DECISION)
+
+
+def test_a_run_that_waits_across_an_upgrade_keeps_to_what_it_asked(settings, kept):
+    with pytest.raises(ModelError, match="which Airflow goes on showing: trigger routing_ml_retra"):
+        approval.require_first(settings, "r1", kept | {"sha256": "of another comparison"})
+    approval.require_first(settings, "r1", kept)
+
+
+def test_an_answer_to_a_run_that_waits_across_an_upgrade_is_not_lost(settings, kept):
+    approval.taken(settings, "r1", GIVEN, asking=2)
+    assert approval.require_first(settings, "r1", kept, asking=2) == GIVEN | {"asking": 2}
+    assert approval.require_first(settings, "r1", kept, asking=3) is None
+
+
+def test_a_decision_waits_from_its_question_to_its_answer(settings, asked):
+    assert approval.waits(asked)
+    assert not approval.waits(asked | {"asks": False})
+    for promote in (False, True):
+        answer = {"promote": promote, "at": AT.replace(hour=promote)}
+        assert not approval.waits(approval.answered(settings, "r1", asked, **ANSWER | answer))
 
 
 def test_the_decision_that_counts_is_the_answer_to_this_very_question(settings, asked):

@@ -3,11 +3,13 @@
 import asyncio
 import json
 import sys
+from contextvars import copy_context
 from urllib.parse import unquote
 from uuid import uuid4
 
 import pytest
 from conftest import ROOT
+from fastapi import HTTPException
 from sqlalchemy import create_engine, event, insert, select, update
 from sqlalchemy.orm import Session
 
@@ -15,7 +17,7 @@ from routing_ml.pipeline import approval
 
 sys.path.append(str(ROOT / "plugins"))
 
-from routing_ml_answers import OneAnswer, look_again
+from routing_ml_answers import ANSWERED, OneAnswer, look_again
 
 PATH = "/api/v2/dags/d/dagRuns/r/taskInstances/approve/-1/hitlDetails"
 
@@ -104,20 +106,23 @@ def test_an_answer_is_kept_before_anybody_is_told_that_it_was_taken(
         "responded_by": {"id": "1", "name": "kim"},
     }  # fmt: skip
 
-    def taken(settings, run, said):
-        assert sent == []
+    def taken(settings, run, said, *, asking):
+        assert (sent, asking) == ([], 3)
         assert said["responded_by_user"] == {"id": "1", "name": "kim"}
         assert (said["chosen_options"], said["params_input"]) == (["yes"], {"why": "so"})
         found.append(run)
 
     async def app(scope, receive, send):
+        if (question := ANSWERED.get()) is not None:
+            question["asking"] = 3
         await send({"type": "http.response.start", "status": status})
         text = json.dumps(answer).encode()
         for body, more in ((text[:9], True), (text[9:], False)):
             await send({"type": "http.response.body", "body": body, "more_body": more})
 
     async def receive():
-        return {"type": "http.request", "body": b"", "more_body": False}
+        body = json.dumps({"chosen_options": ["Put it into use"]}).encode()
+        return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(message):
         sent.append(message["type"])
@@ -129,11 +134,12 @@ def test_an_answer_is_kept_before_anybody_is_told_that_it_was_taken(
     assert sent == ["http.response.start", "http.response.body", "http.response.body"]
 
 
-def test_what_was_read_before_the_lock_is_read_again(tmp_path):
+@pytest.fixture
+def asking(tmp_path):
+    """A database of Airflow's in which a task asks, and that task's key."""
     from airflow.models import import_all_models
     from airflow.models.base import Base
     from airflow.models.hitl import HITLDetail
-    from airflow.sdk import timezone
 
     import_all_models()
     engine = create_engine(f"sqlite:///{tmp_path / 'airflow.db'}")
@@ -142,6 +148,35 @@ def test_what_was_read_before_the_lock_is_read_again(tmp_path):
     with engine.begin() as there:
         there.execute(insert(HITLDetail).values(ti_id=key, options=["yes"], subject="?"))
     OneAnswer(None)
+    return engine, key
+
+
+def test_an_answer_whose_task_is_cleared_meanwhile_is_refused(asking):
+    from airflow.models.hitl import HITLDetail
+
+    engine, key = asking
+    mine = select(HITLDetail).where(HITLDetail.ti_id == key)
+
+    def answered(session):
+        ANSWERED.set({})
+        session.execute(mine.with_for_update(of=HITLDetail))
+
+    with Session(engine) as session:
+        known = session.scalar(mine)
+        session.commit()
+        session.refresh(known)
+        with engine.begin() as another:  # what is cleared is tried again under another key
+            another.execute(update(HITLDetail).values(ti_id=uuid4()))
+        with pytest.raises(HTTPException, match="try again in a minute") as refused:
+            copy_context().run(answered, session)
+    assert refused.value.status_code == 409
+
+
+def test_what_was_read_before_the_lock_is_read_again(asking):
+    from airflow.models.hitl import HITLDetail
+    from airflow.sdk import timezone
+
+    engine, key = asking
     assert event.contains(Session, "do_orm_execute", look_again)
     mine = select(HITLDetail).where(HITLDetail.ti_id == key)
     with Session(engine) as session:

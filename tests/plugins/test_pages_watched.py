@@ -187,6 +187,9 @@ def test_a_run_that_waits_says_what_it_asks(settings):
     text = get("/run", dag_id="routing_ml_retrain", run_id="waiting").text
     assert "Waits for an answer" in text and "forest &lt;b&gt;would&lt;/b&gt; go in" in text
     assert "/models/compare?one=b&amp;other=a" in text
-    (folder / "decision.json").write_text(json.dumps(decision | {"asks": False}))
-    text = get("/run", dag_id="routing_ml_retrain", run_id="waiting").text
-    assert "Waits for an answer" not in text and "the run goes on" in text
+    answered = {"promote": False, "answer": {"of": "x", "promote": False, "by": "kim"}}
+    for later in ({"asks": False}, answered, answered | {"promote": True}):
+        (folder / "decision.json").write_text(json.dumps(decision | later))
+        text = get("/run", dag_id="routing_ml_retrain", run_id="waiting").text
+        assert "Waits for an answer" not in text and "the run goes on" in text
+        assert "/models/compare?" not in text

@@ -116,6 +116,22 @@ def test_who_answers_between_the_question_and_the_answer_wins(bot, slack, airflo
     assert "Keep what is in use: answered by" in shown(slack.called[-1][1])
 
 
+def test_a_run_that_is_cleared_between_the_question_and_the_answer_is_not_said_to_be_answered(
+    bot, slack, airflow
+):
+    def cleared(*place, **answer):
+        airflow.ask(RUN, state="scheduled")
+        return False
+
+    bot.airflow.answer = cleared
+    press(bot, slack, APPROVE)
+    assert "not waiting for an answer now; try again in a minute" in shown(slack.answers[-1])
+    airflow.ask(RUN)
+    bot.airflow.answer = lambda *place, **answer: False  # it asks again by now
+    press(bot, slack, APPROVE)
+    assert "not waiting for an answer now; try again in a minute" in shown(slack.answers[-1])
+
+
 def test_a_time_out_is_not_said_to_be_a_persons(bot, slack, airflow):
     airflow.questions[RUN] |= {
         "response_received": True,

@@ -60,7 +60,8 @@ def add(routes: Routes) -> None:
         return page(
             request, "run.html",
             run=run_id[:500], dag=dag_id[:500], outcome=outcome, decision=decision, text=text,
-            proposals=proposals[:MOST_ITEMS], count=len(proposals), place="",
+            waits=pipeline.approval.waits(decision), proposals=proposals[:MOST_ITEMS],
+            count=len(proposals), place="",
         )  # fmt: skip
 
 
