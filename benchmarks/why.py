@@ -162,7 +162,6 @@ def controlled(seed: int, causes: Causes, options: argparse.Namespace, candidate
                 place < places.get(cause, len(told))
                 for passenger, cause in causes.passengers.items()
                 if cause in of and (place := places.get(passenger)) is not None
-                and not any(passenger in reason.same for reason in told)
             )  # fmt: skip
             first = named_first(one.reasons)
             if one.proposed and of:
