@@ -107,7 +107,12 @@ def read_of(
     sets = list(dict.fromkeys(sets))
     if not sets:
         return Read(effects, {}, {}, {}, unit)
-    parts = otherwise(model, items, effects, STRENGTHS[unit][2])
+    several = {key for keys in of_column.values() if len(keys) > 1 for key in keys}
+    parts = [
+        (key, other)
+        for key, other in otherwise(model, items, effects, STRENGTHS[unit][2])
+        if key in several or lacks(key) or len(other.codes) > 1
+    ]
     others = Prepared.joined([without(model, row, sets), *(other for _, other in parts)])
     own, stated = fallen(model, items, others, unit)
     at = {one: i for i, one in enumerate(sets)}
@@ -163,7 +168,7 @@ def _weighed(k: int, read: Read) -> list[Reason]:
     effect = {key: float(each[k]) for key, each in read.effects.items()}
     supposed = {key: float(each[k]) for key, each in read.supposed.items()}
     falls: dict[Key, tuple[float, tuple[str, ...], float]]
-    falls = {key: (fall, (), 0.0) for key, fall in supposed.items()}
+    falls = {key: (fall, (), 0.0) for key, fall in supposed.items() if lacks(key)}
     for column in read.columns.values():
         fall, same = column.fall(k, slight)
         stated = float(column.stated[k])

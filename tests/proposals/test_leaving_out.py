@@ -194,6 +194,14 @@ def test_two_that_say_the_same_are_one_reason(causal):
     assert all({kinds[0][0].attribute, *kinds[0][0].same} == {"KIND", "KIND_NAME"} for _ in kinds)
 
 
+def test_of_a_gap_that_another_attribute_fills_the_other_is_named(causal):
+    row = CAUSES.data.items.iloc[-1].copy()
+    row["KIND"] = None
+    found = explain(causal[0], pd.DataFrame(), row)
+    names = {reason.attribute for _, reasons in told([found]) for reason in reasons}
+    assert "KIND_NAME" in names and "KIND" not in names
+
+
 def test_what_tells_alone_is_named_before_what_tells_with_others(causal):
     for _, reasons in told(causal[1]):
         most = max((abs(reason.fall) for reason in reasons), default=0)
