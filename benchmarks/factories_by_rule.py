@@ -1,6 +1,7 @@
 """Factories made by rules, so that the truth of what a model says of them is known."""
 
 import itertools
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ MINUTES = {
     "SAW": 4.0, "CAST": 20.0, "TURN": 14.0, "MILL": 18.0, "HOB": 25.0, "BORE": 12.0,
     "CARBURIZE": 90.0, "HARDEN": 60.0, "TEMPER": 45.0, "ANNEAL": 50.0, "PICKLE": 8.0,
     "DEBURR": 3.0, "GRIND": 16.0, "HONE": 11.0, "WASH": 5.0, "COAT": 30.0, "DRY": 15.0,
-    "BALANCE": 9.0, "MEASURE": 6.0, "CRANE": 7.0, "PACK": 2.0,
+    "BALANCE": 9.0, "MEASURE": 6.0, "CRANE": 7.0, "PACK": 2.0, "SLOT": 13.0,
 }  # fmt: skip
 
 
@@ -98,6 +99,74 @@ def rising(count: int = 1500, *, rate: float = 0.3, seed: int = 0) -> Dataset:
     items = pd.DataFrame(drawn, columns=["SHAPE", "MATERIAL", "TOLERANCE", "SIZE", "SURFACE"])
     late = np.clip(3 * np.arange(count) / count - 2, 0, 1)
     return _dataset(items, [chain(*row) for row in drawn], 1 + rate * late, random)
+
+
+@dataclass(frozen=True)
+class Causes:
+    """A factory, and what is true of it: of each operation the attributes that decide it (none of
+    one that all items have), for each attribute another that says the same in other words, and
+    `idle`: what decides nothing. `passengers` say less than the attribute that they follow from."""
+
+    data: Dataset
+    of: dict[str, tuple[str, ...]]
+    twins: dict[str, str]
+    passengers: dict[str, str]
+    idle: tuple[str, ...]
+
+
+def known_causes(count: int = 1500, *, seed: int = 0, dropped: float = 0.01) -> Causes:
+    """A factory by rules in which attributes repeat each other, wholly or in part, two of three
+    numbers of a text are idle, and three attributes are noise. `dropped`: the share of operations
+    that decide nothing more than chance, left out."""
+    random = np.random.default_rng(seed)
+    kind = random.choice(list("ABCDEF"), count)
+    grade = random.integers(1, 9, count)
+    first, second, third = random.integers(20, 100, (3, count))
+    keyway = random.random(count) < 0.3
+    other = random.choice(["POLISHED", "RUSH", "STOCK", "EXPORT"], count)
+    items = pd.DataFrame({
+        "KIND": kind,
+        "KIND_NAME": [f"KIND NAMED {one}" for one in kind],
+        "GRADE": [f"G{one}" for one in grade],
+        "STORE": np.array(["", "S1", "S1", "S1", "S2", "S2", "S2", "S3", "S3"])[grade],
+        "DIMENSIONS": [f"{a} x {b} x {c}" for a, b, c in zip(first, second, third, strict=True)],
+        "REMARK": [f"{word} NO {k}{' KEYWAY' if slot else ''}"
+                   for k, (word, slot) in enumerate(zip(other, keyway, strict=True))],
+        "COIN": random.choice(["HEADS", "TAILS"], count),
+        "DIE": random.choice(["ONE", "TWO", "THREE", "FOUR", "FIVE", "SIX"], count),
+        "DRAWN": np.round(random.uniform(1, 100, count), 1),
+    })  # fmt: skip
+    jobs = []
+    for k in range(count):
+        rules = {
+            "SAW": True,
+            "TURN": kind[k] in "ABC",
+            "MILL": kind[k] in "DEF",
+            "BORE": kind[k] in "ABD" and first[k] >= 50,
+            "SLOT": keyway[k],
+            "HARDEN": grade[k] in (1, 4),
+            "COAT": grade[k] in (2, 5, 7),
+            "GRIND": first[k] >= 60,
+            "PACK": True,
+        }
+        jobs.append([
+            job for job, asked in rules.items()
+            if asked and (job in ("SAW", "PACK") or random.random() >= dropped)
+        ])  # fmt: skip
+    data = _dataset(items.assign(SIZE=50.0), jobs, np.ones(count), random)
+    size = "DIMENSIONS number 1"
+    of = {
+        "SAW": (), "TURN": ("KIND",), "MILL": ("KIND",), "BORE": ("KIND", size),
+        "SLOT": ("REMARK says KEYWAY",), "HARDEN": ("GRADE",), "COAT": ("GRADE",),
+        "GRIND": (size,), "PACK": (),
+    }  # fmt: skip
+    words = [f"REMARK says {word}" for word in ("POLISHED", "RUSH", "STOCK", "EXPORT", "NO")]
+    numbers = ("DIMENSIONS number 2", "DIMENSIONS number 3", "DRAWN")
+    pairs = [
+        f"{a}{sign}{b}" for a, b in itertools.permutations(numbers, 2) for sign in (" / ", " - ")
+    ]
+    idle = ("COIN", "DIE", *numbers, *pairs, *words)
+    return Causes(data, of, {"KIND": "KIND_NAME"}, {"STORE": "GRADE"}, idle)
 
 
 def _dataset(

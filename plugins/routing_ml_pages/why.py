@@ -287,11 +287,11 @@ def _step(row: Mapping[str, Any]) -> Step:
 
 
 def _spoke(reasons: Any, sign: int, unit: str) -> list[Spoke]:
-    strong, clear, slight = STRENGTHS[unit]
+    strong, clear, _ = STRENGTHS[unit]
     found: list[Spoke] = []
     for reason in reasons:
-        size = reason.told(unit) * sign
-        if size >= slight and len(found) < REASONS:
+        size = reason.fall * sign
+        if size > 0 and len(found) < REASONS:
             strength = "strong" if size >= strong else "clear" if size >= clear else "slight"
             found.append(
                 Spoke(*_parts(reason.attribute, reason.words), strength, list(reason.same))

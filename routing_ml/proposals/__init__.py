@@ -22,5 +22,6 @@ if TYPE_CHECKING:
     from routing_ml.proposals.reasons import Change as Change
     from routing_ml.proposals.reasons import Difference as Difference
     from routing_ml.proposals.weighing import STRENGTHS as STRENGTHS
+    from routing_ml.proposals.weighing import Reason as Reason
 else:
     __getattr__ = handing_on(__name__, __file__)

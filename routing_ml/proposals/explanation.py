@@ -42,8 +42,8 @@ SHOWN_CHANGES = 2  # values of one of them
 @dataclass(frozen=True)
 class OperationReason:
     """An operation that was proposed, or nearly: `start` and all effects sum to its score. Of the
-    reasons those come first without which it is less likely, or likelier; then those that count
-    with others alone."""
+    reasons those come first without which it is less likely, or likelier (`fall`): what is told is
+    one of these."""
 
     job: str
     name: str
@@ -202,7 +202,7 @@ def explain(
     jobs = proposal["JOB_CD"].tolist()
     method, start, effects = effects_of(model, prepared, likely[0])
     unit = model.effect_unit if method == EXACT else "probability"
-    read = read_of(model, row, prepared, likely[0], effects, unit)
+    read = read_of(model, row, prepared, effects, unit)
     return Explanation(
         item=code,
         candidate=model.name,
@@ -212,7 +212,7 @@ def explain(
         proposal=_jsonable(proposal.drop(columns=["SIMILARITY_SCORE", "REFERENCE_ITEM_CD"])),
         alternatives=_alternatives(ranked, jobs),
         similar=_similar(model, prepared, code, jobs, similar),
-        operations=_operations(model, proposal, likely[0], present[0], start, read, unit),
+        operations=_operations(model, proposal, likely[0], present[0], start, read),
         missing=_missing(model, prepared, row, present[0]),
         helpful=most_helpful(model, prepared),
         alike=_alike(model, prepared, present[0]),
@@ -288,7 +288,7 @@ def _surplus(mine: list[str], theirs: list[str]) -> list[str]:
 
 def _operations(
     model: RoutingModel, proposal: pd.DataFrame, likely: np.ndarray, present: np.ndarray,
-    start: np.ndarray, read: list[Read], unit: str,
+    start: np.ndarray, read: Read,
 ) -> list[OperationReason]:  # fmt: skip
     """The proposed operations in routing order, then the doubtful ones by likelihood."""
     at = {(o.job, o.occurrence): k for k, o in enumerate(model.operations_)}
@@ -300,7 +300,7 @@ def _operations(
     found = []
     for k in order:
         operation: Operation = model.operations_[k]
-        reasons = reasons_for(k, read, unit)
+        reasons = reasons_for(k, read)
         found.append(
             OperationReason(
                 operation.job, operation.name, operation.occurrence + 1, bool(present[k]),
@@ -429,9 +429,9 @@ def _operation_text(operation: OperationReason, unit: str) -> list[str]:
         f"{operation.usual:.0%} of past items have it"
     ]
     for title, sign in (("for", 1), ("against", -1)):
-        reasons = [r for r in operation.reasons if r.told(unit) * sign >= STRENGTHS[unit][2]]
+        reasons = [r for r in operation.reasons if r.fall * sign > 0]
         if reasons:
-            words = [f"{r.in_full()} ({_strength(r.told(unit), unit)})" for r in reasons[:REASONS]]
+            words = [f"{r.in_full()} ({_strength(r.fall, unit)})" for r in reasons[:REASONS]]
             lines.append(f"    {title}: {'; '.join(words)}")
     return lines
 

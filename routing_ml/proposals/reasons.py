@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,6 +15,8 @@ from routing_ml.models import MISSING, UNSEEN, Feature, Prepared, RoutingModel, 
 
 EXACT = "exact contributions along the paths of the trees"
 OCCLUSION = "occlusion: the change when one attribute is hidden"
+Key = tuple[str, str]  # an attribute, and what is said of it in words
+Effects = Mapping[Key, np.ndarray]
 CLOSE = 0.98  # similarity of two numbers from which they count as a match
 UNKNOWN, NEW, NO_WORD = "missing", "new to the model", "no telling word"
 """What stands in the place of a value that is none."""
@@ -49,11 +52,11 @@ class Change:
 
 def effects_of(
     model: RoutingModel, items: Prepared, likely: np.ndarray
-) -> tuple[str, np.ndarray, dict[tuple[str, str], np.ndarray]]:
+) -> tuple[str, np.ndarray, Effects]:
     """How effects were found, the score to start from (L,), and (attribute, words) -> (L,)."""
     matrix = model.design_.transform(items)
     exact = model.contributions(matrix)
-    effects: dict[tuple[str, str], np.ndarray] = defaultdict(lambda: np.zeros(len(likely)))
+    effects: dict[Key, np.ndarray] = defaultdict(lambda: np.zeros(len(likely)))
     if exact is not None:
         start, found = exact
         for feature, effect in zip(model.design_.features, found, strict=True):
@@ -63,14 +66,13 @@ def effects_of(
         borne_out = logit(likely) if model.effect_unit == "log-odds" else likely
         # how far the model's own word is borne out is known before anything of the item is
         return EXACT, start + borne_out - score, effects
-    hidden = _hide_each(model, items)
-    for (attribute, words), other in hidden:
+    for (attribute, words), other in hide_each(model, items):
         effects[attribute, words] += likely - model.likelihoods(other)[0]
     return OCCLUSION, likely - sum(effects.values(), np.zeros(len(likely))), effects
 
 
-def _hide_each(model: RoutingModel, items: Prepared) -> list[tuple[tuple[str, str], Prepared]]:
-    """The item with each known attribute hidden in turn."""
+def hide_each(model: RoutingModel, items: Prepared) -> list[tuple[Key, Prepared]]:
+    """The item with each known attribute, and each word that it says, hidden in turn."""
     encoder, found = model.encoder_, []
     for i in range(len(encoder.categories)):
         if items.codes[0, i] != MISSING:
@@ -93,7 +95,7 @@ def _hide_each(model: RoutingModel, items: Prepared) -> list[tuple[tuple[str, st
     return found
 
 
-def describe(model: RoutingModel, feature: Feature, items: Prepared) -> tuple[str, str]:
+def describe(model: RoutingModel, feature: Feature, items: Prepared) -> Key:
     """The attribute a feature reads, and what the item's value of it is, in words."""
     encoder = model.encoder_
     if feature.kind in ("is", "missing"):
@@ -114,6 +116,12 @@ def describe(model: RoutingModel, feature: Feature, items: Prepared) -> tuple[st
     sign = {"ratio": " / ", "gap": " - "}.get(feature.kind)
     name = f"{one}{sign}{two}" if sign else one
     return name, f"{name} is {number_words(model, feature.a if not sign else None, value)}"
+
+
+def lacks(key: Key) -> bool:
+    """Is it a word that a text does not say?"""
+    attribute, words = key
+    return words.startswith(f"{attribute} does not say ")
 
 
 def category_words(model: RoutingModel, category: int, code: int) -> str:

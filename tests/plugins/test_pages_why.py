@@ -115,7 +115,7 @@ def test_what_spoke_for_an_operation_is_told_apart_from_what_spoke_against_it(
     view = why(settings, waiting, {})
     told = 0
     for step, operation in zip((*view.steps, *view.left_out), expected.operations, strict=True):
-        effects = {(one.attribute, one.words): one.told(expected.unit) for one in operation.reasons}
+        effects = {(one.attribute, one.words): one.fall for one in operation.reasons}
         for spoken, sign in ((step.favour, 1), (step.against, -1)):
             for one in spoken:
                 (effect,) = [

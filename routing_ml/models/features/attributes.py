@@ -84,6 +84,11 @@ class Prepared:
         """These items alone."""
         return Prepared(*(part[rows] for part in self._parts))
 
+    @classmethod
+    def joined(cls, some: Sequence[Prepared]) -> Prepared:
+        """All the items of `some`, one after the other."""
+        return cls(*map(np.concatenate, zip(*(one._parts for one in some), strict=True)))
+
     def repeat(self, count: int) -> Prepared:
         """Every item `count` times, one after the other."""
         return Prepared(*(np.repeat(part, count, axis=0) for part in self._parts))
