@@ -281,7 +281,8 @@ class _Text:
 def explained(groups: np.ndarray, operations: np.ndarray) -> float:
     """Share of the variance of `operations` (n, L) between `groups` (n,), less that of chance."""
     counts = np.bincount(groups)
-    sums = leaf_sums(groups, len(counts), operations.astype(np.float32))[counts > 0]
+    (sums,) = leaf_sums(groups, len(counts), operations.astype(np.float32))
+    sums = sums[counts > 0]
     return _share(sums, counts[counts > 0], operations)
 
 

@@ -46,7 +46,7 @@ class Rates:
         """The rates of items with `codes` (n, C); NaN of a value that none has."""
         mine = codes[:, column]
         size = int(mine.max(initial=-1)) + 1
-        sums = leaf_sums(mine[mine >= 0], size, present[mine >= 0].astype(np.float32))
+        (sums,) = leaf_sums(mine[mine >= 0], size, present[mine >= 0].astype(np.float32))
         count = np.bincount(mine[mine >= 0], minlength=size)[:, None]
         rates = (sums + prior * present.mean(axis=0)) / (count + prior)
         rates = np.where(count > 0, np.clip(rates, LEAST, 1 - LEAST), np.nan)

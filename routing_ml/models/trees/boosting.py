@@ -48,13 +48,11 @@ def boost_flags(
         curve = likely * (1 - likely) * weight[:, None]
         residual = (target - likely) * weight[:, None]
         rows = _sample(len(matrix), plan.share, random)
-        tree = grower.grow(sketch(residual, plan.sketch, random), rows, plan.share, random)
-        leaves, nodes = tree.leaves(matrix), len(tree.feature)
-        slope = leaf_sums(leaves[rows], nodes, residual[rows])
-        bend = leaf_sums(leaves[rows], nodes, curve[rows])
+        tree, own = grower.grow(sketch(residual, plan.sketch, random), rows, plan.share, random)
+        slope, bend = leaf_sums(own, len(tree.feature), residual[rows], curve[rows])
         step = plan.rate * np.clip(slope / (bend + plan.shape.shrink), -MAX_STEP, MAX_STEP)
         step *= _shrunk(slope, bend)
-        odds += step.astype(np.float32)[leaves]
+        odds += step.astype(np.float32)[_leaves(tree, matrix, rows, own)]
         trees.append(tree)
         steps.append(step)
     return base, Ensemble.of(trees, steps)
@@ -76,11 +74,10 @@ def boost_numbers(
     steps: list[np.ndarray] = []
     for _ in range(plan.trees):
         rows = _sample(len(matrix), plan.share, random)
-        tree = grower.grow(sketch(residual, plan.sketch, random), rows, plan.share, random)
-        leaves, nodes = tree.leaves(matrix), len(tree.feature)
-        sums = leaf_sums(leaves[rows], nodes, residual[rows])
-        step = plan.rate * sums / (leaf_sums(leaves[rows], nodes, weight[rows]) + plan.shape.shrink)
-        residual -= step.astype(np.float32)[leaves] * weight
+        tree, own = grower.grow(sketch(residual, plan.sketch, random), rows, plan.share, random)
+        sums, weights = leaf_sums(own, len(tree.feature), residual[rows], weight[rows])
+        step = plan.rate * sums / (weights + plan.shape.shrink)
+        residual -= step.astype(np.float32)[_leaves(tree, matrix, rows, own)] * weight
         trees.append(tree)
         steps.append(step)
     return base, Ensemble.of(trees, steps)
@@ -114,6 +111,16 @@ def _shrunk(slope: np.ndarray, bend: np.ndarray) -> np.ndarray:
     (four draws of 2,550 items).
     """
     return np.maximum(0, 1 - bend / np.maximum(slope**2, 1e-12))
+
+
+def _leaves(tree: Tree, matrix: np.ndarray, rows: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """The leaf that each row of `matrix` (n, F) ends in, (n,), of which those of `rows` are known:
+    their `own`."""
+    leaves, others = np.zeros(len(matrix), np.int64), np.ones(len(matrix), bool)
+    leaves[rows], others[rows] = own, False
+    rest = others.nonzero()[0]
+    leaves[rest] = tree.leaves(matrix[rest])
+    return leaves
 
 
 def _sample(count: int, share: float, random: np.random.Generator) -> np.ndarray:

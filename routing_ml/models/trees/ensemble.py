@@ -71,8 +71,9 @@ class Grower:
 
     def grow(
         self, targets: np.ndarray, rows: np.ndarray, share: float, random: np.random.Generator
-    ) -> Tree:
-        """A tree for `targets` (n, k) float32 on `rows`, over a random `share` of the features."""
+    ) -> tuple[Tree, np.ndarray]:
+        """A tree for `targets` (n, k) float32 on `rows` (m,) in order, over a random `share` of the
+        features, and the leaf that each of the rows ends in (m,)."""
         return _Growth(self, targets, rows, share, random).tree()
 
 
@@ -104,16 +105,20 @@ class _Growth:
         self.splits[self.flags + self.offsets[1:] - 1] = False  # nothing is above the last bin
         self.values = np.c_[targets[rows], np.ones(len(rows), np.float32)].astype(np.float32)
         self.ones = np.ones(len(rows) * self.scales, np.float32)
-        self.starts = np.arange(len(rows) + 1, dtype=np.int32) * self.scales
+        # (bins, m) which row has which; filled for each node, for making one takes longer
+        self.marks = sparse.csc_matrix((len(self.owner), len(rows)), dtype=np.float32)
 
-    def tree(self) -> Tree:
+    def tree(self) -> tuple[Tree, np.ndarray]:
+        """The tree, and the leaf of each row."""
         nodes: list[list[float]] = []  # feature, threshold, left, right, gain, cover
+        leaf = np.zeros(len(self.values), np.int64)
         heap: list[tuple] = []
         least = 2 * self.shape.min_leaf  # of fewer rows there is nothing to split
 
         def add(rows: np.ndarray, histogram: np.ndarray | None, total: np.ndarray) -> int:
             node = len(nodes)
             nodes.append([LEAF, 0, 0, 0, 0.0, float(total[-1])])
+            leaf[rows] = node
             if histogram is not None and len(rows) >= least:
                 split, gain = self._best(histogram, total)
                 if split >= 0:
@@ -142,22 +147,24 @@ class _Growth:
             first, second = add(*sides[id(below)]), add(*sides[id(above)])
             nodes[node][:5] = [column, threshold, first, second, -gain]
         table = np.array(nodes)
-        return Tree(
+        tree = Tree(
             table[:, 0].astype(np.int32), table[:, 1].astype(np.uint8),
             table[:, 2].astype(np.int32), table[:, 3].astype(np.int32), table[:, 4], table[:, 5],
         )  # fmt: skip
+        return tree, leaf
 
     def _histogram(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         values = self.values.take(rows, axis=0)
         sums = np.empty((len(self.splits), values.shape[1]), np.float32)
         sums[: self.flags] = self.dense.take(rows, axis=0).T @ values
         if self.scales:
-            bins = self.binned.take(rows, axis=0).ravel()
-            marks = sparse.csc_matrix(
-                (self.ones[: len(bins)], bins, self.starts[: len(rows) + 1]),
-                shape=(len(self.owner), len(rows)),
-            )
-            sums[self.flags :] = marks @ values
+            marks = self.marks
+            marks.indices = self.binned.take(rows, axis=0).ravel()
+            marks.data = self.ones[: len(marks.indices)]
+            starts = np.zeros(marks.shape[1] + 1, np.int32)
+            starts[rows + 1] = self.scales
+            marks.indptr = starts.cumsum(dtype=np.int32)
+            sums[self.flags :] = marks @ self.values
         return sums, values.sum(axis=0)
 
     def _best(self, histogram: np.ndarray, total: np.ndarray) -> tuple[int, float]:
@@ -362,13 +369,14 @@ class Ensemble:
         )
 
 
-def leaf_sums(leaves: np.ndarray, nodes: int, values: np.ndarray) -> np.ndarray:
-    """Sums of `values` (n, L) over the rows of each of `nodes` leaves: (nodes, L)."""
+def leaf_sums(leaves: np.ndarray, nodes: int, *values: np.ndarray) -> list[np.ndarray]:
+    """Sums of each of the `values` (n, L) over the rows of each of `nodes` leaves: (nodes, L)."""
     marks = sparse.csr_matrix(
         (np.ones(len(leaves), np.float32), leaves, np.arange(len(leaves) + 1)),
         shape=(len(leaves), nodes),
     )
-    return np.asarray(marks.T @ values)
+    of_nodes = marks.T
+    return [np.asarray(of_nodes @ each) for each in values]
 
 
 def sketch(targets: np.ndarray, width: int, random: np.random.Generator) -> np.ndarray:
