@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from routing_ml import clock
 from routing_ml.pipeline import steps
-from routing_ml.pipeline.workers import Workers, tried
+from routing_ml.pipeline.workers import Workers, came_of
 from routing_ml.settings import Settings
 
 Found = steps.Reference | Exception
@@ -28,7 +28,7 @@ def train_each(
     at_once = min(at_once, len(candidates))
     if at_once < 2:
         for candidate in candidates:
-            yield candidate, tried(steps.train, settings, run_id, data, candidate)
+            yield candidate, came_of(steps.train, settings, run_id, data, candidate)
         return
     waiting, moment = list(candidates), clock.standing()
     with Workers(at_once) as workers:

@@ -22,7 +22,7 @@ def processors() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def tried(function: Callable[..., Any], *given: Any) -> Any:
+def came_of(function: Callable[..., Any], *given: Any) -> Any:
     """What a function returns, or the exception that it raises."""
     try:
         return function(*given)
@@ -148,7 +148,7 @@ def _work(theirs: Connection) -> None:
         except EOFError:
             return
         with clock.at(moment) if moment else nullcontext():
-            found = tried(function, *given)
+            found = came_of(function, *given)
         if isinstance(found, Exception) and not isinstance(found, RoutingError):
             traced = "".join(traceback.format_exception(found))
             found = RoutingError(reason_of(found))  # not every error can be sent
