@@ -52,13 +52,15 @@ class Choice:
     def likely(self, likely: np.ndarray) -> np.ndarray:
         """(m, w) probabilities of the ways by iterative proportional fitting: the nearest to
         `common`, by relative entropy, with the operations' likelihoods (m, L) as margins."""
-        margins = np.clip(likely[:, self.operations], LEAST, 1 - LEAST)
+        having = np.clip(likely[:, self.operations], LEAST, 1 - LEAST).T[:, :, None]
+        lacking = 1 - having
         found = np.repeat(self.common[None], len(likely), axis=0)
+        ways = np.array(self.ways.T, order="C")
+        steps = list(zip(ways, ways.astype(float), having, lacking, strict=True))
         for _ in range(SWEEPS):
-            for k, has in enumerate(self.ways.T):
-                share = np.clip(found @ has, LEAST**2, 1 - LEAST**2)
-                p = margins[:, k]
-                found *= np.where(has, (p / share)[:, None], ((1 - p) / (1 - share))[:, None])
+            for has, counted, p, q in steps:
+                share = np.minimum(np.maximum((found @ counted)[:, None], LEAST**2), 1 - LEAST**2)
+                found *= np.where(has, p / share, q / (1 - share))
             found /= found.sum(axis=1, keepdims=True)  # margins that contradict each other drift
         return found
 
