@@ -35,7 +35,7 @@ os.environ |= {
     "OPENPYXL_DEFUSEDXML": "False",
 }
 sys.addaudithook(programs.refuse_others)
-pytest_plugins = ["october"]
+pytest_plugins = ["october", "dag_runs"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -64,7 +64,8 @@ SLOW = (
     "test_pages_in_browser",
     "test_script_run",
     "test_compose",
-    "test_dags",
+    "test_dags_retrain",
+    "test_dags_daily",
     "test_modes",
     "test_retraining",
 )
