@@ -81,10 +81,12 @@ def faults_of(
         values = items[name] if name in items else pd.Series([None] * len(items), dtype=object)
         of_kind = name == profile.kind
         among = np.ones(len(items), bool) if of_kind else usual
+        said = texts(values)
+        given = numbers(values) if column.numeric else None
         looks = (
             _Look(name, column, family, among & (age < window), window, level) for window in WINDOWS
         )
-        faults = (fault for look in looks for fault in look.faults(values))
+        faults = (fault for look in looks for fault in look.faults(said, given))
         # Another kind has a name that no past item had, which is no fault.
         told = next((fault for fault in faults if not (of_kind and fault.what == "values")), None)
         found += [told] if told else []
@@ -114,11 +116,10 @@ class _Look:
     days: int
     level: float
 
-    def faults(self, values: pd.Series) -> Iterator[Fault]:
-        """Of the column's values (n,), the plainest first."""
-        said = texts(values)
+    def faults(self, said: list[str | None], given: NDArray[np.float64] | None) -> Iterator[Fault]:
+        """Of the column's values (n,) as texts, and as numbers where it is `given` as these, the
+        plainest first."""
         gone = np.array([text is None for text in said])
-        given = numbers(values) if self.column.numeric else None
         if given is not None:
             gone = ~np.isfinite(given)
         seen, share = rate(gone, self.family, self.here)
@@ -160,9 +161,12 @@ class _Look:
             )
 
     def _categories(self, said: list[str | None], categories: tuple[str, ...]) -> Iterator[Fault]:
-        known, alike = set(categories), {spelling(text): text for text in categories}
+        known = set(categories)
         there = self.here & np.array([text is not None for text in said])
         strange = np.array([text is not None and text not in known for text in said])
+        if not (strange & there).any():
+            return
+        alike = {spelling(text): text for text in categories}
         respelled = strange & np.array([text and spelling(text) in alike for text in said], bool)
         seen, _ = rate(respelled, self.family, there)
         if _rare(seen, self.column.respelled, self.level):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -73,7 +73,11 @@ class Profile:
                 continue
             number = pd.api.types.is_numeric_dtype(values)
             columns[str(name)] = (_number if number else _text)(values, family, new)
-        return cls(columns, kind if kind in columns else None)
+        return cls(columns).told_by(kind)
+
+    def told_by(self, kind: str | None) -> Self:
+        """The same with the most telling column of a model, None where it is none of these."""
+        return replace(self, kind=kind if kind in self.columns else None)
 
     def save(self, path: Path) -> Path:
         """Write it to `path`, in a folder as data_profile.json; returns the file."""
@@ -154,12 +158,12 @@ def _text(values: pd.Series, family: NDArray[np.int64], new: NDArray[np.bool_]) 
     there = np.array([text is not None for text in given])
     missing = _missing(~there, family, new)
     old = {text for text, late in zip(given, new, strict=True) if text is not None and not late}
-    alike = {spelling(text) for text in old}
-    strange = np.array([text is not None and text not in old for text in given])
-    known = np.array([text is not None and spelling(text) in alike for text in given])
-    unknown, share = rate(strange, family, there & new)
-    respelled, _ = rate(strange & known, family, there & new)
     every = sorted({text for text in given if text is not None})
+    alike = {spelling(text) for text in old}
+    otherwise = {text for text in every if text not in old and spelling(text) in alike}
+    strange = np.array([text is not None and text not in old for text in given])
+    unknown, share = rate(strange, family, there & new)
+    respelled, _ = rate(np.array([text in otherwise for text in given]), family, there & new)
     if share > MOST_UNKNOWN or len(every) > MOST_CATEGORIES or not old:
         return Column(missing)
     return Column(missing, categories=tuple(every), respelled=respelled, unknown=unknown)

@@ -67,8 +67,7 @@ def judge(
     for one in proposals:
         by_model.setdefault(one.model, []).append(one)
     judged: list[Judged] = []
-    nothing = operations_of([])
-    of_use = by_item([]), by_operation(nothing, nothing, set())
+    of_use: tuple[pd.DataFrame, pd.DataFrame] | None = None
     for model, mine in by_model.items():
         proposed, codes = operations_of(mine), {one.item_cd for one in mine}
         truth = written.routings[dataset.among(written.routings["ITEM_CD"], codes)]
@@ -88,6 +87,9 @@ def judge(
             stated = [r for r in rows if r.confidence is not None and r.novelty is not None]
             free = [row for row in stated if not row.seen]
             of_use = by_item(free), by_operation(proposed, truth, {row.item_cd for row in free})
+    if of_use is None:
+        nothing = operations_of([])
+        of_use = by_item([]), by_operation(nothing, nothing, set())
     return Judgement(tuple(judged), *of_use)
 
 

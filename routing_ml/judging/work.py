@@ -38,7 +38,8 @@ def judge_work(
     mine["day"] = mine["REPORT_DT"].dt.strftime("%Y-%m-%d")
     mine = mine.sort_values([*OPERATION, "day", *AMOUNTS], kind="stable")
     mine["number"] = mine.groupby([*OPERATION, "day"], sort=False).cumcount()
-    done = mine.merge(_operations(routings), on=[*REVISION, "PROC_SEQ"])
+    theirs = routings[dataset.among(routings["ITEM_CD"], mine["ITEM_CD"].unique())]
+    done = mine.merge(_operations(theirs), on=[*REVISION, "PROC_SEQ"])
     proposed = metrics.keyed(operations_of(proposals), "RUN_TIME_LOW", "RUN_TIME_HIGH")
     both = done.merge(proposed, on=["ITEM_CD", "JOB_CD", "occurrence"], suffixes=("_true", ""))
     quantity, hours, setup = (both[name].to_numpy(float) for name in AMOUNTS)

@@ -52,8 +52,7 @@ def reference(model: RoutingModel, material: Material, proposed: pd.DataFrame) -
 
 def profile(model: RoutingModel, material: Material) -> Profile:
     """The columns of the items with a routing, as what is usual among new ones."""
-    families = material.families.reindex(material.codes).astype("str").tolist()
-    return Profile.fit(material.items(material.codes), families, kind=model.kinds_by)
+    return material.profile.told_by(model.kinds_by)
 
 
 def watch(

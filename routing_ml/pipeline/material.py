@@ -9,6 +9,7 @@ import pandas as pd
 
 from routing_ml import comparison, dataset, models
 from routing_ml.comparison import intervals, metrics
+from routing_ml.drift import Profile
 from routing_ml.models import RoutingModel
 from routing_ml.pipeline.unseen import Folds
 
@@ -45,6 +46,12 @@ class Material:
     def folds(self) -> Folds:
         """Which of them are left out of which fit."""
         return Folds.of(*dataset.split(self.data.items, self.newest), self.families)
+
+    @cached_property
+    def profile(self) -> Profile:
+        """The columns of these items, as what is usual among new ones."""
+        families = self.families.reindex(self.codes).astype("str").tolist()
+        return Profile.fit(self.items(self.codes), families)
 
     def judged(self, since: str | None) -> list[str]:
         """The items that models are judged by, oldest first: those that are left out of a fit. Of a

@@ -206,6 +206,13 @@ def test_a_fault_is_named_before_what_else_is_seen() -> None:
     assert blame(verdict, []) == verdict
 
 
+def test_one_profile_serves_models_with_other_most_telling_columns(profile: Profile) -> None:
+    other = profile.told_by("FINISH")
+    assert (other.kind, profile.kind) == ("FINISH", "PART_TYPE")
+    assert other.told_by("PART_TYPE") == profile
+    assert profile.told_by("NOBODY") == profile.told_by(None)
+
+
 def test_a_profile_is_kept_beside_the_model(profile: Profile, tmp_path: Path) -> None:
     path = profile.save(tmp_path)
     assert path == tmp_path / PROFILE_FILE

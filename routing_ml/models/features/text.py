@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from collections.abc import Mapping
+from functools import lru_cache
 from itertools import pairwise
 
 from routing_ml.dataset import FACTORS
@@ -26,6 +28,9 @@ _NAMED = re.compile(
 _PLAIN = re.compile(r"([+-]?\d+(?:[.,]\d+)?)\s*([^\d\s].{0,11})?")
 _MIXED = re.compile(r"(?:(\d+)[ -])?(\d+)/(\d+)\s*([^\d\s].{0,11})?")
 _DECIMAL = re.compile(r"[Ø⌀Φ]?\d+[.,]\d+")
+MOST_KEPT = 10_000
+"""Texts of which it is kept what was read in them: they come again with every copy and every fold
+of the items, which took a tenth of a fit."""
 SHORT = 4  # letters of a word that may turn the next one round: NO, W/O, OHNE, SANS
 _EDGE = "()[]{}<>.,;:!?'\"「」【】（）"
 _PARTS = re.compile(r"[,;/|+()&:=_\-\[\]]+")
@@ -42,11 +47,17 @@ def normalise(value: object) -> str:
         return ""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    text = " ".join(unicodedata.normalize("NFKC", str(value)).upper().split())
+    return _spelled(str(value))
+
+
+@lru_cache(MOST_KEPT)
+def _spelled(text: str) -> str:
+    text = " ".join(unicodedata.normalize("NFKC", text).upper().split())
     return "" if text in MISSING else text
 
 
-def words(text: str) -> set[str]:
+@lru_cache(MOST_KEPT)
+def words(text: str) -> frozenset[str]:
     """The words of a normalised text, parts of joined words, and short words with the next one,
     because "NO TAP KEYWAY" and "TAP NO KEYWAY" differ.
 
@@ -67,24 +78,26 @@ def words(text: str) -> set[str]:
             found.update(part for part in parts if len(part) > 1)
         for stretch in _UNSPACED.findall(chunk):
             found.update(stretch[i : i + 2] for i in range(len(stretch) - 1))
-    return found
+    return frozenset(found)
 
 
-def run(text: str) -> list[float]:
+@lru_cache(MOST_KEPT)
+def run(text: str) -> tuple[float, ...]:
     """The numbers of the first AxBxC run of a normalised text, in millimetres where a unit says so.
 
     >>> run("RING 44,9 x 32,7x3,4 CARBON".upper()), run('2"X1"'), run("RING")
-    ([44.9, 32.7, 3.4], [50.8, 25.4], [])
+    ((44.9, 32.7, 3.4), (50.8, 25.4), ())
     """
     match = _RUN.search(text)
     if not match:
-        return []
+        return ()
     pairs = _IN_RUN.findall(match.group())
     last = pairs[-1][1]
-    return [_float(digits) * FACTORS.get(unit or last, 1.0) for digits, unit in pairs]
+    return tuple(_float(digits) * FACTORS.get(unit or last, 1.0) for digits, unit in pairs)
 
 
-def named_numbers(text: str) -> dict[str, float]:
+@lru_cache(MOST_KEPT)
+def named_numbers(text: str) -> Mapping[str, float]:
     """Numbers behind a short name of letters, outside runs; the first of each name.
 
     >>> named_numbers("FLANGE DN50 L=120 316SS")
