@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,13 +21,14 @@ class Helpful:
     confidence: float
 
 
-def most_helpful(model: RoutingModel, items: Prepared) -> Helpful | None:
-    """Of the missing categories and numbers of one item the one that helps most; None where none
-    does. What it may be is taken from the most similar past items that have it."""
-    gower, now = model.gower_, float(model.confidences(items)[0])
-    categories = items.codes.shape[1]
-    near = gower.nearest(items, len(model.items_))[0][0]
-    found: list[Helpful] = []
+def worth_asking(
+    model: RoutingModel, items: Prepared, near: np.ndarray
+) -> list[tuple[str, Prepared]]:
+    """The missing categories and numbers of one item that tell, each with the item as it may be:
+    with the values of the past items most similar to it that have one, of all from `near` to far
+    (n,)."""
+    gower, categories = model.gower_, items.codes.shape[1]
+    found = []
     told = gower.weights[: categories + items.numbers.shape[1]] > 0
     for i in np.flatnonzero((items.states[0, : len(told)] == ABSENT) & told).tolist():
         at = i if i < categories else i - categories
@@ -40,7 +42,13 @@ def most_helpful(model: RoutingModel, items: Prepared) -> Helpful | None:
             supposed = items.repeat(len(values))
             supposed.states[:, i] = GIVEN
             supposed.numbers[:, at] = values
-        column = model.encoder_.columns[i]
-        found.append(Helpful(column, float(model.confidences(supposed).mean())))
+        found.append((model.encoder_.columns[i], supposed))
+    return found
+
+
+def most_helpful(now: float, asked: Sequence[tuple[str, np.ndarray]]) -> Helpful | None:
+    """The attribute that helps most, of those that may be asked for with the confidences that come
+    of it, (m,) each; None where none does more than what is known `now`."""
+    found = [Helpful(attribute, float(likely.mean())) for attribute, likely in asked]
     best = max(found, key=lambda helpful: helpful.confidence, default=None)
     return best if best and best.confidence >= now + LEAST_GAIN else None

@@ -16,11 +16,12 @@ import pandas as pd
 
 from routing_ml.errors import InputError
 from routing_ml.models import GIVEN, Operation, Prepared, RoutingModel
-from routing_ml.proposals.asking import Helpful, most_helpful
+from routing_ml.proposals.asking import Helpful, most_helpful, worth_asking
 from routing_ml.proposals.reasons import (
     EXACT,
     Change,
     Difference,
+    Supposed,
     as_number,
     changes_with,
     compare,
@@ -196,26 +197,30 @@ def explain(
     code = str(row["ITEM_CD"].iloc[0])
     prepared = model.encoder_.transform(row)
     likely = model.likelihoods(prepared)
-    present = model.decided(prepared)
     ranked = model.predict(row, similarity=False, alternatives=ALTERNATIVES, quantity=quantity)
     proposal = ranked[ranked["RANK"] == 1].drop(columns="RANK")
     jobs = proposal["JOB_CD"].tolist()
+    order = _numbers(model, jobs)
+    confidence = float(proposal["CONFIDENCE"].iloc[0])
+    present = np.isin(np.arange(len(model.operations_)), order)
+    near, scores = (found[0] for found in model.gower_.nearest(prepared, len(model.items_)))
+    missing, helpful = _asked_for(model, prepared, row, near, present, confidence)
     method, start, effects = effects_of(model, prepared, likely[0])
     unit = model.effect_unit if method == EXACT else "probability"
     read = read_of(model, row, prepared, effects, unit)
     return Explanation(
         item=code,
         candidate=model.name,
-        confidence=float(proposal["CONFIDENCE"].iloc[0]),
+        confidence=confidence,
         method=method,
         unit=unit,
         proposal=_jsonable(proposal.drop(columns=["SIMILARITY_SCORE", "REFERENCE_ITEM_CD"])),
         alternatives=_alternatives(ranked, jobs),
-        similar=_similar(model, prepared, code, jobs, similar),
-        operations=_operations(model, proposal, likely[0], present[0], start, read),
-        missing=_missing(model, prepared, row, present[0]),
-        helpful=most_helpful(model, prepared),
-        alike=_alike(model, prepared, present[0]),
+        similar=_similar(model, prepared, code, jobs, similar, near, scores),
+        operations=_operations(model, order, likely[0], present, start, read),
+        missing=missing,
+        helpful=helpful,
+        alike=_alike(model, prepared, present),
     )
 
 
@@ -237,11 +242,13 @@ def _row(items: pd.DataFrame, code_or_row: str | Mapping[str, Any] | pd.Series) 
 
 
 def _similar(
-    model: RoutingModel, items: Prepared, code: str, jobs: list[str], count: int
-) -> list[Similar]:
-    near, scores = model.gower_.nearest(items, count + 1)
+    model: RoutingModel, items: Prepared, code: str, jobs: list[str], count: int,
+    near: np.ndarray, scores: np.ndarray,
+) -> list[Similar]:  # fmt: skip
+    """The `count` past items that are most similar, of all from `near` to far."""
     found: list[Similar] = []
-    for other, score in zip(near[0].tolist(), scores[0].tolist(), strict=True):
+    nearest = slice(count + 1)
+    for other, score in zip(near[nearest].tolist(), scores[nearest].tolist(), strict=True):
         if model.items_[other] == code or len(found) == count:
             continue
         theirs = [operation.job for operation in model.past_routing(other)]
@@ -286,16 +293,19 @@ def _surplus(mine: list[str], theirs: list[str]) -> list[str]:
     return [job for job in mine if job not in rest or rest.remove(job)]  # type: ignore[func-returns-value]
 
 
+def _numbers(model: RoutingModel, jobs: list[str]) -> list[int]:
+    """The numbers of the operations of a routing, in its order."""
+    at = {(o.job, o.occurrence): k for k, o in enumerate(model.operations_)}
+    return [at[job, jobs[:place].count(job)] for place, job in enumerate(jobs)]
+
+
 def _operations(
-    model: RoutingModel, proposal: pd.DataFrame, likely: np.ndarray, present: np.ndarray,
+    model: RoutingModel, order: list[int], likely: np.ndarray, present: np.ndarray,
     start: np.ndarray, read: Read,
 ) -> list[OperationReason]:  # fmt: skip
-    """The proposed operations in routing order, then the doubtful ones by likelihood."""
-    at = {(o.job, o.occurrence): k for k, o in enumerate(model.operations_)}
-    occurrence = proposal.groupby("JOB_CD", sort=False).cumcount()
-    order = [at[key] for key in zip(proposal["JOB_CD"], occurrence, strict=True)]
+    """The proposed operations in routing `order`, then the doubtful ones by likelihood."""
     doubtful = np.flatnonzero(~present & (likely >= DOUBTFUL))
-    order += doubtful[np.argsort(-likely[doubtful], kind="stable")].tolist()
+    order = order + doubtful[np.argsort(-likely[doubtful], kind="stable")].tolist()
     usual = np.bincount(model.past_.operations, minlength=len(likely)) / len(model.items_)
     found = []
     for k in order:
@@ -310,13 +320,30 @@ def _operations(
     return found
 
 
-def _missing(
-    model: RoutingModel, items: Prepared, row: pd.DataFrame, present: np.ndarray
-) -> list[Missing]:
-    """Attributes the model uses and the item lacks: how they were filled, or what they might do."""
+def _asked_for(
+    model: RoutingModel, items: Prepared, row: pd.DataFrame, near: np.ndarray,
+    present: np.ndarray, confidence: float,
+) -> tuple[list[Missing], Helpful | None]:  # fmt: skip
+    """What is missing, with what its values would change, and what would help most: of all that
+    the item may be the model is asked at once."""
+    gaps, asked = _gaps(model, items, row), worth_asking(model, items, near)
+    supposed = [gap.items for gap in gaps if isinstance(gap, Supposed)]
+    found = iter(model.decided([*supposed, *(items for _, items in asked)]))
+    missing = [
+        gap
+        if isinstance(gap, Missing)
+        else Missing(gap.attribute, None, changes_with(model, gap, present, next(found)[0]))
+        for gap in gaps
+    ]
+    sure = [(attribute, then) for (attribute, _), (_, then) in zip(asked, found, strict=True)]
+    return missing, most_helpful(confidence, sure)
+
+
+def _gaps(model: RoutingModel, items: Prepared, row: pd.DataFrame) -> list[Missing | Supposed]:
+    """Attributes the model uses and the item lacks: how they were filled, or what they may be."""
     used = {f.a for f in model.design_.features if f.kind in ("is", "missing")}
     measured = {n for f in model.design_.features if f.edges for n in (f.a, f.b)}
-    gower, encoder, found = model.gower_, model.encoder_, []
+    gower, encoder, found = model.gower_, model.encoder_, list[Missing | Supposed]()
     for i, category in enumerate(encoder.categories):
         if i in used and _empty(row, category.column):
             code = int(items.codes[0, i])
@@ -327,8 +354,7 @@ def _missing(
             values = np.argsort(-common, kind="stable")[:SUPPOSED_VALUES].tolist()
             supposed = encoder.supposing(items, i, np.array(values))
             words = [category.values[v] for v in values]
-            changes = changes_with(model, supposed, present, words)
-            found.append(Missing(category.column, None, changes))
+            found.append(Supposed(category.column, supposed, words))
     for i, number in enumerate(encoder.numbers):
         if i not in measured or number.kind == "entered" or not _empty(row, number.column):
             continue
@@ -344,7 +370,7 @@ def _missing(
         supposed.numbers[:, i] = values_
         supposed.states[:, len(encoder.categories) + i] = GIVEN
         words = [number_words(model, i, value) for value in values_]
-        found.append(Missing(number.name, None, changes_with(model, supposed, present, words)))
+        found.append(Supposed(number.name, supposed, words))
     first, measured_from = 0, len(encoder.categories) + len(encoder.numbers)
     says = [f.a for f in model.design_.features if f.kind == "says"]
     for text in encoder.texts:
@@ -354,8 +380,7 @@ def _missing(
             supposed.words[np.arange(len(telling)), telling] = 1
             supposed.states[:, measured_from + encoder.texts.index(text)] = GIVEN
             words = [text.words[at - first] for at in telling]
-            changes = changes_with(model, supposed, present, words, are_words=True)
-            found.append(Missing(text.column, None, changes))
+            found.append(Supposed(text.column, supposed, words, are_words=True))
         first += len(text.words)
     return found
 

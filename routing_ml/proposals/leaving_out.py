@@ -4,7 +4,6 @@ it: the model is asked again, and may fill the gap by what other attributes impl
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,6 @@ import pandas as pd
 from routing_ml.models import Prepared, RoutingModel, logit
 
 ALIKE = 0.01  # of a number that is written in a text too
-Columns = frozenset[str]
 
 
 def columns_of(model: RoutingModel, attribute: str) -> tuple[str, ...]:
@@ -41,8 +39,9 @@ def column_of(model: RoutingModel, attribute: str) -> str:
 
 def known(model: RoutingModel, row: pd.DataFrame) -> list[str]:
     """The columns that the model reads and the item (a frame of one row) has a value of."""
-    there = [name for name in dict.fromkeys(model.encoder_.columns) if name in row]
-    return [name for name in there if not _is_empty(row[name].iloc[0])]
+    cells = row.to_dict("records")[0]
+    columns = dict.fromkeys(model.encoder_.columns)
+    return [name for name in columns if name in cells and not _is_empty(cells[name])]
 
 
 def saying_the_same(
@@ -51,14 +50,15 @@ def saying_the_same(
     """For each column of an item (a frame of one row, and prepared) the known ones by which the
     model would fill its gap with the same value, where there are any."""
     encoder, found = model.encoder_, dict[str, tuple[str, ...]]()
+    from_texts = encoder.taken_from_texts(row)
     written = {
         i: number.fallback[0]
         for i, number in enumerate(encoder.numbers)
-        if number.fallback and {number.column, number.fallback[0]} <= set(have)
+        if number.fallback and number.fallback[0] in have and number.name not in from_texts
     }
     if written:
         columns = {i: encoder.numbers[i].column for i in written}
-        filled = encoder.transform(row.drop(columns=list(columns.values()))).numbers[0]
+        filled = encoder.without(row, [set(columns.values())]).numbers[0]
         for i, text in written.items():
             if np.isclose(filled[i], items.numbers[0, i], rtol=ALIKE):
                 found[columns[i]] = (text,)
@@ -76,15 +76,6 @@ def saying_the_same(
     return found
 
 
-def without(model: RoutingModel, row: pd.DataFrame, sets: Collection[Columns]) -> Prepared:
-    """The item (a frame of one row) without each of the sets of columns, one after the other."""
-    cells = {name: row[name] for name in known(model, row)}
-    rows = {
-        name: _repeated(cell, np.array([name in of for of in sets])) for name, cell in cells.items()
-    }
-    return model.encoder_.transform(pd.DataFrame(rows, index=range(len(sets)), copy=False))
-
-
 def fallen(
     model: RoutingModel, items: Prepared, others: Prepared, unit: str
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -98,17 +89,6 @@ def fallen(
     stated = model.likelihoods(items)
     change = logit(own) - logit(then) if unit == "log-odds" else own - then
     return change, stated - model.confidence_.likelihoods(then, model.given(others))
-
-
-def _repeated(cell: pd.Series, empty: np.ndarray) -> np.ndarray:
-    """The value of a column of one row so many times, but nothing where it is to be `empty`."""
-    value = cell.iloc[0]
-    if isinstance(value, float) or pd.api.types.is_numeric_dtype(cell):  # a yes or no is one too
-        return np.where(empty, np.nan, float(value))
-    found = np.full(len(empty), None, object)
-    for at in np.flatnonzero(~empty).tolist():  # one by one: it may be a list
-        found[at] = value
-    return found
 
 
 def _is_empty(value: Any) -> bool:

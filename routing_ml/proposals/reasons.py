@@ -50,6 +50,17 @@ class Change:
         return f"if {said}: {', '.join(parts)}"
 
 
+@dataclass(frozen=True)
+class Supposed:
+    """An item as it may be, once for each of some `values` of an attribute that is missing, or of
+    some words of its text."""
+
+    attribute: str
+    items: Prepared
+    values: list[str]
+    are_words: bool = False
+
+
 def effects_of(
     model: RoutingModel, items: Prepared, likely: np.ndarray
 ) -> tuple[str, np.ndarray, Effects]:
@@ -192,23 +203,17 @@ def _words(model: RoutingModel, text: int, marks: np.ndarray) -> str:
 
 
 def changes_with(
-    model: RoutingModel,
-    supposed: Prepared,
-    present: np.ndarray,
-    values: list[str],
-    *,
-    are_words: bool = False,
+    model: RoutingModel, supposed: Supposed, present: np.ndarray, others: np.ndarray
 ) -> list[Change]:
-    """What the operations would be if the item had each of the supposed values, or its text each of
-    the words; of those that change any."""
-    others = model.decided(supposed)
+    """What the operations would be, `others` (m, L) instead of those `present` (L,), with each of
+    the supposed values; of those that change any."""
     found = []
-    for value, other in zip(values, others, strict=True):
+    for value, other in zip(supposed.values, others, strict=True):
         more = [model.operations_[k] for k in np.flatnonzero(other & ~present)]
         less = [model.operations_[k] for k in np.flatnonzero(present & ~other)]
         if more or less:
             named = ([label(o.job, o.name) for o in some] for some in (more, less))
-            found.append(Change(value, are_words, *named))
+            found.append(Change(value, supposed.are_words, *named))
     return found
 
 

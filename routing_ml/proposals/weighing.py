@@ -4,8 +4,9 @@ operation, measured by taking it back, and which are named first.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,6 @@ from routing_ml.proposals.leaving_out import (
     known,
     parts_of,
     saying_the_same,
-    without,
 )
 from routing_ml.proposals.reasons import Effects, Key, lacks
 from routing_ml.proposals.supposing import otherwise
@@ -55,21 +55,36 @@ class Reason:
 @dataclass(frozen=True)
 class Column:
     """What becomes of the operations, (L,) each, without a column of the item: how far each falls
-    by the model's own word (`alone`); how far without those that say the `same` too, and no more
-    than it falls further than without those (`beyond`); how far what is `stated` falls. `keys`:
+    by the model's own word without it `alone`, without those that say the `same` alone (`others`),
+    and without all of these `together`; how far what is `stated` falls without it alone. `keys`:
     what is said of it, of a number one thing."""
 
     alone: np.ndarray
-    beyond: np.ndarray
+    others: np.ndarray
+    together: np.ndarray
     stated: np.ndarray
     same: tuple[str, ...]
-    keys: tuple[Key, ...]
+    keys: Sequence[Key]
     is_number: bool
 
-    def fall(self, k: int, slight: float) -> tuple[float, tuple[str, ...]]:
-        """Of operation `k`. Others are named only where it takes them to tell."""
-        alone, beyond = float(self.alone[k]), float(self.beyond[k])
-        return (beyond, self.same) if abs(alone) < slight <= abs(beyond) else (alone, ())
+    def fall(self, k: int, slight: float) -> Fall:
+        """Of operation `k`. Where it takes those that say the same to tell they are named, and it
+        is what the column adds to them."""
+        alone, stated = float(self.alone[k]), float(self.stated[k])
+        if self.same and abs(alone) < slight:
+            added = float(self.together[k] - self.others[k])
+            beyond = _least(added, float(self.together[k]))
+            if abs(beyond) >= slight:
+                return Fall(beyond, self.same, stated)
+        return Fall(alone, (), stated)
+
+
+class Fall(NamedTuple):
+    """How far an operation falls, as of `Reason`."""
+
+    fall: float
+    same: tuple[str, ...]
+    stated: float
 
 
 @dataclass(frozen=True)
@@ -78,7 +93,7 @@ class Read:
     that is said is not, or is otherwise. `pairs`: the two of a ratio or of a difference."""
 
     effects: Effects
-    columns: Mapping[str, Column]
+    columns: Sequence[Column]
     supposed: Effects
     pairs: Mapping[Key, tuple[str, ...]]
     unit: str
@@ -90,51 +105,69 @@ def read_of(
     """All that was read of an item (a frame of one row, and prepared), by the effects of
     (attribute, words); also of an attribute that is read for others alone, whose gaps it fills."""
     have = known(model, row)
-    effects, of_column = dict(effects), {name: list[Key]() for name in have}
-    for key in effects:
-        column = _column_of(model, key[0], have)
-        if column in of_column and not lacks(key):  # what is not said is not taken back
-            of_column[column].append(key)
-    for name in have:
-        if not of_column[name]:
-            value = " ".join(str(row[name].iloc[0]).split())[:LONGEST_VALUE]
-            of_column[name].append((name, f"{name} is {value}"))
-            effects[of_column[name][0]] = np.zeros(len(model.operations_))
+    if not have:
+        return Read(effects, [], {}, {}, unit)
+    said = _said(model, row, effects, have)
+    unread = [key for keys in said.values() for key in keys if key not in effects]
+    effects = {**effects, **dict.fromkeys(unread, np.zeros(len(model.operations_)))}
+    parts = _worth_supposing(otherwise(model, items, effects, STRENGTHS[unit][2]), said)
+    numbers = {attribute for (attribute, _), other in parts if _is_number(other)}
     same = saying_the_same(model, row, items, have)
     sets = [frozenset([name]) for name in have]
     sets += [frozenset([name, *others]) for name, others in same.items()]
     sets += [frozenset(others) for others in same.values()]
     sets = list(dict.fromkeys(sets))
-    if not sets:
-        return Read(effects, {}, {}, {}, unit)
-    several = {key for keys in of_column.values() if len(keys) > 1 for key in keys}
-    parts = [
-        (key, other)
-        for key, other in otherwise(model, items, effects, STRENGTHS[unit][2])
-        if key in several or lacks(key) or len(other.codes) > 1
-    ]
-    others = Prepared.joined([without(model, row, sets), *(other for _, other in parts)])
-    own, stated = fallen(model, items, others, unit)
+    others = [model.encoder_.without(row, sets), *(other for _, other in parts)]
+    own, stated = fallen(model, items, Prepared.joined(others), unit)
     at = {one: i for i, one in enumerate(sets)}
-    numbers = {key[0] for key, other in parts if len(other.codes) > 1}
-    columns = {}
+    columns = []
     for name in have:
-        i, group = at[frozenset([name])], same.get(name, ())
-        together = own[at[frozenset([name, *group])]]
-        beyond = together - own[at[frozenset(group)]] if group else together
-        beyond = np.where(beyond * together > 0, np.sign(beyond), 0) * np.minimum(
-            np.abs(beyond), np.abs(together)
-        )
-        columns[name] = Column(
-            own[i], beyond, stated[i], group, tuple(of_column[name]), name in numbers
-        )
-    ends = np.cumsum([len(sets), *(len(other.codes) for _, other in parts)]).tolist()
-    supposed = {
-        key: own[start:end].mean(axis=0)
-        for (key, _), start, end in zip(parts, ends, ends[1:], strict=False)
-    }
+        group = same.get(name, ())
+        alone, together = at[frozenset([name])], at[frozenset([name, *group])]
+        rest = at[frozenset(group)] if group else alone
+        columns.append(
+            Column(
+                own[alone], own[rest], own[together], stated[alone], group, said[name],
+                is_number=name in numbers,
+            )
+        )  # fmt: skip
+    each = np.split(own, np.cumsum([len(other.codes) for other in others])[:-1])[1:]
+    supposed = {key: fall.mean(axis=0) for (key, _), fall in zip(parts, each, strict=True)}
     pairs = {key: found for key in effects if len(found := parts_of(model, key[0])) == 2}
     return Read(effects, columns, supposed, pairs, unit)
+
+
+def _said(
+    model: RoutingModel, row: pd.DataFrame, effects: Effects, have: Sequence[str]
+) -> dict[str, list[Key]]:
+    """What is said of each known column, its value where it has no effect of its own; not what a
+    text does not say, which cannot be taken back."""
+    said = {name: list[Key]() for name in have}
+    texts = model.encoder_.taken_from_texts(row)
+    for key in effects:
+        column = texts.get(key[0]) or column_of(model, key[0])
+        if column in said and not lacks(key):
+            said[column].append(key)
+    for name, keys in said.items():
+        if not keys:
+            value = " ".join(str(row[name].iloc[0]).split())[:LONGEST_VALUE]
+            keys.append((name, f"{name} is {value}"))
+    return said
+
+
+def _worth_supposing(
+    parts: Sequence[tuple[Key, Prepared]], said: Mapping[str, Sequence[Key]]
+) -> list[tuple[Key, Prepared]]:
+    """Those that say more than what becomes of the item without the whole column."""
+    several = {key for keys in said.values() if len(keys) > 1 for key in keys}
+    return [
+        (key, other) for key, other in parts if key in several or lacks(key) or _is_number(other)
+    ]
+
+
+def _is_number(other: Prepared) -> bool:
+    """Whether what is supposed is another number, of which there are several."""
+    return len(other.codes) > 1
 
 
 def reasons_for(k: int, read: Read) -> list[Reason]:
@@ -148,7 +181,7 @@ def reasons_for(k: int, read: Read) -> list[Reason]:
             one.fall > 0 and lacks((one.attribute, one.words)),
             not (one.tells_alone and abs(one.fall) >= FIRST_SHARE * most),
             -round(abs(one.fall), 6),
-            -one.effect * np.sign(one.fall),
+            -one.effect * _sign(one.fall),
             one.words,
         )
     )
@@ -167,25 +200,24 @@ def _weighed(k: int, read: Read) -> list[Reason]:
     slight = STRENGTHS[read.unit][2]
     effect = {key: float(each[k]) for key, each in read.effects.items()}
     supposed = {key: float(each[k]) for key, each in read.supposed.items()}
-    falls: dict[Key, tuple[float, tuple[str, ...], float]]
-    falls = {key: (fall, (), 0.0) for key, fall in supposed.items() if lacks(key)}
-    for column in read.columns.values():
-        fall, same = column.fall(k, slight)
-        stated = float(column.stated[k])
-        each = {key: _least(fall, supposed[key]) for key in column.keys if key in supposed}
+    falls = {key: Fall(fall, (), 0.0) for key, fall in supposed.items() if lacks(key)}
+    for column in read.columns:
+        whole = column.fall(k, slight)
+        each = {key: _least(whole.fall, supposed[key]) for key in column.keys if key in supposed}
+        same = whole.same if column.is_number else ()
+        falls |= {key: Fall(fall, same, whole.stated) for key, fall in each.items()}
         if column.is_number and each:
-            falls |= {key: (fall, same, stated) for key, fall in each.items()}
             continue
-        falls |= {key: (fall, (), stated) for key, fall in each.items()}
         if len(column.keys) == 1 or all(abs(fall) < slight for fall in each.values()):
-            most = max(column.keys, key=lambda key: effect[key] * np.sign(fall))
-            falls[most] = fall, same, stated
-    of = {key[0]: fall for key, fall in falls.items() if abs(fall[0]) >= slight}
+            falls[max(column.keys, key=lambda key: effect[key] * _sign(whole.fall))] = whole
+    of = {key[0]: fall for key, fall in falls.items() if abs(fall.fall) >= slight}
     for key, (one, two) in read.pairs.items():
         if one in of and two in of:
-            fall = _least(of[one][0], of[two][0], effect[key])
-            same = tuple(dict.fromkeys(of[one][1] + of[two][1]))
-            falls[key] = fall, same, _least(of[one][2], of[two][2])
+            falls[key] = Fall(
+                _least(of[one].fall, of[two].fall, effect[key]),
+                tuple(dict.fromkeys(of[one].same + of[two].same)),
+                _least(of[one].stated, of[two].stated),
+            )
     return [Reason(key[1], key[0], effect[key], *falls.get(key, ())) for key in effect]
 
 
@@ -194,14 +226,10 @@ def _least(*values: float) -> float:
     return min(values, key=abs) if min(values) > 0 or max(values) < 0 else 0.0
 
 
+def _sign(value: float) -> int:
+    return (value > 0) - (value < 0)
+
+
 def _says_the_same(one: Reason, other: Reason) -> bool:
     """Whether each is named beside the other."""
     return one.attribute in other.same and other.attribute in one.same
-
-
-def _column_of(model: RoutingModel, attribute: str, have: list[str]) -> str:
-    """The column that the item has an attribute from: a number may be taken from a text."""
-    for number in model.encoder_.numbers:
-        if number.name == attribute and number.fallback and number.column not in have:
-            return number.fallback[0]
-    return column_of(model, attribute)

@@ -64,7 +64,7 @@ def test_a_routing_that_was_made_is_proposed_as_often_right_as_it_was_made(model
     alike = ITEMS[(ITEMS["PART"] == "PIN") & (ITEMS["FINISH"] == "RAW")]
     share = (alike["SIZE"] == "S").mean()
     assert found["CONFIDENCE"].iloc[0] == pytest.approx(share, abs=0.01)
-    assert model.confidences(model.encoder_.transform(ASKED))[0] == found["CONFIDENCE"].iloc[0]
+    assert model.decided([model.encoder_.transform(ASKED)])[0][1][0] == found["CONFIDENCE"].iloc[0]
 
 
 def test_the_next_ways_are_ranked_by_how_often_they_were_made(model):

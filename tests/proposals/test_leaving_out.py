@@ -71,6 +71,15 @@ def test_what_says_the_same_is_named_beside_it(model):
     assert "Werkstoff" not in leaving_out.saying_the_same(model, frame, items, have)
 
 
+@pytest.mark.parametrize("cell", [" ", "-", "siehe Text", float("inf")])
+def test_a_number_that_only_the_text_has_is_taken_back_with_the_text(model, cell):
+    for _, row in NEW.iloc[:8].iterrows():
+        empty, written = (
+            explain(model, pd.DataFrame(), {**row, "Laenge": value}) for value in (None, cell)
+        )
+        assert written.operations == empty.operations
+
+
 def test_a_number_that_a_text_has_too_is_said_by_it_but_not_one_that_it_has_otherwise(model):
     row = NEW[NEW["Einheit"] == "mm"].iloc[0]
     for length, said in ((row["Laenge"], True), (3 * row["Laenge"], False)):
@@ -102,7 +111,7 @@ def test_several_sets_are_left_out_in_one_go_as_each_is_alone(model):
     items = model.encoder_.transform(row)
     have = leaving_out.known(model, row)
     sets = [*(frozenset([name]) for name in have), frozenset(have)]
-    others = leaving_out.without(model, row, sets)
+    others = model.encoder_.without(row, sets)
     _, stated = leaving_out.fallen(model, items, others, "probability")
     for columns, fall in zip(sets, stated, strict=True):
         likely = model.likelihoods(items)[0] - fall
@@ -112,7 +121,7 @@ def test_several_sets_are_left_out_in_one_go_as_each_is_alone(model):
 def test_how_far_an_operation_falls_is_by_the_models_own_word_and_not_by_what_a_gap_costs(model):
     row = pd.DataFrame([named_again(NEW).iloc[0]]).reset_index(drop=True)
     items = model.encoder_.transform(row)
-    others = leaving_out.without(model, row, [frozenset(["Oberflaeche"])])
+    others = model.encoder_.without(row, [frozenset(["Oberflaeche"])])
     unit = model.effect_unit
     score = logit if unit == "log-odds" else np.asarray
     own, stated = leaving_out.fallen(model, items, others, unit)
@@ -235,7 +244,7 @@ def test_a_yes_or_no_is_left_out_as_a_number(spelled):
     bore = next(one for one in found.operations if one.job == "BORE")
     assert [reason.attribute for reason in bore.reasons if reason.fall] == ["HOLLOW"]
     row = pd.DataFrame([{"KIND": "A", "HOLLOW": spelled(True)}])
-    others = leaving_out.without(model, row, [frozenset(["KIND"]), frozenset(["HOLLOW"])])
+    others = model.encoder_.without(row, [frozenset(["KIND"]), frozenset(["HOLLOW"])])
     assert others.numbers[0, 0] == 1 and np.isnan(others.numbers[1, 0])
     assert isinstance(others, Prepared)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
@@ -25,6 +25,7 @@ from routing_ml.models.features.reading import (
     READERS,
     Number,
     Source,
+    Without,
     read_number,
     unique,
 )
@@ -126,7 +127,11 @@ class Encoder:
         self.categories, self.numbers, self.texts = categories, numbers, texts
         self._numeric = {number.column for number in numbers if number.kind == "value"}
         self._codes = [{value: i for i, value in enumerate(c.values)} for c in categories]
-        self._counts = [np.array([*c.counts, 0, 0]) for c in categories]
+        # by code, of which the last two count from the end: UNSEEN, MISSING
+        self._states = [
+            state_of(np.r_[: len(c.counts), UNSEEN, MISSING], np.array([*c.counts, 0, 0]))
+            for c in categories
+        ]
         self._low = np.array([n.low for n in numbers], float)
         self._high = np.array([n.high for n in numbers], float)
         self._fills = [
@@ -186,7 +191,13 @@ class Encoder:
 
     def transform(self, items: pd.DataFrame) -> Prepared:
         """Any items, also with columns missing, added or of another type, as clean columns."""
-        source = Source(items)
+        return self._prepared(Source(items))
+
+    def without(self, row: pd.DataFrame, sets: Sequence[Collection[str]]) -> Prepared:
+        """One item without each of the sets of columns, one after the other."""
+        return self._prepared(Without(row, sets))
+
+    def _prepared(self, source: Source) -> Prepared:
         codes = self._raw_codes(source)
         filled = codes.copy()
         for i, fills in enumerate(self._fills):
@@ -195,26 +206,33 @@ class Encoder:
                 if empty.any():
                     guess = table[codes[empty, other]]
                     filled[empty, i] = np.where(guess >= 0, guess, filled[empty, i])
-        numbers = np.full((len(items), len(self.numbers)), np.nan)
+        numbers = np.full((source.rows, len(self.numbers)), np.nan)
         for i, number in enumerate(self.numbers):
             numbers[:, i] = read_number(number, source)
-        words = np.zeros((len(items), self.words), np.uint8)
+        words = np.zeros((source.rows, self.words), np.uint8)
         for written, index in zip(self.texts, self._word_at, strict=True):
             _mark_words(source.unique(written.column), index, words)
         states = np.concatenate(
             [
-                np.stack(
-                    [state_of(filled[:, i], counts) for i, counts in enumerate(self._counts)],
-                    axis=1,
-                )
-                if self._counts
-                else np.zeros((len(items), 0)),
+                np.stack([of[filled[:, i]] for i, of in enumerate(self._states)], axis=1)
+                if self._states
+                else np.zeros((source.rows, 0)),
                 np.where(np.isnan(numbers), ABSENT, self._beyond(numbers)),
                 self._text_states(source, words),
             ],
             axis=1,
         )
         return Prepared(filled, numbers, words, states.astype(np.uint8))
+
+    def taken_from_texts(self, items: pd.DataFrame) -> dict[str, str]:
+        """The numbers that the first item has not in their own columns, whatever may stand there,
+        and the text that each may be written in."""
+        source = Source(items)
+        return {
+            number.name: number.fallback[0]
+            for number in self.numbers
+            if number.fallback and np.isnan(READERS[number.kind](number, source)[0])
+        }
 
     def supposing(self, items: Prepared, column: int, codes: np.ndarray) -> Prepared:
         """One item `items`, once for each of the `codes` (k,) that its category `column` is
@@ -226,7 +244,7 @@ class Encoder:
                 if other == column and items.codes[0, i] < 0:
                     guess = table[codes]
                     found.codes[:, i] = np.where(guess >= 0, guess, found.codes[:, i])
-            found.states[:, i] = state_of(found.codes[:, i], self._counts[i])
+            found.states[:, i] = self._states[i][found.codes[:, i]]
         return found
 
     def _beyond(self, numbers: np.ndarray) -> np.ndarray:

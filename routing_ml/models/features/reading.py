@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,6 +108,30 @@ class Source:
             values = values.dt.tz_localize(None)
         seconds = values.to_numpy("datetime64[s]")
         return np.where(np.isnat(seconds), np.nan, seconds.astype(np.int64) / 86_400.0)
+
+
+class Without(Source):
+    """One row as often as there are `sets` of columns, each time without these."""
+
+    def __init__(self, row: pd.DataFrame, sets: Sequence[Collection[str]]) -> None:
+        super().__init__(row)
+        self.rows, self._row, self._sets = len(sets), Source(row), sets
+
+    def unique(self, column: str) -> tuple[list[str], np.ndarray]:
+        """As of one of many rows; nothing where the column is left out."""
+        (value,), _ = self._row.unique(column)
+        return [value, ""], self._out(column).astype(np.intp)
+
+    def floats(self, column: str) -> np.ndarray:
+        """The same of numbers."""
+        return np.where(self._out(column), np.nan, self._row.floats(column))
+
+    def days(self, column: str) -> np.ndarray:
+        """The same of days."""
+        return np.where(self._out(column), np.nan, self._row.days(column))
+
+    def _out(self, column: str) -> np.ndarray:
+        return np.array([column in out for out in self._sets], bool)
 
 
 def unique(items: pd.DataFrame, column: str) -> tuple[list[str], np.ndarray]:

@@ -115,6 +115,10 @@ class Settled:
     score: np.ndarray
     ways: list[np.ndarray]
 
+    def at(self, some: slice) -> Settled:
+        """Of some of the items."""
+        return Settled(self.best[some], self.score[some], [of[some] for of in self.ways])
+
 
 @dataclass(frozen=True)
 class Candidates:
@@ -169,7 +173,8 @@ class Alternatives:
         """The facts (m, C, 3) of all candidates; the number of the right one (m,), C of none."""
         facts, answer = [], []
         for start in range(0, len(truth), AT_ONCE):
-            found = self._candidates(asked.at(slice(start, start + AT_ONCE)))
+            some = asked.at(slice(start, start + AT_ONCE))
+            found = self._candidates(some, self._settle(some))
             count, width, size = found.present.shape
             place, _ = self._order.placed(
                 found.pairs.reshape(count * width, -1), found.present.reshape(-1, size)
@@ -194,7 +199,9 @@ class Alternatives:
 
     def first(self, asked: Asked) -> Proposed:
         """The likeliest whole routing of each item."""
-        settled = self._settle(asked)
+        return self._first(asked, self._settle(asked))
+
+    def _first(self, asked: Asked, settled: Settled) -> Proposed:
         place, sure = self._order.placed(asked.pairs, settled.best)
         chance = np.exp(settled.score @ self.weights[:2]) * sure
         return _proposed(settled.best, place, np.arange(len(place)), chance[:, None], chance)
@@ -202,9 +209,10 @@ class Alternatives:
     def rank(self, asked: Asked, most: int) -> Proposed:
         """Up to `most` routings of each item: the one that is proposed, then the likeliest."""
         parts = []
-        likely = np.zeros((len(asked.likely), most))
+        likely, settled = np.zeros((len(asked.likely), most)), self._settle(asked)
         for start in range(0, len(likely), AT_ONCE):
-            found = self._candidates(asked.at(slice(start, start + AT_ONCE)))
+            some = slice(start, start + AT_ONCE)
+            found = self._candidates(asked.at(some), settled.at(some))
             chance = _softmax(found.facts, self.weights)[:, :-1]
             rest = np.argsort(-chance[:, 1:], axis=1, kind="stable") + 1
             order = np.c_[np.zeros(len(rest), np.int64), rest][:, :most]
@@ -218,7 +226,7 @@ class Alternatives:
             none = np.zeros(0)
             return _proposed(asked.present, asked.place, none.astype(np.int64), likely, none)
         present, place, number = (np.concatenate(of) for of in zip(*parts, strict=True))
-        certain = self.first(asked).certainty if self.whole else certainty(asked)
+        certain = self._first(asked, settled).certainty if self.whole else certainty(asked)
         return _proposed(present, place, number, likely, certain)
 
     def facts(self) -> list[list[int]]:
@@ -269,8 +277,7 @@ class Alternatives:
         best[none] = asked.present[none]
         return Settled(best, np.c_[chosen, score.sum(axis=1)], ways)
 
-    def _candidates(self, asked: Asked) -> Candidates:
-        settled = self._settle(asked)
+    def _candidates(self, asked: Asked, settled: Settled) -> Candidates:
         likely = np.clip(asked.likely, LEAST, 1 - LEAST)
         alone = np.abs(np.log(likely / (1 - likely)))
         alone[:, [k for choice in self.choices for k in choice.operations]] = np.inf
