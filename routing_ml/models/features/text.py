@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from functools import lru_cache, wraps
 from itertools import pairwise
+from typing import TypeVar
 
 from routing_ml.dataset import FACTORS
 
@@ -31,10 +32,27 @@ _DECIMAL = re.compile(r"[Ø⌀Φ]?\d+[.,]\d+")
 MOST_KEPT = 10_000
 """Texts of which it is kept what was read in them: they come again with every copy and every fold
 of the items, which took a tenth of a fit."""
+LONGEST_KEPT = 200
+"""Letters of such a text: what is read in one of 10,000 takes 1 MB, and in an item master most have
+fewer."""
 SHORT = 4  # letters of a word that may turn the next one round: NO, W/O, OHNE, SANS
 _EDGE = "()[]{}<>.,;:!?'\"「」【】（）"
 _PARTS = re.compile(r"[,;/|+()&:=_\-\[\]]+")
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]{3,}")  # kana and Han: no spaces between words
+
+
+Found = TypeVar("Found")
+
+
+def _kept(read: Callable[[str], Found]) -> Callable[[str], Found]:
+    """The same, done once for each of the latest texts that are not too long."""
+    kept = lru_cache(MOST_KEPT)(read)
+
+    @wraps(read)
+    def reading(text: str) -> Found:
+        return kept(text) if len(text) <= LONGEST_KEPT else read(text)
+
+    return reading
 
 
 def normalise(value: object) -> str:
@@ -50,13 +68,13 @@ def normalise(value: object) -> str:
     return _spelled(str(value))
 
 
-@lru_cache(MOST_KEPT)
+@_kept
 def _spelled(text: str) -> str:
     text = " ".join(unicodedata.normalize("NFKC", text).upper().split())
     return "" if text in MISSING else text
 
 
-@lru_cache(MOST_KEPT)
+@_kept
 def words(text: str) -> frozenset[str]:
     """The words of a normalised text, parts of joined words, and short words with the next one,
     because "NO TAP KEYWAY" and "TAP NO KEYWAY" differ.
@@ -81,7 +99,7 @@ def words(text: str) -> frozenset[str]:
     return frozenset(found)
 
 
-@lru_cache(MOST_KEPT)
+@_kept
 def run(text: str) -> tuple[float, ...]:
     """The numbers of the first AxBxC run of a normalised text, in millimetres where a unit says so.
 
@@ -96,7 +114,7 @@ def run(text: str) -> tuple[float, ...]:
     return tuple(_float(digits) * FACTORS.get(unit or last, 1.0) for digits, unit in pairs)
 
 
-@lru_cache(MOST_KEPT)
+@_kept
 def named_numbers(text: str) -> Mapping[str, float]:
     """Numbers behind a short name of letters, outside runs; the first of each name.
 
