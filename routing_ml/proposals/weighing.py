@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from routing_ml.models import Prepared, RoutingModel
+from routing_ml.models import Feature, Prepared, RoutingModel
 from routing_ml.proposals.leaving_out import (
     column_of,
     fallen,
@@ -19,7 +19,7 @@ from routing_ml.proposals.leaving_out import (
     parts_of,
     saying_the_same,
 )
-from routing_ml.proposals.reasons import Effects, Key, lacks
+from routing_ml.proposals.reasons import Effects, Key, describe, lacks
 from routing_ml.proposals.supposing import otherwise
 
 LONGEST_VALUE = 60  # characters of one
@@ -107,7 +107,7 @@ def read_of(
     have = known(model, row)
     if not have:
         return Read(effects, [], {}, {}, unit)
-    said = _said(model, row, effects, have)
+    said = _said(model, row, items, effects, have)
     unread = [key for keys in said.values() for key in keys if key not in effects]
     effects = {**effects, **dict.fromkeys(unread, np.zeros(len(model.operations_)))}
     parts = _worth_supposing(otherwise(model, items, effects, STRENGTHS[unit][2]), said)
@@ -138,14 +138,20 @@ def read_of(
 
 
 def _said(
-    model: RoutingModel, row: pd.DataFrame, effects: Effects, have: Sequence[str]
+    model: RoutingModel, row: pd.DataFrame, items: Prepared, effects: Effects, have: Sequence[str]
 ) -> dict[str, list[Key]]:
     """What is said of each known column, its value where it has no effect of its own; not what a
     text does not say, which cannot be taken back."""
     said = {name: list[Key]() for name in have}
     texts = model.encoder_.taken_from_texts(row)
+    # the number alone: a category of the same name is of its own column, and new or missing there
+    written = {
+        describe(model, Feature("number", i), items): texts[number.name]
+        for i, number in enumerate(model.encoder_.numbers)
+        if number.name in texts
+    }
     for key in effects:
-        column = texts.get(key[0]) or column_of(model, key[0])
+        column = written.get(key) or column_of(model, key[0])
         if column in said and not lacks(key):
             said[column].append(key)
     for name, keys in said.items():

@@ -12,7 +12,8 @@ import pytest
 from routing_ml import models
 from routing_ml.models import Prepared, logit
 from routing_ml.proposals import explain, leaving_out
-from routing_ml.proposals.reasons import lacks
+from routing_ml.proposals.reasons import effects_of, lacks
+from routing_ml.proposals.weighing import read_of
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
@@ -78,6 +79,17 @@ def test_a_number_that_only_the_text_has_is_taken_back_with_the_text(model, cell
             explain(model, pd.DataFrame(), {**row, "Laenge": value}) for value in (None, cell)
         )
         assert written.operations == empty.operations
+
+
+def test_a_new_value_of_a_number_that_the_text_has_is_taken_back_with_its_own_column(model):
+    row = pd.DataFrame([{**named_again(NEW).iloc[0], "Nennweite": "siehe Text"}])
+    items, have = model.encoder_.transform(row), leaving_out.known(model, row)
+    _, _, effects = effects_of(model, items, model.likelihoods(items)[0])
+    read = read_of(model, row, items, effects, model.effect_unit)
+    said = {name: column.keys for name, column in zip(have, read.columns, strict=True)}
+    new = ("Nennweite", "Nennweite is new to the model")
+    assert new in said["Nennweite"] and new not in said["Beschreibung"]
+    assert "Nennweite" in {attribute for attribute, _ in said["Beschreibung"]}
 
 
 def test_a_number_that_a_text_has_too_is_said_by_it_but_not_one_that_it_has_otherwise(model):
