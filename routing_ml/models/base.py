@@ -75,8 +75,6 @@ class RoutingModel(Learning):
         """For each of `some` prepared items, m each, which operations are proposed, (m, L) bool,
         and the probability that the proposal is exactly right, (m,). All are asked at once, which
         takes hardly longer than one of them."""
-        if not some:
-            return []
         items = Prepared.joined(some)
         proposed, confidence = self._proposed(items, self.design_.transform(items), 1)
         present = np.zeros((len(items.codes), len(self.operations_)), bool)

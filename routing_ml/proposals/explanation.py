@@ -201,17 +201,15 @@ def explain(
     proposal = ranked[ranked["RANK"] == 1].drop(columns="RANK")
     jobs = proposal["JOB_CD"].tolist()
     order = _numbers(model, jobs)
-    confidence = float(proposal["CONFIDENCE"].iloc[0])
-    present = np.isin(np.arange(len(model.operations_)), order)
     near, scores = (found[0] for found in model.gower_.nearest(prepared, len(model.items_)))
-    missing, helpful = _asked_for(model, prepared, row, near, present, confidence)
+    present, missing, helpful = _asked_for(model, prepared, row, near)
     method, start, effects = effects_of(model, prepared, likely[0])
     unit = model.effect_unit if method == EXACT else "probability"
     read = read_of(model, row, prepared, effects, unit)
     return Explanation(
         item=code,
         candidate=model.name,
-        confidence=confidence,
+        confidence=float(proposal["CONFIDENCE"].iloc[0]),
         method=method,
         unit=unit,
         proposal=_jsonable(proposal.drop(columns=["SIMILARITY_SCORE", "REFERENCE_ITEM_CD"])),
@@ -321,22 +319,23 @@ def _operations(
 
 
 def _asked_for(
-    model: RoutingModel, items: Prepared, row: pd.DataFrame, near: np.ndarray,
-    present: np.ndarray, confidence: float,
-) -> tuple[list[Missing], Helpful | None]:  # fmt: skip
-    """What is missing, with what its values would change, and what would help most: of all that
-    the item may be the model is asked at once."""
+    model: RoutingModel, items: Prepared, row: pd.DataFrame, near: np.ndarray
+) -> tuple[np.ndarray, list[Missing], Helpful | None]:
+    """Which operations are proposed (L,); what is missing, with what its values would change; and
+    what would help most: of the item and of all that it may be the model is asked at once."""
     gaps, asked = _gaps(model, items, row), worth_asking(model, items, near)
     supposed = [gap.items for gap in gaps if isinstance(gap, Supposed)]
-    found = iter(model.decided([*supposed, *(items for _, items in asked)]))
+    parts = [items, *supposed, *(other for _, other in asked)]
+    ((present,), (confidence,)), *then = model.decided(parts)
+    found = iter(then)
     missing = [
         gap
         if isinstance(gap, Missing)
         else Missing(gap.attribute, None, changes_with(model, gap, present, next(found)[0]))
         for gap in gaps
     ]
-    sure = [(attribute, then) for (attribute, _), (_, then) in zip(asked, found, strict=True)]
-    return missing, most_helpful(confidence, sure)
+    sure = [(attribute, likely) for (attribute, _), (_, likely) in zip(asked, found, strict=True)]
+    return present, missing, most_helpful(float(confidence), sure)
 
 
 def _gaps(model: RoutingModel, items: Prepared, row: pd.DataFrame) -> list[Missing | Supposed]:

@@ -218,3 +218,23 @@ def test_what_a_missing_value_would_change_is_what_is_proposed_with_it():
     supposed = encoder.supposing(encoder.transform(asked), at, codes)
     for mine, theirs in zip(supposed._parts, encoder.transform(given)._parts, strict=True):
         np.testing.assert_array_equal(mine, theirs)
+
+
+def test_a_second_time_without_a_first_is_no_change_of_every_missing_value(monkeypatch):
+    factory = valves.make(300)
+    old, new, _ = valves.split(factory)
+    model = models.fit("nearest", factory.items, old, attributes=valves.Attributes())
+    at = {(o.job, o.occurrence): k for k, o in enumerate(model.operations_)}
+
+    def likely(items, *given):
+        found = plain(items, *given).copy()
+        found[:, [at["WASCHEN", 0], at["WASCHEN", 1]]] = 0.2, 0.9
+        return found
+
+    plain = model.likely
+    monkeypatch.setattr(model, "likely", likely)
+    monkeypatch.setattr(model.alternatives_, "whole", True)
+    row = {**new.iloc[3], "Teil": None, "Werkstoff": None}
+    changes = [change for gap in explain.explain(model, new, row).missing for change in gap.changes]
+    named = [one for change in changes for one in (*change.more, *change.less)]
+    assert named and not any("WASCHEN" in one for one in named)
