@@ -2,7 +2,6 @@
 
 import argparse
 import json
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,12 +65,10 @@ def explain(settings: Settings, options: argparse.Namespace) -> Result:
     settings, source = chosen_source(settings, options.source)
     columns = chosen_columns(settings, source, options)
     predictor = predict.Predictor(Registry(settings.home / "models"))
-    read_now: list[tuple[str, datetime]] = []
-    items = _asked(settings, source, columns, options, read_now)
+    items = _asked(settings, source, columns, options)
     code = options.item_cd if options.items else str(items["ITEM_CD"].iloc[0])
     found = explained(predictor.model, items, code, quantity=options.quantity)
-    seen = partial(pipeline.monitor.record_seen, settings, [code], how="explain", read=read_now)
-    if trouble := tried(seen):
+    if trouble := tried(partial(pipeline.monitor.record_seen, settings, [code], how="explain")):
         say(f"that this proposal was seen is not recorded: {trouble}")
     facts = {"model": predictor.version} | found.as_dict()
     return facts | _assumed(columns, options), found.as_text()
@@ -88,15 +85,10 @@ def _assumed(columns: "Columns", options: argparse.Namespace) -> dict[str, str]:
 
 
 def _asked(
-    settings: Settings,
-    source: str,
-    columns: "Columns",
-    options: argparse.Namespace,
-    read_now: list[tuple[str, datetime]] | None = None,
+    settings: Settings, source: str, columns: "Columns", options: argparse.Namespace
 ) -> "pd.DataFrame":
     """The items that are asked for: of a file, what is to be said of it going to standard error;
-    of the source where there is none, or where it has codes alone (`read_now` as of `away.read`).
-    """
+    of the source where there is none, or where it has codes alone."""
     from routing_ml import pipeline
     from routing_ml.proposals import predict, read_items
     from routing_ml.registry import Registry
@@ -111,9 +103,8 @@ def _asked(
             return items.frame
         codes = items.frame["ITEM_CD"].tolist()
     data, away = pipeline.source_data(
-        settings, source, columns=columns, as_of=settings.moment(None), say=say,
-        read_now=read_now,
-    )  # fmt: skip
+        settings, source, columns=columns, as_of=settings.moment(None), say=say
+    )
     if away:
         say(away.line)
     return predict.listed(data, codes)

@@ -71,7 +71,6 @@ def read(
     whole: bool = False,
     limit: int | None = None,
     say: Callable[[str], None] | None = None,
-    read_now: list[tuple[str, datetime]] | None = None,
 ) -> tuple[Found, Away | None]:
     """What `fetch` reads of a configured source; or, where that is away and the settings say
     `last`, what `instead` makes of the manifest of its last good dataset, and how that came; so
@@ -79,8 +78,7 @@ def read(
 
     With `say`, which hears of each try, a source that is away is waited for here, where the
     settings say `wait`; without, that is left to the caller. `whole` and `limit` are as of
-    `last_good`. That it was read is written down here, or added to `read_now` for the caller to
-    do so. Raises SourceAwayError where it stays away and nothing else is to be had.
+    `last_good`. Raises SourceAwayError where it stays away and nothing else is to be had.
     """
     end = time.monotonic() + settings.source_wait.total_seconds()
     while True:
@@ -104,9 +102,7 @@ def read(
             )
             sleep(min(AGAIN_S, left))
         else:
-            if settings.configured and read_now is not None:
-                read_now.append((source, as_of))
-            elif settings.configured:
+            if settings.configured:
                 _try(lambda: monitor.record_source_read(settings, source, as_of))
             return found, None
 

@@ -150,19 +150,9 @@ def record_predictions(
             )
 
 
-def record_seen(
-    settings: Settings,
-    items: Sequence[str],
-    *,
-    how: str,
-    read: Sequence[tuple[str, datetime]] = (),
-) -> None:
-    """Record that people have seen what is proposed for these items, and `how`, in a word; at once
-    what was `read` for it, as of `record_source_read`: a store that is locked is waited for once.
-    """
-    with closing(_written(settings)) as store, store.transaction():
-        for source, as_of in read:
-            store.record_source_read(source, as_of=settings.seconds(as_of))
+def record_seen(settings: Settings, items: Sequence[str], *, how: str) -> None:
+    """Record that people have seen what is proposed for these items, and `how`, in a word."""
+    with closing(_written(settings)) as store:
         store.record_seen(items, how=how)
 
 

@@ -149,7 +149,6 @@ def source_data(
     whole: bool = False,
     results: bool = False,
     say: Callable[[str], None] | None = None,
-    read_now: list[tuple[str, datetime]] | None = None,
 ) -> tuple[dataset.Dataset, away.Away | None]:
     """All items and routings of a configured source, and what work was reported where `results` are
     wanted; or its last good dataset, and how that came. Arguments are as of `away.read`."""
@@ -159,7 +158,6 @@ def source_data(
 
     return away.read(
         settings, source, columns=columns, as_of=as_of, instead=instead, whole=whole, say=say,
-        read_now=read_now,
         fetch=lambda: predict.read_source(
             settings.origin(source), columns, as_of, results=results
         ),

@@ -5,7 +5,6 @@ import json
 import os
 import shlex
 import shutil
-import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
@@ -20,9 +19,8 @@ from routing_ml import clock, notices
 from routing_ml.cli import command_line, helping, main
 from routing_ml.errors import ModelError
 from routing_ml.registry.registry import Registry
-from routing_ml.settings import Settings, default_url, sqlite_path
+from routing_ml.settings import Settings, default_url
 from routing_ml.source.columns import DEFAULT_FILE
-from routing_ml.store.database import Database
 from routing_ml.store.store import Store
 
 Run = Callable[..., tuple[int, str, str]]
@@ -506,29 +504,6 @@ def test_a_file_of_codes_alone_is_looked_up_by_explain_too(run: Run, tmp_path: P
     by_code = json.loads(run("explain", "2A10010GS", "--json")[1])
     by_file = run("explain", "2A10010GS", "--items", str(tmp_path / "codes.txt"), "--json")[1]
     assert json.loads(by_file) == by_code
-
-
-def test_explain_waits_once_for_a_store_that_is_locked(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    opened, url = [], default_url(tmp_path / "home")
-
-    def opening(database: Database) -> sqlite3.Connection:
-        opened.append(database.write)
-        return open_sqlite(database)
-
-    open_sqlite = Database._open_sqlite
-    monkeypatch.setattr(Database, "_open_sqlite", opening)
-    monkeypatch.setattr("routing_ml.store.database.WRITE_WAIT_SECONDS", 0.1)
-    with closing(sqlite3.connect(sqlite_path(url), isolation_level=None)) as writer:
-        writer.execute("BEGIN IMMEDIATE")
-        code, _, err = run("explain", "2S12346BR")
-    assert (code, opened) == (0, [True])
-    assert "not recorded" in err and "database is locked" in err
-    assert run("explain", "2S12346BR")[2] == ""
-    with closing(Store(url, write=False)) as store:
-        assert store.seen(["2S12346BR"])
-        assert store.source("default")["as_of"] == pytest.approx(clock.seconds(), abs=600)
 
 
 @pytest.mark.parametrize("out", ["new.parquet", "new.csv", "new.xlsx", "home/../new.xlsx"])
