@@ -8,6 +8,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import hypothesis
@@ -115,6 +116,15 @@ def postgresql() -> Iterator[PostgreSQL]:
     """A PostgreSQL on loopback for all tests; one that is to be stopped has `running` itself."""
     with running() as server:
         yield server
+
+
+@contextmanager
+def two_folds() -> Iterator[None]:
+    """While it lasts, a small factory's candidates are fitted three times in this process instead
+    of six: half the time, where no figure is what is tested."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("routing_ml.pipeline.unseen.FOLDS", 2)
+        yield
 
 
 def free_port() -> int:

@@ -11,7 +11,7 @@ from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from conftest import ROOT, SAMPLE
+from conftest import ROOT, SAMPLE, two_folds
 from data_fixtures import access_rows, sqlite_source
 
 from routing_ml.registry.registry import Registry
@@ -62,7 +62,8 @@ def ran(dag, **given):
     """A run of `dag`, which keeps its own parameters: Airflow leaves those of the run in it."""
     before = copy.deepcopy(dag.params)
     try:
-        return dag.test(run_conf=given)
+        with two_folds():
+            return dag.test(run_conf=given)
     finally:
         dag.params = before
 

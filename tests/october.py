@@ -5,6 +5,7 @@ from contextlib import closing
 from datetime import datetime
 
 import pytest
+from conftest import two_folds
 
 from routing_ml.pipeline import steps as pipeline
 from routing_ml.settings import Settings
@@ -23,7 +24,8 @@ def run(given, run_id, *, as_of=NOVEMBER, limit=LIMIT, **options):
     data = pipeline.extract(given, run_id, as_of=as_of, limit=limit)
     pipeline.check(given, run_id, data)
     pipeline.audit(given, run_id, data)
-    trained = pipeline.train(given, run_id, data, "forest")
+    with two_folds():
+        trained = pipeline.train(given, run_id, data, "forest")
     decision = pipeline.compare(given, run_id, data, [trained], **options)
     if decision["promote"]:
         pipeline.promote(given, run_id, decision)

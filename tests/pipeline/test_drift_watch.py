@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
+from conftest import two_folds
 from slack_fixtures import FakeSlack
 
 from routing_ml import notices
@@ -34,7 +35,8 @@ def settings_of(home, **env):
 def trained(tmp_path_factory):
     """A home whose model knows the sample up to August."""
     home = tmp_path_factory.mktemp("trained")
-    retrain(settings_of(home), as_of=AUGUST, limit=4_000, candidates=["forest"])
+    with two_folds():
+        retrain(settings_of(home), as_of=AUGUST, limit=4_000, candidates=["forest"])
     return home
 
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 import pandas as pd
 import pytest
+from conftest import two_folds
 
 from routing_ml.comparison import metrics
 from routing_ml.dataset import newest_routings
@@ -30,7 +31,8 @@ def trained(tmp_path_factory):
     """A home whose model knows the sample up to August."""
     home = tmp_path_factory.mktemp("trained")
     settings = Settings.from_env({"ROUTING_ML_HOME": str(home)})
-    retrain(settings, as_of=AUGUST, limit=4_000, candidates=["forest"])
+    with two_folds():
+        retrain(settings, as_of=AUGUST, limit=4_000, candidates=["forest"])
     return home
 
 

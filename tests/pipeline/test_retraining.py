@@ -9,6 +9,7 @@ from contextlib import closing
 from datetime import datetime
 
 import pytest
+from conftest import two_folds
 from slack_fixtures import FakeSlack
 
 from routing_ml import models
@@ -49,7 +50,8 @@ def settings(home, **env):
 
 def quick(given, **options):
     options = {"as_of": AS_OF, "limit": 1_500, "candidates": ["forest"]} | options
-    return retrain(given, **options)
+    with two_folds():
+        return retrain(given, **options)
 
 
 def outcomes(home):

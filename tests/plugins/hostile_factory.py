@@ -5,6 +5,7 @@ and a state folder that has learned from it.
 from datetime import datetime
 from pathlib import Path
 
+from conftest import two_folds
 from data_fixtures import ITEMS, ROUTINGS, access_rows, sqlite_source
 
 from routing_ml import pipeline
@@ -48,7 +49,8 @@ def hostile_source(path: Path) -> str:
 def learned(home: Path, source: str) -> Settings:
     """A simple model in use, its proposals, and a look at the data."""
     settings = Settings.from_env({"ROUTING_ML_HOME": str(home), "ROUTING_ML_SOURCE": source})
-    pipeline.retrain(settings, as_of=AS_OF, candidates=["nearest"], run_id="first")
+    with two_folds():
+        pipeline.retrain(settings, as_of=AS_OF, candidates=["nearest"], run_id="first")
     pipeline.predict(settings, "daily", as_of=AS_OF)
     found = pipeline.look(settings, "weekly", as_of=AS_OF)
     pipeline.end_look(settings, "weekly", source="default", found=found, failed={}, cause="by hand")

@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import cache
 from pathlib import Path
 
-from conftest import ROOT
+from conftest import ROOT, two_folds
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.testclient import TestClient
 
@@ -38,7 +38,8 @@ def trained() -> Path:
     home = Path(tempfile.mkdtemp(prefix="routing-ml-pages-"))
     atexit.register(shutil.rmtree, home, ignore_errors=True)
     settings = Settings.from_env({"ROUTING_ML_HOME": str(home)})
-    retrain(settings, as_of=AUGUST, limit=4_000, candidates=["nearest", "forest"])
+    with two_folds():
+        retrain(settings, as_of=AUGUST, limit=4_000, candidates=["nearest", "forest"])
     pipeline.predict(settings, RUN, as_of=AUGUST)
     found = looking.look(settings, RUN, as_of=AUGUST)
     looking.end_look(settings, RUN, source="default", found=found, failed={}, cause="by hand")
