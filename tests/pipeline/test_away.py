@@ -9,7 +9,6 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from conftest import two_folds
 from data_fixtures import SMALL_COLUMNS, small_factory, sqlite_source
 from filelock import FileLock, Timeout
 from slack_fixtures import FakeSlack
@@ -363,8 +362,7 @@ def learned(tmp_path_factory):
 
 def quick(settings, **options):
     options = {"as_of": NOVEMBER, "limit": 1_500, "candidates": ["forest"]} | options
-    with two_folds():
-        return retrain(settings, **options)
+    return retrain(settings, **options)
 
 
 def test_learning_the_same_again_is_kept_and_ages_the_last_success(learned, tmp_path):
