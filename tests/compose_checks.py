@@ -108,7 +108,7 @@ def retrained(stack: Stack, airflow: Airflow) -> None:
             log(airflow, "extract")
         return airflow.state(RUN) == "success"
 
-    eventually(ended, otherwise=lambda: stack.words("airflow-scheduler"))
+    eventually(ended, otherwise=lambda: stack.words("airflow-scheduler"), seconds=400)
 
 
 def test_a_retraining_reads_the_source_and_tells_slack(retrained: None, slack: FakeSlack) -> None:
