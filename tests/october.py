@@ -19,13 +19,18 @@ def settings(home, **env):
     return Settings.from_env({"ROUTING_ML_HOME": str(home)} | env)
 
 
-def run(given, run_id, *, as_of=NOVEMBER, limit=LIMIT, **options):
+def run(given, run_id, **options):
     """Every step up to the decision, and the promotion where it says so."""
+    with two_folds():
+        return whole_run(given, run_id, **options)
+
+
+def whole_run(given, run_id, *, as_of=NOVEMBER, limit=LIMIT, **options):
+    """The same with as many folds as the product has."""
     data = pipeline.extract(given, run_id, as_of=as_of, limit=limit)
     pipeline.check(given, run_id, data)
     pipeline.audit(given, run_id, data)
-    with two_folds():
-        trained = pipeline.train(given, run_id, data, "forest")
+    trained = pipeline.train(given, run_id, data, "forest")
     decision = pipeline.compare(given, run_id, data, [trained], **options)
     if decision["promote"]:
         pipeline.promote(given, run_id, decision)
@@ -37,7 +42,7 @@ def october(tmp_path_factory):
     """A state folder whose model in use was fitted on October's data; read, never changed."""
     home = tmp_path_factory.mktemp("october")
     given = settings(home)
-    return given, *run(given, "october", as_of=OCTOBER)
+    return given, *whole_run(given, "october", as_of=OCTOBER)
 
 
 @pytest.fixture

@@ -115,20 +115,20 @@ class Without(Source):
 
     def __init__(self, row: pd.DataFrame, sets: Sequence[Collection[str]]) -> None:
         super().__init__(row)
-        self.rows, self._row, self._sets = len(sets), Source(row), sets
+        self.rows, self._sets = len(sets), sets
 
     def unique(self, column: str) -> tuple[list[str], np.ndarray]:
         """As of one of many rows; nothing where the column is left out."""
-        (value,), _ = self._row.unique(column)
+        (value,), _ = super().unique(column)
         return [value, ""], self._out(column).astype(np.intp)
 
     def floats(self, column: str) -> np.ndarray:
         """The same of numbers."""
-        return np.where(self._out(column), np.nan, self._row.floats(column))
+        return np.where(self._out(column), np.nan, super().floats(column))
 
     def days(self, column: str) -> np.ndarray:
         """The same of days."""
-        return np.where(self._out(column), np.nan, self._row.days(column))
+        return np.where(self._out(column), np.nan, super().days(column))
 
     def _out(self, column: str) -> np.ndarray:
         return np.array([column in out for out in self._sets], bool)
