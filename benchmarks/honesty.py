@@ -9,7 +9,8 @@ family. `kinds`: each value of `--leave-out` left out of training and asked for.
 `band`: how many run times lie in the 80 % band, by kind, material, and for a material that no past
 item had. `likelihoods`: how often an operation, and the machine, is right that is said to be so
 likely. `gap` is stated minus exact, `by chance` the calibration error that so many items show on
-average where what is stated is the truth.
+average where what is stated is the truth, and items of a kind left out are right each by itself or
+`as a whole`.
 """
 
 import argparse
@@ -91,8 +92,9 @@ def fit(name: str, data: Dataset, routings: pd.DataFrame) -> RoutingModel:
     return models.fit(name, data.items, routings, data.results, attributes=data.attributes)
 
 
-def judged(proposals: pd.DataFrame, truth: pd.DataFrame) -> Row:
-    """How right the proposals are beside how sure they are."""
+def judged(proposals: pd.DataFrame, truth: pd.DataFrame, kinds: pd.Series | None = None) -> Row:
+    """How right the proposals are beside how sure they are; `kinds` by item code are right or wrong
+    together."""
     figures = metrics.evaluate(proposals, truth)
     exact = float(figures["exact_match"] or 0)
     said = float(proposals.drop_duplicates("ITEM_CD")["CONFIDENCE"].mean())
@@ -103,14 +105,17 @@ def judged(proposals: pd.DataFrame, truth: pd.DataFrame) -> Row:
         "stated": said,
         "gap": said - exact,
         "calibration": calibration_error(proposals, truth),
-        "by chance": by_chance(proposals),
+        "by chance": by_chance(proposals, kinds),
     }
 
 
-def by_chance(proposals: pd.DataFrame) -> float:
-    """The calibration error to be expected where each item is right as likely as is stated."""
-    said = np.sort(proposals.drop_duplicates("ITEM_CD")["CONFIDENCE"].to_numpy(float))
-    right = np.random.default_rng(0).random((DRAWS, len(said))) < said
+def by_chance(proposals: pd.DataFrame, kinds: pd.Series | None = None) -> float:
+    """The calibration error to be expected where each item is right as likely as is stated, by
+    itself or with its kind."""
+    asked = proposals.drop_duplicates("ITEM_CD").sort_values("CONFIDENCE", kind="stable")
+    said = asked["CONFIDENCE"].to_numpy(float)
+    drawn = np.arange(len(said)) if kinds is None else pd.factorize(asked["ITEM_CD"].map(kinds))[0]
+    right = np.random.default_rng(0).random((DRAWS, len(said)))[:, drawn] < said
     bins = np.array_split(np.arange(len(said)), 10)
     apart = [abs(said[b].mean() - right[:, b].mean(axis=1)) for b in bins if len(b)]
     weights = [len(b) for b in bins if len(b)]
@@ -192,8 +197,10 @@ def left_out(
         for value, fitted, items, truth in without_each(data, column, most, known):
             proposals = fit(name, data, fitted).predict(items, similarity=False)
             rows.append({"left out": f"{column} {value}", **judged(proposals, truth)})
-            mine = f"{column} {value} "  # an item is asked once for each of its columns
-            every.append([f.assign(ITEM_CD=mine + f["ITEM_CD"]) for f in (proposals, truth)])
+            mine = f"{column} {value}"  # an item is asked once for each of its columns
+            every.append(
+                [f.assign(ITEM_CD=f"{mine} " + f["ITEM_CD"], kind=mine) for f in (proposals, truth)]
+            )
     if not rows:
         return rows
     table = pd.DataFrame(rows)
@@ -201,8 +208,10 @@ def left_out(
     for title, weights in (("values", np.ones(len(table))), ("items", table["items"])):
         means = {figure: float(np.average(table[figure], weights=weights)) for figure in FIGURES}
         rows.append({"left out": f"mean of {title}", "items": int(table["items"].sum()), **means})
-    together = [pd.concat(frames) for frames in zip(*every, strict=True)]
-    rows.append({"left out": "all of them as one", **judged(*together)})
+    proposals, truth = (pd.concat(frames) for frames in zip(*every, strict=True))
+    kinds = truth.drop_duplicates("ITEM_CD").set_index("ITEM_CD")["kind"]
+    rows.append({"left out": "all of them as one", **judged(proposals, truth)})
+    rows.append({"left out": "the same, kinds as a whole", **judged(proposals, truth, kinds)})
     return [*rows, {**worst, "left out": f"largest gap: {worst['left out']}"}]
 
 

@@ -7,6 +7,7 @@ each operation, and what would change if something missing were known.
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -200,7 +201,6 @@ def explain(
     ranked = model.predict(row, similarity=False, alternatives=ALTERNATIVES, quantity=quantity)
     proposal = ranked[ranked["RANK"] == 1].drop(columns="RANK")
     jobs = proposal["JOB_CD"].tolist()
-    order = _numbers(model, jobs)
     near, scores = (found[0] for found in model.gower_.nearest(prepared, len(model.items_)))
     present, missing, helpful = _asked_for(model, prepared, row, near)
     method, start, effects = effects_of(model, prepared, likely[0])
@@ -215,7 +215,9 @@ def explain(
         proposal=_jsonable(proposal.drop(columns=["SIMILARITY_SCORE", "REFERENCE_ITEM_CD"])),
         alternatives=_alternatives(ranked, jobs),
         similar=_similar(model, prepared, code, jobs, similar, near, scores),
-        operations=_operations(model, order, likely[0], present, start, read),
+        operations=_operations(
+            model, _numbers(model, jobs, present), likely[0], present, start, read
+        ),
         missing=missing,
         helpful=helpful,
         alike=_alike(model, prepared, present),
@@ -291,10 +293,14 @@ def _surplus(mine: list[str], theirs: list[str]) -> list[str]:
     return [job for job in mine if job not in rest or rest.remove(job)]  # type: ignore[func-returns-value]
 
 
-def _numbers(model: RoutingModel, jobs: list[str]) -> list[int]:
-    """The numbers of the operations of a routing, in its order."""
-    at = {(o.job, o.occurrence): k for k, o in enumerate(model.operations_)}
-    return [at[job, jobs[:place].count(job)] for place, job in enumerate(jobs)]
+def _numbers(model: RoutingModel, jobs: list[str], present: np.ndarray) -> list[int]:
+    """The numbers of the operations of a routing, in its order: of those of one job the first of
+    what is `present` (L,), which need not be the first of the job."""
+    known = model.operations_
+    numbers = defaultdict[str, list[int]](list)
+    for k in sorted(range(len(known)), key=lambda k: (not present[k], known[k].occurrence)):
+        numbers[known[k].job].append(k)
+    return [numbers[job].pop(0) for job in jobs]
 
 
 def _operations(

@@ -135,6 +135,12 @@ def lacks(key: Key) -> bool:
     return words.startswith(f"{attribute} does not say ")
 
 
+def is_missing(key: Key) -> bool:
+    """Does it say that there is no value?"""
+    attribute, words = key
+    return words == f"{attribute} is {UNKNOWN}"
+
+
 def category_words(model: RoutingModel, category: int, code: int) -> str:
     if code == MISSING:
         return UNKNOWN

@@ -19,7 +19,7 @@ from routing_ml.proposals.leaving_out import (
     parts_of,
     saying_the_same,
 )
-from routing_ml.proposals.reasons import Effects, Key, describe, lacks
+from routing_ml.proposals.reasons import Effects, Key, describe, is_missing, lacks
 from routing_ml.proposals.supposing import otherwise
 
 LONGEST_VALUE = 60  # characters of one
@@ -140,11 +140,11 @@ def read_of(
 def _said(
     model: RoutingModel, row: pd.DataFrame, items: Prepared, effects: Effects, have: Sequence[str]
 ) -> dict[str, list[Key]]:
-    """What is said of each known column, its value where it has no effect of its own; not what a
-    text does not say, which cannot be taken back."""
+    """What is said of each known column, its value where it has no effect of its own; not what is
+    missing or a text does not say, which cannot be taken back."""
     said = {name: list[Key]() for name in have}
     texts = model.encoder_.taken_from_texts(row)
-    # the number alone: a category of the same name is of its own column, and new or missing there
+    # the number alone: a category of the same name is of its own column, and new there
     written = {
         describe(model, Feature("number", i), items): texts[number.name]
         for i, number in enumerate(model.encoder_.numbers)
@@ -152,7 +152,7 @@ def _said(
     }
     for key in effects:
         column = written.get(key) or column_of(model, key[0])
-        if column in said and not lacks(key):
+        if column in said and not lacks(key) and not is_missing(key):
             said[column].append(key)
     for name, keys in said.items():
         if not keys:

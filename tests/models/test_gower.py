@@ -51,6 +51,18 @@ def test_items_asked_about_together_are_as_like_as_each_alone(monkeypatch, fitte
     assert scores.tolist() == [found[0].tolist() for _, found in alone]
 
 
+def test_of_no_items_nothing_is_like_and_of_one_past_item_it_is_that(fitted, asked):
+    none = SimpleNamespace(**{k: v[:0] for k, v in vars(asked).items()})
+    assert [part.shape for part in fitted.nearest(none, 4)] == [(0, 4), (0, 4)]
+    one = Gower(
+        WEIGHTS, np.array([120.0, 90.0]), np.arange(8), fitted.codes[:1], fitted.numbers[:1],
+        fitted.marks[:1], np.repeat([0, 1], 4),
+    )  # fmt: skip
+    rows, scores = one.nearest(asked, 4)
+    assert rows.tolist() == [[0]] * 25
+    assert (scores > 0).any()
+
+
 def test_how_like_items_are_is_the_weighted_sum_of_their_parts(fitted, asked):
     rows, scores = fitted.nearest(asked, 1)
     known = [at for at in range(25) if at != 3]  # a new value is as a missing one to `parts`

@@ -220,7 +220,7 @@ def test_what_a_missing_value_would_change_is_what_is_proposed_with_it():
         np.testing.assert_array_equal(mine, theirs)
 
 
-def test_a_second_time_without_a_first_is_no_change_of_every_missing_value(monkeypatch):
+def test_a_second_time_without_a_first_is_told_as_it_is_proposed(monkeypatch):
     factory = valves.make(300)
     old, new, _ = valves.split(factory)
     model = models.fit("nearest", factory.items, old, attributes=valves.Attributes())
@@ -234,7 +234,13 @@ def test_a_second_time_without_a_first_is_no_change_of_every_missing_value(monke
     plain = model.likely
     monkeypatch.setattr(model, "likely", likely)
     monkeypatch.setattr(model.alternatives_, "whole", True)
-    row = {**new.iloc[3], "Teil": None, "Werkstoff": None}
-    changes = [change for gap in explain.explain(model, new, row).missing for change in gap.changes]
+    found = explain.explain(model, new, {**new.iloc[3], "Teil": None, "Werkstoff": None})
+    changes = [change for gap in found.missing for change in gap.changes]
     named = [one for change in changes for one in (*change.more, *change.less)]
     assert named and not any("WASCHEN" in one for one in named)
+    told = [(one.job, one.occurrence) for one in found.operations]
+    assert len(set(told)) == len(told)
+    proposed = [one for one in found.operations if one.proposed]
+    assert [one.job for one in proposed] == [row["JOB_CD"] for row in found.proposal]
+    (washing,) = (one for one in proposed if one.job == "WASCHEN")
+    assert washing.occurrence == 2 and washing.likelihood > 0.5

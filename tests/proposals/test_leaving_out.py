@@ -2,6 +2,7 @@
 likely; and what it does not depend on is not named."""
 
 import sys
+import types
 from pathlib import Path
 
 import models_factory as valves
@@ -27,6 +28,11 @@ def named_again(items):
     """With a column that says in other words what the material says."""
     spelled = items["Werkstoff"].str.strip().str.upper()
     return items.assign(Werkstoff_NM="Name " + spelled.astype(object))
+
+
+class Told:
+    text = ("TEXT",)
+    units = types.MappingProxyType({})
 
 
 @pytest.fixture(scope="module", params=["boosted", "forest", "nearest"])
@@ -101,6 +107,50 @@ def test_a_number_that_a_text_has_too_is_said_by_it_but_not_one_that_it_has_othe
         assert (same.get("Laenge") == ("Beschreibung",)) is said
 
 
+@pytest.fixture(scope="module", params=["boosted", "forest"])
+def texts_that_tell(request):
+    """MILL follows from any of three words where the length, which some texts have too, is missing
+    or large."""
+    random, count = np.random.default_rng(0), 400
+    length = np.round(random.uniform(10, 100, count), 1)
+    missing, said = random.random(count) < 0.25, random.random((count, 3)) < [0.45, 0.45, 0.2]
+    twice = (random.random(count) < 0.5) & ~missing
+    words = np.array(["NUTE", "SCHLITZ", "TASCHE"])
+    text = [
+        f"TEIL {random.choice(['ROT', 'BLAU', 'GRAU'])} {' '.join(words[said[k]])}"
+        + (f" {length[k]:g}x5" if twice[k] else "")
+        for k in range(count)
+    ]
+    items = pd.DataFrame(
+        {
+            "ITEM_CD": [f"P{k:03}" for k in range(count)],
+            "KIND": random.choice(["A", "B"], count),
+            "LEN": np.where(missing, np.nan, length),
+            "TEXT": text,
+        }
+    )
+    milled = said.any(axis=1) & (missing | (length >= 80))
+    rows = [
+        (code, place, job)
+        for code, mill in zip(items["ITEM_CD"], milled, strict=True)
+        for place, job in enumerate(["CUT", "MILL", "PACK"] if mill else ["CUT", "PACK"])
+    ]
+    routings = pd.DataFrame(rows, columns=["ITEM_CD", "PROC_SEQ", "JOB_CD"])
+    routings = routings.assign(SETUP_TIME=5.0, RUN_TIME=5.0)
+    return models.fit(request.param, items, routings, attributes=Told())
+
+
+@pytest.mark.parametrize("cell", [None, "-", "siehe Text"])
+def test_what_is_missing_is_no_reason_why_a_text_tells(texts_that_tell, cell):
+    row = {"ITEM_CD": "N", "KIND": "A", "LEN": cell, "TEXT": "TEIL ROT NUTE SCHLITZ"}
+    (mill,) = (
+        one for one in explain(texts_that_tell, pd.DataFrame(), row).operations if one.job == "MILL"
+    )
+    assert mill.reasons[0].words in ("TEXT says NUTE", "TEXT says SCHLITZ")
+    missing = next(one for one in mill.reasons if one.words == "LEN is missing")
+    assert missing.effect > 0 and not missing.fall and not missing.stated
+
+
 def test_the_text_says_so(model):
     text = "\n".join(
         explain(model, pd.DataFrame(), row).as_text()
@@ -116,6 +166,30 @@ def test_the_columns_of_an_attribute_are_its_own_or_the_two_of_a_ratio(model):
     assert leaving_out.columns_of(model, f"{one} / {two}") == columns
     assert leaving_out.columns_of(model, f"{one} - {two}") == columns
     assert leaving_out.columns_of(model, "no attribute") == ()
+
+
+ODD_CELLS = {
+    "Einheit": ["inch", None, "?"],
+    "Nennweite": [True, [1, 2], 10**30, "siehe Text", pd.NaT],
+    "Laenge": [np.float32(80), "1 1/2 CM", float("-inf"), pd.NA],
+    "Werkstoff": [pd.Timestamp("2026-01-31"), {"a": 1}, "\ud800", 304.0],
+    "Beschreibung": ["N" * 500, "ROT 10x5x2 DN50 L=120", "", 7],
+}
+
+
+@pytest.mark.parametrize(
+    ("column", "cell"), [(column, cell) for column, cells in ODD_CELLS.items() for cell in cells]
+)
+def test_a_row_without_sets_of_columns_is_read_as_rows_that_never_had_them(model, column, cell):
+    row = pd.DataFrame([{**named_again(NEW).iloc[0], column: None}]).astype(object)
+    row.at[0, column] = cell
+    encoder = model.encoder_
+    sets = [*(frozenset([name]) for name in row.columns), frozenset(row.columns), frozenset()]
+    found = encoder.without(row, sets)
+    for at, columns in enumerate(sets):
+        alone = encoder.transform(row.assign(**dict.fromkeys(columns)))
+        for mine, theirs in zip(found._parts, alone._parts, strict=True):
+            np.testing.assert_array_equal(mine[at], theirs[0])
 
 
 def test_several_sets_are_left_out_in_one_go_as_each_is_alone(model):

@@ -11,8 +11,9 @@ import math
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
-from functools import lru_cache, wraps
+from functools import wraps
 from itertools import pairwise
+from types import MappingProxyType
 from typing import TypeVar
 
 from routing_ml.dataset import FACTORS
@@ -29,12 +30,11 @@ _NAMED = re.compile(
 _PLAIN = re.compile(r"([+-]?\d+(?:[.,]\d+)?)\s*([^\d\s].{0,11})?")
 _MIXED = re.compile(r"(?:(\d+)[ -])?(\d+)/(\d+)\s*([^\d\s].{0,11})?")
 _DECIMAL = re.compile(r"[Ø⌀Φ]?\d+[.,]\d+")
-MOST_KEPT = 10_000
-"""Texts of which it is kept what was read in them: they come again with every copy and every fold
-of the items, which took a tenth of a fit."""
-LONGEST_KEPT = 200
-"""Letters of such a text: what is read in one of 10,000 takes 1 MB, and in an item master most have
-fewer."""
+MOST_KEPT = 500_000
+"""Letters of the texts of which it is kept what was read in them, each with `EACH` more: they come
+again with every copy and every fold of the items, which took a tenth of a fit. All
+that is kept takes 10 to 60 MB, the most of Han."""
+EACH = 20
 SHORT = 4  # letters of a word that may turn the next one round: NO, W/O, OHNE, SANS
 _EDGE = "()[]{}<>.,;:!?'\"「」【】（）"
 _PARTS = re.compile(r"[,;/|+()&:=_\-\[\]]+")
@@ -45,12 +45,22 @@ Found = TypeVar("Found")
 
 
 def _kept(read: Callable[[str], Found]) -> Callable[[str], Found]:
-    """The same, done once for each of the latest texts that are not too long."""
-    kept = lru_cache(MOST_KEPT)(read)
+    """The same, done once for each of the first texts, as many as there is room for: columns are
+    read from top to bottom again and again, and the latest would all be gone when their turn comes.
+    """
+    kept: dict[str, Found] = {}
+    room = MOST_KEPT
 
     @wraps(read)
     def reading(text: str) -> Found:
-        return kept(text) if len(text) <= LONGEST_KEPT else read(text)
+        nonlocal room
+        if text in kept:
+            return kept[text]
+        found = read(text)
+        if room >= len(text) + EACH:
+            room -= len(text) + EACH
+            kept[text] = found
+        return found
 
     return reading
 
@@ -118,13 +128,13 @@ def run(text: str) -> tuple[float, ...]:
 def named_numbers(text: str) -> Mapping[str, float]:
     """Numbers behind a short name of letters, outside runs; the first of each name.
 
-    >>> named_numbers("FLANGE DN50 L=120 316SS")
+    >>> dict(named_numbers("FLANGE DN50 L=120 316SS"))
     {'DN': 50.0, 'L': 120.0}
     """
     found: dict[str, float] = {}
     for name, digits in _NAMED.findall(_RUN.sub(" ", text)):
         found.setdefault(name.rstrip(" .=:"), _float(digits))
-    return found
+    return MappingProxyType(found)
 
 
 def number(text: str) -> float:
