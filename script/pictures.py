@@ -3,12 +3,12 @@ moment, so that they change when the pages do.
 
     script/pictures [--home DIR] [NAME ...]
 
-The names of the sample's items are Korean: without a font that has them (Debian: fonts-noto-cjk)
-they are boxes.
+The names of the sample's items are Korean: a font that has them is needed.
 """
 
 import argparse
 import os
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -41,6 +41,14 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help="these alone")
     parser.add_argument("--home", type=Path, help="a state folder that was made so; not changed")
     options = parser.parse_args()
+    korean = subprocess.run(["fc-list", ":lang=ko"], capture_output=True, text=True, check=True)
+    if not korean.stdout:
+        print(
+            "no font here has Korean, which the sample's names are: install one "
+            "(Debian: apt-get install fonts-noto-cjk)",
+            file=sys.stderr,
+        )
+        return 1
     with tempfile.TemporaryDirectory(prefix="routing-ml-") as folder:
         if options.home:
             os.environ |= {
