@@ -50,7 +50,9 @@ DOUBT = 0.5  # of a kind
 MOST_KINDS, MIN_KIND = 0.95, 10  # of kinds left out, those of so many run times
 MIN_TRIED = 30  # items of kinds left out, before anything is learned from them
 MAX_SLOPES = 200_000  # likelihoods that the slopes are learned from
-NEW_PENALTY = 4.0  # of a tried column's own effect: what they have in common is their weight
+NEW_PENALTY = 1 / 500
+"""Of the effects of what is new, for each item that was tried: a kind tells of them once, however
+many items it has."""
 
 
 class Learning(ABC):
@@ -108,8 +110,8 @@ class Learning(ABC):
         rows = ground.rows
         held, unseen = self._unseen(ground)
         self.alternatives_ = Alternatives.fit(rows, others, held, unseen[0], self.order_)
-        self._calibrate(ground, held, unseen)
-        self.confidence_.unknown = self._try(ground)
+        right = self._calibrate(ground, held, unseen)
+        self.confidence_.unknown = self._try(ground, right)
 
     def _learned(self, looks: list[Prepared]) -> list[Prepared]:
         """Of the looks at the items those that are learned from; the last only calibrates."""
@@ -216,8 +218,9 @@ class Learning(ABC):
         weights = self.gower_.weights[: len(self.encoder_.categories)]
         return [i for i in np.argsort(-weights, kind="stable").tolist() if weights[i] > 0]
 
-    def _calibrate(self, ground: Ground, held: np.ndarray, unseen: list[Asked]) -> None:
-        """Learn how right the model is from what it said of items it had not seen (`_unseen`)."""
+    def _calibrate(self, ground: Ground, held: np.ndarray, unseen: list[Asked]) -> np.ndarray:
+        """Learn how right the model is from what it said of items it had not seen (`_unseen`);
+        which of the complete ones it was right about."""
         looks, rows = [look.at(held) for look in ground.looks], ground.rows.at(held)
         judged = [self._judged(asked, rows) for asked in unseen]
         raw, right = (np.concatenate(part) for part in zip(*judged, strict=True))
@@ -232,6 +235,7 @@ class Learning(ABC):
         )
         loss = [self.given(items).loss for items in looks]
         self.confidence_.slopes = _slopes([logit(a.likely) for a in unseen], loss, rows.present)
+        return judged[0][1]
 
     def _judged(self, asked: Asked, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
         """How certain the model is of each whole routing, and whether it is right: (n,) each."""
@@ -252,8 +256,9 @@ class Learning(ABC):
         place, sure = self.order_.rank(matrix, present)
         return Asked(likely, present, place, sure, self.order_.likely(matrix))
 
-    def _try(self, ground: Ground) -> Unknown:
-        """What is borne out for kinds of items that were left out."""
+    def _try(self, ground: Ground, usually: np.ndarray) -> Unknown:
+        """What is borne out for kinds of items that were left out, where items like all were right
+        as `usually` (k,): a trial's few trees and items are right less often."""
         weights, tried = self.telling_, ground.tried
         found = [self._tried_out(ground, *trial) for trial in ground.trials]
         if sum(len(part[1]) for part in found) < MIN_TRIED:
@@ -261,7 +266,8 @@ class Learning(ABC):
         inputs, right, slope, stray, new, few, kind = (
             np.concatenate([part[k] for part in found]) for k in range(7)
         )
-        penalty = np.r_[0.01, PENALTY, PENALTY, 0.1, np.full(2 * len(tried), NEW_PENALTY)]
+        effects = np.full(1 + 2 * len(tried), NEW_PENALTY * len(right))
+        penalty = np.r_[0.01, PENALTY, PENALTY, effects]
         free, least, most = (None, None), (0.0, None), (None, 0.0)
         bounds = [free, least, least, most, *[free] * (2 * len(tried))]
         number = np.repeat(np.arange(len(found)), [len(part[1]) for part in found])
@@ -270,6 +276,9 @@ class Learning(ABC):
             np.r_[inputs, doubt], np.r_[right, np.zeros(len(doubt))],
             np.r_[np.ones(len(right)), doubted], penalty, bounds,
         )  # fmt: skip
+        like_all = ~(inputs[:, 4:] > 0).any(axis=1)
+        if like_all.sum() >= MIN_TRIED:
+            odds[0] += max(0.0, _odds(usually) - _odds(right[like_all]))
         hardly = (new > 0) | few  # of so few items hardly anything is learned of times
         band = _widths(stray, hardly, new > 0, kind) + _widths(stray, few, new > 0, 0 * kind)
         rates = [(b - 1) / weights[i] for b, i in zip(band, tried, strict=False)]
@@ -308,6 +317,11 @@ def _doubts(
             found.append(inputs[mine].mean(axis=0))
             weight.append(DOUBT * mine.sum() / len(np.unique(trial[mine])))
     return np.array(found).reshape(-1, inputs.shape[1]), np.array(weight)
+
+
+def _odds(right: np.ndarray) -> float:
+    """The log-odds of being right, with one more that was and one that was not."""
+    return float(np.log((right.sum() + 1) / ((~right).sum() + 1)))
 
 
 def _slopes(odds: list[np.ndarray], missing: list[np.ndarray], present: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ import pytest
 
 from routing_ml import models
 from routing_ml.comparison import metrics
+from routing_ml.models.boosted import Boosted
 from routing_ml.models.features import attributes
 from routing_ml.models.features.attributes import Encoder
 from routing_ml.models.ground import Ground
@@ -120,6 +121,41 @@ def test_a_number_far_beyond_all_is_new_and_one_a_little_beyond_is_not(boosted):
     told = found.drop_duplicates("ITEM_CD")["NEW_TO_MODEL"]
     assert told.isna().tolist() == [True, False]
     assert "Laenge" in told.iloc[1]
+
+
+def test_a_given_value_that_no_past_item_had_is_new_though_another_column_implies_a_known_one():
+    items = FACTORY.items.assign(Kurz=FACTORY.items["Werkstoff"].str.strip().str.upper().str[:2])
+    model = models.fit("boosted", items, OLD, attributes=valves.Attributes())
+    encoder = model.encoder_
+    at = encoder.columns.index("Werkstoff")
+    assert encoder.columns.index("Kurz") in [other for other, _ in encoder.categories[at].fills]
+    known = NEW.assign(Kurz=NEW["Werkstoff"].str.strip().str.upper().str[:2]).iloc[:20]
+    asked = known.assign(Werkstoff="UNOBTANIUM")
+    told = encoder.transform(asked)
+    assert told.codes[:, at].tolist() == [attributes.UNSEEN] * 20
+    assert told.states[:, at].tolist() == [attributes.NEW] * 20
+    short = encoder.columns.index("Kurz")
+    supposed = encoder.supposing(told.at([0]), short, told.codes[[0], short])
+    assert supposed.codes[0, at] == attributes.UNSEEN
+    before, after = (
+        model.predict(of, similarity=True).drop_duplicates("ITEM_CD") for of in (known, asked)
+    )
+    assert before["NEW_TO_MODEL"].isna().all()
+    assert after["NEW_TO_MODEL"].str.contains("Werkstoff").all()
+    for figure in ("CONFIDENCE", "SIMILARITY_SCORE"):
+        assert (after[figure].to_numpy() < before[figure].to_numpy()).all()
+    (why,) = (explain(model, asked, str(code)) for code in asked["ITEM_CD"].iloc[:1])
+    said = {reason.words for operation in why.operations for reason in operation.reasons}
+    assert not any(words.startswith("Werkstoff is ") and "new" not in words for words in said)
+
+
+def test_what_a_trials_few_trees_cost_items_like_all_is_given_back():
+    ground = Ground.fit(FACTORY.items, OLD, attributes=valves.Attributes())
+    model = Boosted().fit(ground)
+    tried = [model._try(ground, np.arange(100) < right) for right in (0, 98, 100)]
+    assert tried[0].odds[1:] == tried[2].odds[1:]
+    assert tried[0].odds[0] < tried[1].odds[0] < tried[2].odds[0]
+    assert tried[0].odds[0] == model._try(ground, np.zeros(5, bool)).odds[0]  # never taken away
 
 
 def test_a_column_that_others_imply_is_filled_also_where_it_was_never_missing():

@@ -202,7 +202,7 @@ class Encoder:
         filled = codes.copy()
         for i, fills in enumerate(self._fills):
             for other, table in fills:
-                empty = (filled[:, i] < 0) & (codes[:, other] >= 0)
+                empty = (filled[:, i] == MISSING) & (codes[:, other] >= 0)
                 if empty.any():
                     guess = table[codes[empty, other]]
                     filled[empty, i] = np.where(guess >= 0, guess, filled[empty, i])
@@ -241,7 +241,7 @@ class Encoder:
         found.codes[:, column] = codes
         for i, fills in enumerate(self._fills):
             for other, table in fills:
-                if other == column and items.codes[0, i] < 0:
+                if other == column and items.codes[0, i] == MISSING:
                     guess = table[codes]
                     found.codes[:, i] = np.where(guess >= 0, guess, found.codes[:, i])
             found.states[:, i] = self._states[i][found.codes[:, i]]
