@@ -7,10 +7,10 @@ import pytest
 
 from routing_ml import models
 from routing_ml.comparison import metrics
-from routing_ml.models.boosted import Boosted
 from routing_ml.models.features import attributes
 from routing_ml.models.features.attributes import Encoder
 from routing_ml.models.ground import Ground
+from routing_ml.models.nearest import Nearest
 from routing_ml.models.parts import trials
 from routing_ml.models.parts.confidence import Calibration, Confidence
 from routing_ml.proposals import explain
@@ -151,7 +151,7 @@ def test_a_given_value_that_no_past_item_had_is_new_though_another_column_implie
 
 def test_what_a_trials_few_trees_cost_items_like_all_is_given_back():
     ground = Ground.fit(FACTORY.items, OLD, attributes=valves.Attributes())
-    model = Boosted().fit(ground)
+    model = Nearest().fit(ground)
     tried = [model._try(ground, np.arange(100) < right) for right in (0, 98, 100)]
     assert tried[0].odds[1:] == tried[2].odds[1:]
     assert tried[0].odds[0] < tried[1].odds[0] < tried[2].odds[0]
