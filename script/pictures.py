@@ -8,6 +8,7 @@ The names of the sample's items are Korean: a font that has them is needed.
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -41,11 +42,12 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help="these alone")
     parser.add_argument("--home", type=Path, help="a state folder that was made so; not changed")
     options = parser.parse_args()
-    korean = subprocess.run(["fc-list", ":lang=ko"], capture_output=True, text=True, check=True)
-    if not korean.stdout:
+    listing = shutil.which("fc-list")
+    korean = listing and subprocess.run([listing, ":lang=ko"], capture_output=True, check=True)
+    if not korean or not korean.stdout:
         print(
             "no font here has Korean, which the sample's names are: install one "
-            "(Debian: apt-get install fonts-noto-cjk)",
+            "(Debian: apt-get install fontconfig fonts-noto-cjk)",
             file=sys.stderr,
         )
         return 1

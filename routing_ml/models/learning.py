@@ -49,6 +49,7 @@ WIDEST_ALONE = 4.0  # the factor of a band that one reason alone may give
 DOUBT = 0.5  # of a kind
 MOST_KINDS, MIN_KIND = 0.95, 10  # of kinds left out, those of so many run times
 MIN_TRIED = 30  # items of kinds left out, before anything is learned from them
+MOST_COST = 1.0  # of a trial's few trees and items, in log-odds: .7 on the sample
 MAX_SLOPES = 200_000  # likelihoods that the slopes are learned from
 NEW_PENALTY = 1 / 500
 """Of the effects of what is new, for each item that was tried: a kind tells of them once, however
@@ -278,7 +279,7 @@ class Learning(ABC):
         )  # fmt: skip
         like_all = ~(inputs[:, 4:] > 0).any(axis=1)
         if like_all.sum() >= MIN_TRIED:
-            odds[0] += max(0.0, _odds(usually) - _odds(right[like_all]))
+            odds[0] += _cost(right[like_all], usually)
         hardly = (new > 0) | few  # of so few items hardly anything is learned of times
         band = _widths(stray, hardly, new > 0, kind) + _widths(stray, few, new > 0, 0 * kind)
         rates = [(b - 1) / weights[i] for b, i in zip(band, tried, strict=False)]
@@ -319,9 +320,13 @@ def _doubts(
     return np.array(found).reshape(-1, inputs.shape[1]), np.array(weight)
 
 
-def _odds(right: np.ndarray) -> float:
-    """The log-odds of being right, with one more that was and one that was not."""
-    return float(np.log((right.sum() + 1) / ((~right).sum() + 1)))
+def _cost(right: np.ndarray, usually: np.ndarray) -> float:
+    """By how much lower the log-odds of being `right` (k,) are than `usually` (n,): nothing where
+    that is not shown, and at most MOST_COST, for of ever fewer misses each would count more."""
+    usual = (usually.sum() + 1) / (len(usually) + 2)
+    mine = (right.sum() + usual) / (len(right) + 1)  # one more, as usual: few are not less right
+    lost = logit(np.array([usual, mine]))
+    return float(np.clip(lost[0] - lost[1], 0, MOST_COST))
 
 
 def _slopes(odds: list[np.ndarray], missing: list[np.ndarray], present: np.ndarray) -> np.ndarray:

@@ -10,9 +10,10 @@ from routing_ml.comparison import metrics
 from routing_ml.models.features import attributes
 from routing_ml.models.features.attributes import Encoder
 from routing_ml.models.ground import Ground
+from routing_ml.models.learning import MOST_COST, _cost
 from routing_ml.models.nearest import Nearest
 from routing_ml.models.parts import trials
-from routing_ml.models.parts.confidence import Calibration, Confidence
+from routing_ml.models.parts.confidence import Calibration, Confidence, logit
 from routing_ml.proposals import explain
 
 FACTORY = valves.make(1200)
@@ -152,10 +153,18 @@ def test_a_given_value_that_no_past_item_had_is_new_though_another_column_implie
 def test_what_a_trials_few_trees_cost_items_like_all_is_given_back():
     ground = Ground.fit(FACTORY.items, OLD, attributes=valves.Attributes())
     model = Nearest().fit(ground)
-    tried = [model._try(ground, np.arange(100) < right) for right in (0, 98, 100)]
-    assert tried[0].odds[1:] == tried[2].odds[1:]
-    assert tried[0].odds[0] < tried[1].odds[0] < tried[2].odds[0]
-    assert tried[0].odds[0] == model._try(ground, np.zeros(5, bool)).odds[0]  # never taken away
+    tried = [model._try(ground, np.arange(100) < right) for right in (0, 100)]
+    assert tried[0].odds[1:] == tried[1].odds[1:]
+    assert tried[0].odds[0] < tried[1].odds[0]
+
+
+def test_a_trials_cost_is_what_is_shown_and_not_how_many_were_asked():
+    many, few = np.ones(10_000, bool), np.ones(40, bool)
+    assert _cost(few, many) == 0  # where all is right nothing is lost, however few they are
+    assert _cost(few, np.arange(100) < 90) == 0  # never taken away
+    shown = _cost(np.arange(100) < 86, np.arange(2_000) < 1_850)
+    assert shown == pytest.approx(logit(np.array([0.925]))[0] - np.log(86 / 14), abs=0.02)
+    assert _cost(np.arange(40) < 39, many) == MOST_COST  # one miss among none is not worth five
 
 
 def test_a_column_that_others_imply_is_filled_also_where_it_was_never_missing():

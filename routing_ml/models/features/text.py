@@ -32,8 +32,8 @@ _MIXED = re.compile(r"(?:(\d+)[ -])?(\d+)/(\d+)\s*([^\d\s].{0,11})?")
 _DECIMAL = re.compile(r"[Ø⌀Φ]?\d+[.,]\d+")
 MOST_KEPT = 500_000
 """Letters of the texts of which it is kept what was read in them, each with `EACH` more: they come
-again with every copy and every fold of the items, which took a tenth of a fit. All
-that is kept takes 10 to 60 MB, the most of Han."""
+again with every copy and every fold of the items, which took a tenth of a fit. All that is kept
+takes 10 to 60 MB, the most of Han."""
 EACH = 20
 SHORT = 4  # letters of a word that may turn the next one round: NO, W/O, OHNE, SANS
 _EDGE = "()[]{}<>.,;:!?'\"「」【】（）"
