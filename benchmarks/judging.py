@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -76,6 +77,9 @@ def measured(
     fill(settings, proposals, judged, days)
     data = predict.read_source(settings.origin(), Columns.load(None), NOW, results=True)
     routed = data.routings["ITEM_CD"].unique().tolist()[:new]
+    theirs = data.routings["ITEM_CD"].isin(routed)  # written today, after they were proposed
+    entered = data.routings["INSRT_DT"].mask(theirs, NOW - timedelta(hours=1))
+    data = replace(data, routings=data.routings.assign(INSRT_DT=entered))
     with closing(Store(settings.store_url)) as store, store.transaction():
         store.keep_proposals(
             Proposed(code, version.name, "forest", 1, settings.seconds(AS_OF), 0.9, 0.0, OPERATIONS)
