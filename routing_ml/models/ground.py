@@ -63,6 +63,7 @@ class Ground:
     flags: Flags
     outside: Outside
     quantities: Quantities
+    like: Ground | None = None
 
     @classmethod
     @one_thread
@@ -73,10 +74,15 @@ class Ground:
         results: pd.DataFrame | None = None,
         *,
         attributes: Attributes,
+        like: Ground | None = None,
     ) -> Self:
         """Learn from `items` and the newest routing of each; items without rows are left out,
         and so are operations of hardly any item (`operations.frequent`). ModelError where so few
-        are left that nothing can be learned."""
+        are left that nothing can be learned.
+
+        `like` is the ground of most of the same items, as old as these: what is tried out, that
+        nothing has changed and how times are learned, is taken over from it.
+        """
         coded = items.drop_duplicates("ITEM_CD", keep="last").sort_values("ITEM_CD")
         coded = coded[dataset.among(coded["ITEM_CD"], routings["ITEM_CD"].unique())]
         if len(coded) < MIN_ITEMS:
@@ -98,9 +104,13 @@ class Ground:
             coded, rows, prepared, matrix,
             encoder, design, order, gower, telling(gower.weights, prepared.codes, rows),
             Numbering.fit(every),
-            Times.fit(rows, design, prepared, matrix, results, machines.names), machines,
+            Times.fit(
+                rows, design, prepared, matrix, results, machines.names,
+                like.times.plan if like else None,
+            ),
+            machines,
             Flags.fit(rows, matrix, bins), Outside.fit(rows, machines.choices, machines.names),
-            Quantities.fit(rows, results),
+            Quantities.fit(rows, results), like,
         )  # fmt: skip
 
     @cached_property
@@ -133,6 +143,8 @@ class Ground:
     @cached_property
     def dated(self) -> Dated | None:
         """What has changed since the items were entered; None where nothing is shown to have."""
+        if self.like and self.like.dated is None:
+            return None
         return Dated.learn(
             self.matrix, self.design.bins, self.rows.present, self.rows.entered, self.families
         )

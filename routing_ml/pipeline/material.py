@@ -89,9 +89,12 @@ class Material:
         that was fitted on hardly fewer."""
         wanted = frozenset(codes)
         others = self.others[dataset.among(self.others["ITEM_CD"], wanted)]
-        return models.learn(candidate, self._ground(wanted), alternatives=others, like=like)
+        # without the newest nobody knows whether anything has changed
+        near = self._grounds.get(frozenset(like.items_)) if like and self.folds.cross else None
+        ground = self._ground(wanted, near)
+        return models.learn(candidate, ground, alternatives=others, like=like)
 
-    def _ground(self, wanted: frozenset[str]) -> models.Ground:
+    def _ground(self, wanted: frozenset[str], like: models.Ground | None = None) -> models.Ground:
         """What all candidates learn from these items alike, once for all of them."""
         if wanted not in self._grounds:
             items, results = self.data.items, self.data.results
@@ -100,6 +103,7 @@ class Material:
                 self.truth(wanted),
                 None if results is None else results[dataset.among(results["ITEM_CD"], wanted)],
                 attributes=self.data.attributes,
+                like=like,
             )
         return self._grounds[wanted]
 

@@ -9,6 +9,7 @@ import pytest
 
 from routing_ml import dataset
 from routing_ml.comparison import LEAST_ITEMS
+from routing_ml.models.parts.dated import Dated
 from routing_ml.pipeline import Material, fit_and_register
 from routing_ml.pipeline.unseen import FEW_ITEMS
 from routing_ml.registry import Registry
@@ -53,3 +54,18 @@ def test_a_version_says_what_it_learned_from_the_time_of_entry(since, tmp_path):
     else:
         assert abs(pd.Timestamp(found["since"]) - pd.Timestamp(day(since))).days <= 15
         assert judged == len(material.judged(found["since"])) < 150
+
+
+@pytest.mark.parametrize("items, tried", [(300, 1), (FEW_ITEMS, 2)])
+def test_whether_anything_has_changed_is_tried_once_where_it_is_fitted_without_each_fold(
+    items, tried, monkeypatch
+):
+    asked: list[int] = []
+    monkeypatch.setattr(Dated, "learn", lambda matrix, *_: asked.append(len(matrix)))
+    every = models_factory.make(items)
+    material = Material(replace(DATA, items=every.items, routings=every.routings))
+    without = [code for code in material.codes if material.folds.fold_of.get(code) != 0]
+    first = material.fit("nearest", without)
+    whole = material.fit("nearest", material.codes, like=first)
+    assert asked == [len(without), len(material.codes)][:tried]  # the newest of many may differ
+    assert whole.items_ == sorted(material.codes)

@@ -113,8 +113,9 @@ def _strength(
     for strength in STRENGTHS if cost <= MOST_TRIED and good.any() else ():
         tried = residual if strength == best else unseen(strength)
         loss = float(np.minimum(np.abs(tried[good]), MOST).mean())
-        if loss < WORTH * least:
-            best, residual, least = strength, tried, loss
+        if loss >= WORTH * least:
+            break
+        best, residual, least = strength, tried, loss
     return best, residual
 
 

@@ -53,6 +53,7 @@ class Times:
     of no machine."""
 
     of_late: bool = False  # after a fit: whether they are the times of late
+    plan: Plan | None = None  # after a fit: how the trees were grown
 
     def __init__(
         self, scale: Scale, weights: np.ndarray, trees: Ensemble, band: np.ndarray,
@@ -69,9 +70,10 @@ class Times:
     def fit(
         cls, rows: Rows, design: Design, items: Prepared, matrix: np.ndarray,
         results: pd.DataFrame | None = None, machines: Sequence[str] = (),
+        plan: Plan | None = None,
     ) -> Times:  # fmt: skip
         """Impossible times (missing, negative, over MINUTES) are left out; `machines` are the names
-        of those whose level is learned."""
+        of those whose level is learned. How trees are grown is tried, unless there is a `plan`."""
         scale = Scale.fit(design, items)
         inputs = scale.apply(design, items, matrix)
         size = len(rows.operations)
@@ -95,7 +97,10 @@ class Times:
             seen[item, line * size + operation] = np.where(found.good[positive], left, np.nan)
             unseen[item, line * size + operation] = residual[positive]
             limits[line] = _limits(operation, log[positive], size)
-        base, trees, unseen = _corrections(matrix, design.bins, seen, unseen)
+        plans = (USUAL, SHARP) if len(rows.codes) <= FEW_ITEMS else (USUAL,)
+        base, trees, unseen, plan = _corrections(
+            matrix, design.bins, seen, unseen, (plan,) if plan else plans
+        )
         weights[:, 0] += base.reshape(2, size)
         band = np.zeros((2, size))
         age, level, of_late = ages(rows.entered), np.zeros((2, len(machines) + 1)), False
@@ -113,7 +118,7 @@ class Times:
             )
             of_late |= bool(higher.any() or level[line].any())
         fitted = cls(scale, weights, trees, band, zero, limits, shares, level=level)
-        fitted.of_late = of_late
+        fitted.of_late, fitted.plan = of_late, plan
         return fitted
 
     def predict(
@@ -277,18 +282,17 @@ class Times:
 
 
 def _corrections(
-    matrix: np.ndarray, bins: np.ndarray, seen: np.ndarray, unseen: np.ndarray
-) -> tuple[np.ndarray, Ensemble, np.ndarray]:
+    matrix: np.ndarray, bins: np.ndarray, seen: np.ndarray, unseen: np.ndarray,
+    plans: Sequence[Plan],
+) -> tuple[np.ndarray, Ensemble, np.ndarray, Plan]:  # fmt: skip
     """Base (2 L,) and the trees for what the regression leaves of log minutes, `seen` (n, 2 L) by
     its weights, NaN where there is none, and what is then left of items that were fitted on
-    neither, of which it left `unseen` (n, 2 L). Which trees, and for which operations, is learned
-    from halves."""
+    neither, of which it left `unseen` (n, 2 L). Which of the `plans`, and for which operations, is
+    learned from halves."""
     target = np.clip(seen, -MOST_LEFT, MOST_LEFT)
     group = np.arange(len(target)) // TOGETHER
     half = np.random.default_rng(SEED).permutation(group[-1] + 1)[group] % 2 == 0
-    best, corrected = USUAL, unseen
-    least = np.inf
-    plans = (USUAL, SHARP) if len(target) <= FEW_ITEMS else (USUAL,)
+    best, corrected, least = plans[0], unseen, np.inf
     for plan in plans if not half.all() else ():
         tried = unseen.copy()
         for fitted in (half, ~half):
@@ -300,7 +304,7 @@ def _corrections(
     helped = _helped(unseen, corrected)
     corrected = np.where(helped, corrected, unseen)
     base, trees = boost_numbers(matrix, bins, np.where(helped, target, np.nan), best)
-    return base, trees, corrected
+    return base, trees, corrected, best
 
 
 def _helped(before: np.ndarray, after: np.ndarray) -> np.ndarray:

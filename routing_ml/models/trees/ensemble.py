@@ -94,16 +94,17 @@ class _Growth:
         self.shape = grower.shape
         self.columns = np.r_[grower.flags[flags], grower.scales[scales]]
         self.flags, self.scales = len(flags), len(scales)
-        self.dense = grower.dense.take(rows, axis=0).take(flags, axis=1).astype(np.float32)
+        self.dense = grower.dense.take(rows, axis=0)[:, flags].astype(np.float32, order="C")
         sizes = grower.bins[grower.scales[scales]]
         self.offsets = np.r_[0, np.cumsum(sizes)].astype(np.int32)
-        binned = grower.binned.take(rows, axis=0).take(scales, axis=1)
-        self.binned = binned.astype(np.int32) + self.offsets[:-1]
+        binned = grower.binned.take(rows, axis=0)[:, scales]
+        self.binned = np.add(binned, self.offsets[:-1], dtype=np.int32, order="C")
         self.every = np.arange(self.scales)
         self.owner = np.repeat(self.every, sizes)
         self.splits = np.ones(self.flags + len(self.owner), bool)
         self.splits[self.flags + self.offsets[1:] - 1] = False  # nothing is above the last bin
-        self.values = np.c_[targets[rows], np.ones(len(rows), np.float32)].astype(np.float32)
+        self.values = np.ones((len(rows), targets.shape[1] + 1), np.float32)
+        self.values[:, :-1] = targets.take(rows, axis=0)
         self.ones = np.ones(len(rows) * self.scales, np.float32)
         # (bins, m) which row has which; filled for each node, for making one takes longer
         self.marks = sparse.csc_matrix((len(self.owner), len(rows)), dtype=np.float32)
