@@ -45,8 +45,9 @@ def live(store: Snapshot) -> Iterator[Metric]:
 
 def concept(store: Snapshot) -> Iterator[Metric]:
     """Whether planners write other routings than the items' past leads to expect, and why; nothing
-    before the first judging."""
-    if (known := store.facts.get("concept")) is None:
+    before the first judging, also of another version than the one in use."""
+    known, model = store.facts.get("concept"), store.facts.get("model")
+    if known is None or (model and model["name"] != known.get("model", model["name"])):
         return
     family = GaugeMetricFamily(
         "routing_ml_concept_drift",

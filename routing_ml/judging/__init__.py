@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from routing_ml.judging.judgement import Written as Written
     from routing_ml.judging.judgement import judge as judge
     from routing_ml.judging.judgement import told as told
+    from routing_ml.judging.keeping import is_whole as is_whole
     from routing_ml.judging.keeping import kept as kept
     from routing_ml.judging.keeping import operations_of as operations_of
     from routing_ml.judging.live import Live as Live

@@ -35,7 +35,8 @@ class Challenger:
     `version` is its newest one, `fresh_fit` that it is of the method in use, `barred` why it may
     not go in whatever the judged items say, `since` the last day of the routings that the held-out
     items are of, `state` that of its `PairedSequence`, None before the first item, and `judged` how
-    many families were judged since: without any, what the retraining decided stays.
+    many families were judged since: without any, what the retraining decided stays. `versions` are
+    those that it proposed by while the version in use has been.
     """
 
     version: str
@@ -44,6 +45,7 @@ class Challenger:
     since: str
     state: dict[str, Any] | None = None
     judged: int = 0
+    versions: tuple[str, ...] = ()
 
     def sequence(self, others: int) -> PairedSequence:
         """Its comparison so far, at its share of the error rate; `others` are of other methods."""
@@ -69,7 +71,10 @@ class Challengers:
         found = store.fact(FACT)
         if not found:
             return None
-        entries = {method: Challenger(**entry) for method, entry in found["by_method"].items()}
+        entries = {
+            method: Challenger(**entry | {"versions": tuple(entry.get("versions", ()))})
+            for method, entry in found["by_method"].items()
+        }
         return cls(found["champion"], found["place"], entries)
 
     def save(self, store: Store) -> None:
@@ -143,6 +148,8 @@ def after_retraining(
             one = replace(one, state=None)
         if old is not None and old.state and old.state["items"]:
             one = replace(one, state=old.state, since=old.since, judged=old.judged)
+        if old is not None:
+            one = replace(one, versions=(*old.versions, old.version))
         by_method[method] = one
     Challengers(champion, place, by_method).save(store)
 
@@ -179,7 +186,9 @@ def follow(
     for name, one in known.by_method.items():
         pairs = [
             pair
-            for pair in store.judged_pairs(champion, name, items, after=one.since)
+            for pair in store.judged_pairs(
+                champion, [*one.versions, one.version], items, after=one.since
+            )
             if {(pair.item, champion), (pair.item, pair.model)} & now
         ]
         sequence, before = one.sequence(1), one.judged

@@ -55,15 +55,11 @@ def operations_of(proposals: Iterable[Proposed]) -> pd.DataFrame:
     codes: list[str] = []
     rows: list[list[Any]] = []
     for one in proposals:
-        try:
-            found = json.loads(one.operations)
-            if any(len(row) != len(COLUMNS) for row in found):
-                raise ValueError
-        except (ValueError, TypeError, RecursionError):
+        if (found := _rows(one.operations)) is None:
             raise InputError(
                 f"the proposal of {one.model} for item {one.item_cd!r} in the monitoring store is "
                 "damaged; put a copy back with 'routing-ml restore --only store'"
-            ) from None
+            )
         codes += [one.item_cd] * len(found)
         rows += found
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
@@ -71,6 +67,32 @@ def operations_of(proposals: Iterable[Proposed]) -> pd.DataFrame:
     for name in COLUMNS:
         frame[name] = frame[name].astype("str" if name in TEXTS else float)
     return frame
+
+
+def is_whole(one: Proposed) -> bool:
+    """Whether the text of a kept proposal is one that `kept` wrote."""
+    return _rows(one.operations) is not None
+
+
+def _rows(operations: str) -> list[list[Any]] | None:
+    try:
+        found = json.loads(operations)
+        good = isinstance(found, list) and all(_is_row(row) for row in found)
+    except (ValueError, TypeError, RecursionError):
+        return None
+    return found if good else None
+
+
+def _is_row(row: Any) -> bool:
+    """Whether it has a value for each of the COLUMNS, of its type or missing."""
+    return (
+        isinstance(row, list)
+        and len(row) == len(COLUMNS)
+        and all(
+            value is None or isinstance(value, str if name in TEXTS else int | float)
+            for name, value in zip(COLUMNS, row, strict=True)
+        )
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -42,7 +42,7 @@ class Live:
     def of(cls, tally: Tally) -> Live:
         """The figures of a tally."""
         sums = tally.sums
-        low, high = confidence_sequence(tally.first_right, tally.sizes)
+        low, high = confidence_sequence(sums["exact"], tally.sizes)
         wrong = sums["fp"] + sums["fn"]
         return cls(
             value=tally.value,

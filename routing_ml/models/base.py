@@ -83,6 +83,20 @@ class RoutingModel(Learning):
         parts = np.split(present, ends), np.split(confidence[:, 0], ends)
         return list(zip(*parts, strict=True))
 
+    def run_times_in(
+        self, jobs: Sequence[str], occurrences: Sequence[int], quantity: np.ndarray
+    ) -> np.ndarray:
+        """How many run times of one piece it takes to make `quantity` (k,) pieces, of operations by
+        job and occurrence: (k,), as many as pieces where no more is known of an operation."""
+        number = {(one.job, one.occurrence): k for k, one in enumerate(self.operations_)}
+        keys = zip(jobs, occurrences, strict=True)
+        operation = np.array([number.get(key, -1) for key in keys], np.int64)
+        found, known = quantity.astype(float), operation >= 0
+        found[known] = self.quantities_.minutes(
+            operation[known], np.ones(known.sum()), found[known], np.full(known.sum(), np.nan)
+        )
+        return found
+
     def past_routing(self, row: int) -> list[Operation]:
         """The operations of the fitted item number `row`, in order, without those too rare to be
         learned."""

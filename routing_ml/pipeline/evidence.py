@@ -66,7 +66,17 @@ def judge_data(settings: Settings, data: Dataset, *, as_of: datetime) -> dict[st
     newest = newest[dataset.among(newest["ITEM_CD"], data.items["ITEM_CD"])]
     settings.opened()
     with closing(Store(settings.store_url)) as store, store.transaction():
-        waiting = store.to_judge(newest["ITEM_CD"].unique().tolist())
+        routed_now = newest["ITEM_CD"].unique().tolist()
+        store.spell(routed_now)
+        waiting = store.to_judge(routed_now)
+        damaged = [one for one in waiting if not judging.is_whole(one)]
+        if damaged:
+            log.warning(
+                "%d kept proposals cannot be read, and are not judged, as that for item %r",
+                len(damaged), damaged[0].item_cd,
+            )  # fmt: skip
+            store.leave_out(damaged)
+            waiting = [one for one in waiting if one not in damaged]
         codes = sorted({one.item_cd for one in waiting})
         written = _written(settings, data, newest, codes, active, as_of=as_of)
         # A routing that was there before its proposal is no test: by an old copy of the data.
@@ -99,7 +109,7 @@ def judge_data(settings: Settings, data: Dataset, *, as_of: datetime) -> dict[st
             verdict = concept.watch(store, active, found, routed, day=as_of.date())
         except RoutingError as error:  # what was judged counts all the same
             log.warning("later routings are not watched: %s", error)
-        worked = _judge_work(store, data, as_of=as_of)
+        worked = _judge_work(store, data, active, as_of=as_of)
         live = judging.figures(store, model=active.name, today=as_of.date())
         if (store.fact("live") or live)["day"] <= live["day"]:  # else a run of the past
             at = settings.seconds(as_of)
@@ -115,16 +125,22 @@ def judge_data(settings: Settings, data: Dataset, *, as_of: datetime) -> dict[st
     }
 
 
-def _judge_work(store: Store, data: Dataset, *, as_of: datetime) -> int:
+def _judge_work(store: Store, data: Dataset, active: Version, *, as_of: datetime) -> int:
     """Judge proposed times by what the shop has reported in the last four weeks, each report once;
     how many speak of what was proposed."""
     results = data.results
     if results is None or "REPORT_DT" not in results:
         return 0
-    since = as_of - timedelta(days=WORK_DAYS)
-    new = results[(results["REPORT_DT"] > since) & (results["REPORT_DT"] <= as_of)]
-    proposals = store.proposed_in_use(new["ITEM_CD"].unique().tolist())
-    worked = judging.judge_work(proposals, data.routings, new)
+    # whole days alone: of a day that is not over, the reports to come would be taken for these
+    today = datetime.combine(as_of.date(), time())
+    since = today - timedelta(days=WORK_DAYS)
+    new = results[(results["REPORT_DT"] >= since) & (results["REPORT_DT"] < today)]
+    made = store.proposed_in_use(new["ITEM_CD"].unique().tolist())
+    proposals = [one for one in made if judging.is_whole(one)]
+    if not proposals:
+        return 0
+    run_times = predict.loaded(active).run_times_in
+    worked = judging.judge_work(proposals, data.routings, new, run_times)
     return store.record_worked(worked)
 
 

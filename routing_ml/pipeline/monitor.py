@@ -206,8 +206,10 @@ def live_status(settings: Settings) -> dict[str, Any]:
     with closing(Store(settings.store_url, write=False)) as store:
         known = Challengers.known(store)
         concept, model = store.fact("concept"), store.fact("model")
-        if concept and model and concept["model"] != model["name"]:
+        if model and concept and concept["model"] != model["name"]:
             concept = None
+        if model and known and known.champion != model["name"]:
+            known = None
         said = {"challengers": known.words() if known else {}, "concept": concept}
         return (store.fact("live") or {}) | said
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
@@ -13,7 +13,7 @@ from time import perf_counter
 from typing import Any
 
 from routing_ml import clock, dataset, drift
-from routing_ml.errors import InputError
+from routing_ml.errors import InputError, RoutingError, SettingError
 from routing_ml.models import CANDIDATES
 from routing_ml.pipeline.advice import advise
 from routing_ml.pipeline.evidence import judge_data
@@ -74,10 +74,14 @@ class Player:
     _ahead: Ahead | None = None
 
     def play(self, say: Say) -> dict[str, Any]:
-        """All days; what came of them (`Report.write`). `say` hears of each month; Ctrl-C leaves
-        what was played so far."""
+        """All days; what came of them (`Report.write`). `say` hears of each month; Ctrl-C, and
+        whatever else ends it, leaves what was played so far."""
         began = perf_counter()
         day = self.plan.first
+
+        def written(whole: bool = False) -> dict[str, Any]:
+            return self.report.write(until=day, seconds=perf_counter() - began, whole=whole)
+
         try:
             with self._ahead_of_time() as self._ahead:
                 while day < self.plan.end:
@@ -85,17 +89,18 @@ class Player:
                     day += timedelta(days=1)
                     if day.day == 1:
                         say(self.report.month_ended(day - timedelta(days=1)))
-        except InputError:
+                        written()
+        except BaseException as error:
             if day == self.plan.first:  # the next try finds no folder in its way
-                shutil.rmtree(self.settings.home)
-            raise
-        except KeyboardInterrupt:
-            if day > self.plan.first:
+                shutil.rmtree(self.settings.home, ignore_errors=True)
+                raise
+            with suppress(RoutingError):  # what ended it is what is to be told
                 self.report.month_ended(day - timedelta(days=1))
-            self.report.write(until=day, seconds=perf_counter() - began, whole=False)
-            say(f"interrupted: what was played until {day} stays in {self.settings.home}")
+                written()
+                how = "interrupted" if isinstance(error, KeyboardInterrupt) else "ended"
+                say(f"{how}: what was played until {day} stays in {self.settings.home}")
             raise
-        return self.report.write(until=day, seconds=perf_counter() - began, whole=True)
+        return written(whole=True)
 
     def play_day(self, day: date) -> None:
         """One day, in the order of Airflow's schedules."""
@@ -198,6 +203,11 @@ def _told(verdict: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def _later(first: date, months: int) -> date:
-    """The 1st of the month so many months after a 1st."""
+    """The 1st of the month so many months after a 1st; SettingError where there is none."""
     year, month = divmod(12 * first.year + first.month - 1 + months, 12)
+    if year > date.max.year:
+        raise SettingError(
+            f"{months} months from {first:%Y-%m} end after the year {date.max.year}: play fewer, "
+            "or begin earlier"
+        )
     return date(year, month + 1, 1)

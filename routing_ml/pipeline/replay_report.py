@@ -112,7 +112,6 @@ def _total(months: list[dict[str, Any]], judged: Mapping[str, Tally]) -> dict[st
     sum_of = Tally("total")
     for tally in judged.values():
         sum_of.items += tally.items
-        sum_of.first_right += tally.first_right
         for name, amount in tally.sums.items():
             sum_of.sums[name] += amount
         for size, families in tally.sizes.items():

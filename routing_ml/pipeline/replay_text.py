@@ -92,4 +92,6 @@ def as_line(month: Mapping[str, Any]) -> str:
     if month["items"]:
         told.append(f"{cells['exact']} exactly right (between {cells['between']})")
     told += [f"{key}: {cells[key]}" for key in HEADS[5:] if cells[key]]
+    if month["method"] is None and month["retrainings"]:
+        told.append(month["retrainings"][-1]["reason"])
     return ", ".join(told)

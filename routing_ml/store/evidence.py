@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from routing_ml import clock
 from routing_ml.store.records import Records, as_json
 
+DAY_SECONDS = 86_400
 AT_ONCE = 500  # names in one statement: SQLite takes 999 at least
 CONCEPT_CAUSES = (
     "same items, other routings",
@@ -70,8 +71,8 @@ class Judged(NamedTuple):
 
     `day` and `week` are when the routing was entered (ISO 8601), `family` whose items are right or
     wrong together, `first` whether it is among those of its family that were judged first: what
-    comes later adds to the figures and not to the evidence. `seen` says that a planner had seen a
-    proposal before.
+    comes later adds to the figures, and not to what is known of challengers. `seen` says that a
+    planner had seen a proposal before.
     The rest is as of `comparison.metrics.per_item`; `ordered` that the operations that both have
     stand in one order.
     """
@@ -139,14 +140,12 @@ class Worked(NamedTuple):
 @dataclass
 class Tally:
     """What proposals came to that have one `value` of a key: how many items, sums over them, and
-    how many families there are by the number of their items that were judged first (`sizes`), of
-    which `first_right` are exactly right."""
+    how many families there are by the number of their items (`sizes`)."""
 
     value: str
     items: int = 0
     sums: dict[str, float] = field(default_factory=lambda: dict.fromkeys(FIGURES, 0.0))
     sizes: dict[int, int] = field(default_factory=dict)
-    first_right: float = 0.0
 
 
 class Evidence(Records):
@@ -182,6 +181,21 @@ class Evidence(Records):
     def seen(self, items: Sequence[str]) -> dict[str, float]:
         """When what is proposed for these items was first seen, in seconds since 1970."""
         return dict(self._of("SELECT item_cd, at FROM seen_proposals WHERE item_cd IN ({})", items))
+
+    def spell(self, items: Sequence[str]) -> None:
+        """Have what is kept of items go by these codes, where it was kept in other letter case."""
+        codes = {form: item for item in items for form in {item.lower(), item.upper()} - {item}}
+        forms = list(codes)
+        for table, same in (
+            ("shadow_proposals", " AND there.model = kept.model"),
+            ("seen_proposals", ""),
+        ):
+            found = f"SELECT DISTINCT item_cd FROM {table} WHERE item_cd IN ({{}})"  # noqa: S608
+            self.database.run_many(
+                f"UPDATE {table} AS kept SET item_cd = ? WHERE item_cd = ? AND NOT EXISTS"  # noqa: S608
+                f" (SELECT 1 FROM {table} AS there WHERE there.item_cd = ?{same})",
+                [(codes[form], form, codes[form]) for (form,) in self._of(found, forms)],
+            )
 
     def to_judge(self, items: Sequence[str]) -> list[Proposed]:
         """The proposals for these items that nobody has judged, oldest first."""
@@ -228,38 +242,38 @@ class Evidence(Records):
         inner = ", ".join(f"sum({sql}) AS {name}" for name, sql in FIGURES.items())
         outer = ", ".join(f"sum({name})" for name in FIGURES)
         rows = self.database.rows(
-            f"SELECT value, size, count(*), sum(first_right), sum(items), {outer}"  # noqa: S608 - ours
-            f" FROM (SELECT {value} AS value, family, sum(first) AS size,"
-            f" sum(first * exact) AS first_right, count(*) AS items, {inner}"
+            f"SELECT value, size, count(*), {outer}"  # noqa: S608 - ours
+            f" FROM (SELECT {value} AS value, family, count(*) AS size, {inner}"
             f" FROM judged WHERE in_use = 1 AND day >= ? AND seen = ?{own}"
             " GROUP BY value, family) AS families GROUP BY value, size",
             (since, int(seen), *([model] if model else [])),
         )
         found: dict[str, Tally] = {}
-        for name, size, families, right, items, *sums in rows:
+        for name, size, families, *sums in rows:
             tally = found.setdefault(str(name), Tally(str(name)))
-            if size:
-                tally.sizes[int(size)] = int(families)
-                tally.first_right += float(right)
-            tally.items += int(items)
+            tally.sizes[int(size)] = int(families)
+            tally.items += int(size) * int(families)
             for figure, total in zip(FIGURES, sums, strict=True):
                 tally.sums[figure] += float(total)
         return sorted(found.values(), key=lambda tally: tally.value)
 
     def judged_pairs(
-        self, model: str, method: str, items: Sequence[str], *, after: str = ""
+        self, model: str, others: Sequence[str], items: Sequence[str], *, after: str = ""
     ) -> list[Pair]:
-        """What `model`, and the first proposal of another version, of the method, came to on those
-        of the items that both have proposed for: nobody having seen it, first of their families,
-        with a routing that was entered after the day `after`."""
+        """What `model`, and the first proposal of one of the `others`, came to on those of the
+        items that both have proposed for within a day, for of what comes between the later one may
+        have learned: nobody having seen it, first of their families, with a routing that was
+        entered after the day `after`."""
+        marks = ", ".join("?" * len(others))
         sql = (
-            "SELECT a.item_cd, a.family, b.model, a.exact, b.exact FROM judged a JOIN judged b"
-            " ON b.item_cd = a.item_cd WHERE a.model = ? AND b.method = ? AND b.model <> ?"
+            "SELECT a.item_cd, a.family, b.model, a.exact, b.exact FROM judged a JOIN judged b"  # noqa: S608
+            f" ON b.item_cd = a.item_cd WHERE a.model = ? AND b.model IN ({marks})"
+            f" AND abs(b.proposed_at - a.proposed_at) < {DAY_SECONDS}"
             " AND a.first = 1 AND a.seen = 0 AND a.day > ? AND a.item_cd IN ({})"
             " ORDER BY b.proposed_at"
         )
         first: dict[str, Pair] = {}
-        for row in self._of(sql, items, model, method, model, after):
+        for row in self._of(sql, items, model, *others, after):
             first.setdefault(row[0], Pair(*row))
         return list(first.values())
 

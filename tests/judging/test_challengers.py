@@ -199,3 +199,20 @@ def test_a_version_that_is_gone_is_not_among_them(store):
     found = followed(store, judge(store, 40, better=True))
     assert found.among({BOOSTED}).winner() == "boosted"
     assert found.among({FRESH}).winner() is None
+
+
+def test_what_a_version_proposed_before_the_champion_came_into_use_is_no_evidence(store):
+    after_retraining(store, place="p1", champion=CHAMPION, promoted=False, fitted=FITTED)
+    old = judge(store, 20, better=True, model="model_20250101_000000")
+    assert followed(store, old).by_method["boosted"].judged == 0
+    judged = old + judge(store, 20, better=False, start=20)
+    found = followed(store, judged)
+    assert found.by_method["boosted"].judged == 20 and found.winner() is None
+    newer = {"boosted": replace(FITTED["boosted"], version="model_20261101_000000")}
+    after_retraining(store, place="p1", champion=CHAMPION, promoted=False, fitted=newer)
+    later = judge(store, 5, better=False, start=40)  # of the version before, since the champion
+    assert followed(store, later).by_method["boosted"].judged == 25
+    after_retraining(
+        store, place="p2", champion="model_20261102_000000", promoted=True, fitted=newer
+    )
+    assert known(store).by_method["boosted"].versions == ()

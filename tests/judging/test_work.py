@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -36,8 +37,12 @@ def report(sequence, *, hours=1.0, setup=0.5, quantity=10.0, item="A", revision=
     }  # fmt: skip
 
 
-def worked(proposals, routings, *reports):
-    return judge_work(proposals, routings, pd.DataFrame(reports))
+def by_piece(jobs, occurrences, pieces):
+    return pieces
+
+
+def worked(proposals, routings, *reports, run_times=by_piece):
+    return judge_work(proposals, routings, pd.DataFrame(reports), run_times)
 
 
 def test_minutes_a_piece_are_compared_with_what_was_proposed():
@@ -57,6 +62,27 @@ def test_reports_of_one_operation_and_day_are_told_apart_the_same_way_each_time(
     ]  # fmt: skip
     turned = worked(proposed("SAW"), routing("SAW"), *reversed(reports))
     assert sorted(found) == sorted(turned)
+
+
+def test_the_time_of_a_lot_is_compared_with_that_of_the_lot():
+    def by_lot(jobs, occurrences, pieces):
+        assert (jobs, occurrences) == (["TEMPER"], [0])
+        return np.ones(len(pieces))
+
+    given = proposed("TEMPER"), routing("TEMPER"), report(10, hours=2.0 / 60)
+    (one,) = worked(*given, run_times=by_lot)
+    assert (one.run_log, one.within) == (pytest.approx(0), 1)
+    (other,) = worked(*given)
+    assert other.run_log == pytest.approx(math.log(1 / 10))
+
+
+def test_a_report_keeps_its_number_when_later_ones_of_its_day_come():
+    first, *later = (
+        report(10, hours=hours) | {"REPORT_DT": pd.Timestamp(f"2026-11-02 {hour}:00")}
+        for hour, hours in (("06", 1.0), ("14", 0.5), ("22", 2.0))
+    )
+    alone = worked(proposed("SAW"), routing("SAW"), first)
+    assert alone[0] in worked(proposed("SAW"), routing("SAW"), *later, first)
 
 
 def test_a_time_outside_its_band_is_told():
@@ -93,5 +119,6 @@ def test_a_setup_alone_is_compared_too():
 
 
 def test_nothing_reported_is_nothing_found():
-    assert judge_work(proposed("SAW"), routing("SAW"), pd.DataFrame([report(10)])[:0]) == []
-    assert judge_work([], routing("SAW"), pd.DataFrame([report(10)])) == []
+    none = pd.DataFrame([report(10)])[:0]
+    assert judge_work(proposed("SAW"), routing("SAW"), none, by_piece) == []
+    assert judge_work([], routing("SAW"), pd.DataFrame([report(10)]), by_piece) == []

@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 from conftest import two_folds
 
+from exporter import evidence as exported
 from routing_ml.comparison import metrics
 from routing_ml.dataset import newest_routings
 from routing_ml.judging import Challenger, Challengers
-from routing_ml.pipeline import evidence, proposing
+from routing_ml.pipeline import evidence, monitor, proposing
 from routing_ml.pipeline import steps as pipeline
 from routing_ml.pipeline.retraining import retrain
 from routing_ml.proposals import predict
@@ -284,3 +285,55 @@ def test_a_watch_that_cannot_be_read_begins_anew(settings, caplog):
     assert "the watch over later routings begins anew" in caplog.text
     with closing(Store(settings.store_url, write=False)) as store:
         assert store.concept(name)[0] == "2026-11-20"
+
+
+def test_an_item_that_the_erp_writes_in_another_case_since_is_judged_all_the_same(settings):
+    propose(settings, seen="predict")
+    count = len(kept(settings))
+    with closing(Store(settings.store_url)) as store, store.transaction():
+        for table in ("shadow_proposals", "seen_proposals"):
+            store.database.run(f"UPDATE {table} SET item_cd = lower(item_cd)")
+        store.database.run("UPDATE seen_proposals SET at = ?", (settings.seconds(SOON),))
+    found = judge(settings)
+    assert 5 < found["judged"] <= count and found["live"]["seen"]
+
+
+def test_a_kept_proposal_that_cannot_be_read_stops_no_other(settings, caplog):
+    propose(settings)
+    data = predict.read_source(settings.origin(), COLUMNS, NOVEMBER)
+    routed = set(data.routings["ITEM_CD"])
+    waiting = sorted(item for item, _, _ in kept(settings) if item in routed)
+    with closing(Store(settings.store_url)) as store, store.transaction():
+        for item, text in zip(waiting, ('[["x"]]', '{"a": 1}', "[[10"), strict=False):
+            store.database.run(
+                "UPDATE shadow_proposals SET operations = ? WHERE item_cd = ?", (text, item)
+            )
+    assert judge(settings)["judged"] == len(waiting) - 3
+    assert (
+        f"3 kept proposals cannot be read, and are not judged, as that for item '{waiting[0]}'"
+        in (caplog.text)
+    )
+    assert judge(settings)["judged"] == 0
+
+
+def test_the_reports_of_a_day_that_is_not_over_are_waited_for(settings):
+    propose(settings)
+    data = predict.read_source(settings.origin(), COLUMNS, NOVEMBER, results=True)
+    today = data.results.assign(REPORT_DT=pd.Timestamp(NOVEMBER) - timedelta(hours=5))
+    found = evidence.judge_data(settings, replace(data, results=today), as_of=NOVEMBER)
+    assert found["reports"] == 0
+    later = NOVEMBER + timedelta(days=1)
+    assert evidence.judge_data(settings, replace(data, results=today), as_of=later)["reports"] > 0
+
+
+def test_what_was_shown_of_a_version_ends_when_another_one_is_in_use(settings):
+    judge(settings)
+    with closing(Store(settings.store_url)) as store:
+        name = store.fact("model")["name"]
+        assert monitor.live_status(settings)["concept"]["model"] == name
+        entry = {"boosted": Challenger("model_20990101_000000", False, None, "2026-08-01")}
+        Challengers(name, "p", entry).save(store)
+        assert list(monitor.live_status(settings)["challengers"]) == ["boosted"]
+        store.set_fact("model", store.fact("model") | {"name": "model_20990101_000000"})
+        assert not monitor.live_status(settings)["challengers"]
+        assert list(exported.concept(store.snapshot())) == []

@@ -30,6 +30,7 @@ from routing_ml.registry.registry import Registry
 from routing_ml.settings import Settings
 from routing_ml.source import EVERY_ROW, extract
 from routing_ml.source.columns import Columns
+from routing_ml.store import StoreError
 from routing_ml.store.store import Store
 
 AUGUST = date(2026, 8, 1)
@@ -327,6 +328,42 @@ def test_ctrl_c_leaves_what_was_played_and_says_so(untrained, tmp_path, monkeypa
     assert said[-1] == f"interrupted: what was played until 2026-09-03 stays in {out}"
 
 
+@pytest.mark.parametrize("ended_on", [date(2026, 9, 3), PLAN.first])
+def test_an_error_leaves_what_was_played_or_no_folder_in_the_way(
+    ended_on, untrained, tmp_path, monkeypatch
+):
+    whole, said, out = Player.play_day, [], (tmp_path / "out").resolve()
+
+    def full(self, day):
+        if day == ended_on:
+            raise StoreError("the disk is full")
+        whole(self, day)
+
+    monkeypatch.setattr(Player, "play_day", full)
+    with pytest.raises(StoreError, match="the disk is full"):
+        play(settings(tmp_path), PLAN, out=out, say=said.append)
+    assert out.exists() == (ended_on > PLAN.first)
+    if ended_on > PLAN.first:
+        found = json.loads((out / "replay.json").read_text())
+        assert not found["whole"] and found["until"] == ended_on.isoformat()
+        assert said[-1] == f"ended: what was played until {ended_on} stays in {out}"
+
+
+def test_each_month_that_has_ended_is_written_down(untrained, tmp_path, monkeypatch):
+    whole, found = Player.play_day, {}
+
+    def watched(self, day):
+        path = tmp_path / "out" / "replay.json"
+        found[day] = json.loads(path.read_text())["until"] if path.exists() else None
+        whole(self, day)
+
+    monkeypatch.setattr(Player, "play_day", watched)
+    play(settings(tmp_path), PLAN, out=tmp_path / "out")
+    first = [day for day in found if day.month == PLAN.first.month]
+    assert {found[day] for day in first} == {None}
+    assert found[first[-1] + timedelta(days=1)] == (first[-1] + timedelta(days=1)).isoformat()
+
+
 def test_a_retraining_that_fails_is_told_and_the_days_go_on(untrained, tmp_path, monkeypatch):
     good = replay_days.retrain
 
@@ -343,13 +380,14 @@ def test_a_retraining_that_fails_is_told_and_the_days_go_on(untrained, tmp_path,
     ("about", "kind", "said"),
     [
         ({"months": 0}, SettingError, "months is 0: at least 1"),
+        ({"months": 99_999}, SettingError, "99999 months from 2026-08 end after the year 9999"),
         ({"policy": "weekly"}, SettingError, "policy 'weekly' is none of both, monthly"),
         ({"first": date(2999, 1, 1)}, SettingError, "end on 2999-03-01, which is ahead of"),
         ({"first": date(2018, 1, 1)}, InputError, "the first item was entered after 2018-03-01"),
         ({"first": date(2018, 8, 1), "months": 99}, InputError, "item was entered on 2018-"),
         ({"first": date(2018, 12, 1)}, InputError, "nothing can be learned as of 2018-12-01"),
     ],
-    ids=["no months", "no policy", "ahead", "before", "first", "too few"],
+    ids=["no months", "no such year", "no policy", "ahead", "before", "first", "too few"],
 )
 def test_what_cannot_be_played_is_one_line(tmp_path, about, kind, said):
     with pytest.raises(kind) as caught:

@@ -72,7 +72,7 @@ def test_the_first_time_that_a_proposal_was_seen_counts(store: Store) -> None:
     assert store.seen(["A", "B", "C", "D"]) == {"A": 10.0, "B": 10.0, "C": 20.0}
 
 
-def test_families_are_counted_by_the_items_that_were_judged_first(store: Store) -> None:
+def test_families_are_counted_by_all_of_their_items(store: Store) -> None:
     rows = [JUDGED._replace(item_cd=item) for item in "ABC"]
     rows[1] = rows[1]._replace(exact=0)
     rows.append(JUDGED._replace(item_cd="D", family="G", day="2026-11-20", week="2026-W47"))
@@ -83,7 +83,7 @@ def test_families_are_counted_by_the_items_that_were_judged_first(store: Store) 
     store.record_judged(rows)
     (tally,) = store.judged_by("all", since="2026-11-01", seen=False)
     assert (tally.items, tally.sums["exact"]) == (5, 3)
-    assert (tally.sizes, tally.first_right) == ({3: 1, 1: 1}, 3)
+    assert tally.sizes == {4: 1, 1: 1}
     assert [one.items for one in store.judged_by("all", since="", seen=True)] == [1]
     weeks = store.judged_by("week", since="2026-11-01", seen=False)
     assert [(one.value, one.items) for one in weeks] == [("2026-W45", 4), ("2026-W47", 1)]
@@ -116,8 +116,12 @@ def test_two_versions_are_compared_on_what_both_proposed_unseen(store: Store) ->
     both[0] = both[0]._replace(seen=1)
     both[2] = both[2]._replace(first=0)
     store.record_judged([*both, *other, again])
-    assert store.judged_pairs("m1", "boosted", list("ABCD")) == [("B", "B", "m2", 1, 0)]
-    assert store.judged_pairs("m1", "forest", list("ABCD")) == []
+    assert store.judged_pairs("m1", ["m2", "m3"], list("ABCD")) == [("B", "B", "m2", 1, 0)]
+    assert store.judged_pairs("m1", ["m3"], list("ABCD")) == [("B", "B", "m3", 1, 1)]
+    assert store.judged_pairs("m1", ["m4"], list("ABCD")) == []
+    late = again._replace(model="m5", proposed_at=JUDGED.proposed_at + 86_400)
+    store.record_judged([late])
+    assert store.judged_pairs("m1", ["m5"], list("ABCD")) == []
 
 
 def test_proposals_are_forgotten_after_half_a_year_and_judgements_after_two(store: Store) -> None:
@@ -166,3 +170,21 @@ def test_the_watch_over_later_routings_can_begin_anew(store: Store) -> None:
     assert store.concept("m1") == ("2026-11-02", {"told": None})
     store.reset_concept()
     assert store.concept("m1") == (None, None) and store.fact("concept") is None
+
+
+@pytest.mark.parametrize("kept_as, now", [("p7-é", "P7-É"), ("P7-É", "p7-é")])
+def test_what_is_kept_goes_by_the_letter_case_that_the_erp_has_now(store, kept_as, now):
+    store.keep_proposals([proposed(kept_as), proposed("OTHER")])
+    store.record_seen([kept_as], how="predict", at=10.0)
+    store.spell([now, "UNKNOWN"])
+    assert [one.item_cd for one in store.to_judge([now])] == [now]
+    assert store.seen([now]) == {now: 10.0}
+    assert len(store.to_judge(["OTHER"])) == 1
+
+
+def test_of_two_letter_cases_that_were_kept_the_one_of_now_stays(store):
+    store.keep_proposals([proposed("a1", at=1.0), proposed("A1", at=2.0)])
+    store.spell(["A1"])
+    assert [(one.item_cd, one.at) for one in store.to_judge(["A1", "a1"])] == [
+        ("a1", 1.0), ("A1", 2.0),
+    ]  # fmt: skip

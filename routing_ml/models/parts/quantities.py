@@ -88,10 +88,15 @@ class Quantities:
         self.told[k] = REPORTED
 
     def minutes(
-        self, operation: np.ndarray, run: np.ndarray, quantity: float, per_lot: np.ndarray
+        self,
+        operation: np.ndarray,
+        run: np.ndarray,
+        quantity: float | np.ndarray,
+        per_lot: np.ndarray,
     ) -> np.ndarray:
-        """(k,) run minutes of `quantity` pieces, from RUN_TIME (k,); `per_lot` (k,) is how likely
-        the ERP's flag is set for such an item, NaN where that does not differ between items."""
+        """(k,) run minutes of `quantity` pieces, one number or (k,), from RUN_TIME (k,). `per_lot`
+        (k,) is how likely the ERP's flag is set for such an item, NaN where that does not differ
+        between items."""
         power = self._powers(operation, per_lot)
         lot = np.where(power == 0, self.lot[operation], 0)
         lots = np.ceil(quantity / np.where(lot > 0, lot, np.inf))
