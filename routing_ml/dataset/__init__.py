@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from routing_ml.dataset.suspects import deviations as deviations
     from routing_ml.dataset.units import FACTORS as FACTORS
     from routing_ml.dataset.units import KINDS as KINDS
+    from routing_ml.dataset.units import MM_PER as MM_PER
     from routing_ml.dataset.written import written_out as written_out
 else:
     __getattr__ = handing_on(__name__, __file__)

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 
 MM_PER: Mapping[str, float] = {
-    **dict.fromkeys(("MM", "MILLIMETER", "MILLIMETRE", "밀리", "밀리미터", "ミリ", "毫米"), 1.0),
-    **dict.fromkeys(("CM", "CENTIMETER", "CENTIMETRE", "센티", "厘米"), 10.0),
+    **dict.fromkeys(
+        ("MM", "MILLIMETER", "MILLIMETRE", "밀리", "밀리미터", "ミリ", "毫米", "مم"), 1.0),
+    **dict.fromkeys(("CM", "CENTIMETER", "CENTIMETRE", "센티", "厘米", "سم"), 10.0),
     **dict.fromkeys(("M", "METER", "METRE", "미터", "米"), 1000.0),
     **dict.fromkeys(
-        ("INCH", "INCHES", "IN", "IN.", '"', "''", "”", "″", "ZOLL", "POUCE", "POLLICE", "PULGADA",
-         "POLEGADA", "인치", "インチ", "英寸", "ДЮЙМ"), 25.4),
+        ("INCH", "INCHES", "IN", "IN.", '"', "''", "”", "″", "′′", "ZOLL", "POUCE", "POLLICE",
+         "PULGADA", "POLEGADA", "인치", "インチ", "英寸", "ДЮЙМ"), 25.4),
     **dict.fromkeys(("FT", "FEET", "FOOT", "FUSS", "피트"), 304.8),
     **dict.fromkeys(("UM", "ΜM", "MICRON"), 0.001),
     "MIL": 0.0254,

@@ -53,9 +53,10 @@ class Stored:
         self.folder, self._facts, self._arrays = folder, facts, arrays
         self.format = facts.get("format", FORMAT)
 
-    def fact(self, name: str, kind: type | tuple[type, ...]) -> Any:
-        """The entry `name` of model.json, which must be of the type `kind`."""
-        value = self._facts.get(name)
+    def fact(self, name: str, kind: type | tuple[type, ...], default: Any = None) -> Any:
+        """The entry `name` of model.json, which must be of the type `kind`; `default` where an
+        earlier release wrote none."""
+        value = self._facts.get(name, default)
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             self.refuse(name, f"is {type(value).__name__}")
         return value

@@ -20,9 +20,12 @@ import pandas as pd
 from routing_ml.dataset import FACTORS
 from routing_ml.models.features import text
 from routing_ml.models.features.reading import (
+    EARLIER,
     MAX_SIZE,
     MAX_SLOTS,
     READERS,
+    READING,
+    READINGS,
     Number,
     Source,
     Without,
@@ -122,9 +125,15 @@ class Encoder:
     """Learns the columns of an item table; then turns any items into a `Prepared`."""
 
     def __init__(
-        self, categories: list[Category], numbers: list[Number], texts: list[Words]
+        self,
+        categories: list[Category],
+        numbers: list[Number],
+        texts: list[Words],
+        reading: int = READING,
     ) -> None:
         self.categories, self.numbers, self.texts = categories, numbers, texts
+        self.reading = reading
+        self._read = READINGS[reading]
         self._numeric = {number.column for number in numbers if number.kind == "value"}
         self._codes = [{value: i for i, value in enumerate(c.values)} for c in categories]
         # by code, of which the last two count from the end: UNSEEN, MISSING
@@ -191,11 +200,11 @@ class Encoder:
 
     def transform(self, items: pd.DataFrame) -> Prepared:
         """Any items, also with columns missing, added or of another type, as clean columns."""
-        return self._prepared(Source(items))
+        return self._prepared(Source(items, self._read))
 
     def without(self, row: pd.DataFrame, sets: Sequence[Collection[str]]) -> Prepared:
         """One item without each of the sets of columns, one after the other."""
-        return self._prepared(Without(row, sets))
+        return self._prepared(Without(row, sets, self._read))
 
     def _prepared(self, source: Source) -> Prepared:
         codes = self._raw_codes(source)
@@ -211,7 +220,7 @@ class Encoder:
             numbers[:, i] = read_number(number, source)
         words = np.zeros((source.rows, self.words), np.uint8)
         for written, index in zip(self.texts, self._word_at, strict=True):
-            _mark_words(source.unique(written.column), index, words)
+            _mark_words(source, written.column, index, words)
         states = np.concatenate(
             [
                 np.stack([of[filled[:, i]] for i, of in enumerate(self._states)], axis=1)
@@ -227,7 +236,7 @@ class Encoder:
     def taken_from_texts(self, items: pd.DataFrame) -> dict[str, str]:
         """The numbers that the first item has not in their own columns, whatever may stand there,
         and the text that each may be written in."""
-        source = Source(items)
+        source = Source(items, self._read)
         return {
             number.name: number.fallback[0]
             for number in self.numbers
@@ -262,7 +271,7 @@ class Encoder:
                 value = values[inverse[row]]
                 if not value:
                     states[row, i] = ABSENT
-                elif written.words and text.words(value):
+                elif written.words and self._read.words(value):
                     states[row, i] = NEW
             start = end
         return states
@@ -273,6 +282,7 @@ class Encoder:
             "categories": [asdict(category) for category in self.categories],
             "numbers": [asdict(number) for number in self.numbers],
             "texts": [asdict(words) for words in self.texts],
+            "reading": self.reading,
         }
 
     @classmethod
@@ -316,7 +326,10 @@ class Encoder:
         for record in stored.records("texts", {"column": str, "words": list}):
             _check_strings(stored, "texts", record["words"])
             texts.append(Words(record["column"], record["words"]))
-        return cls(categories, numbers, texts)
+        reading = stored.fact("reading", int, EARLIER)
+        if reading not in READINGS:
+            stored.refuse("reading", f"is {reading}, of another release")
+        return cls(categories, numbers, texts, reading)
 
     def _raw_codes(self, source: Source) -> np.ndarray:
         """(n, C) codes before anything is filled."""
@@ -492,13 +505,11 @@ def _bounded(number: Number, source: Source) -> Number:
     return replace(number, low=float(low - reach), high=float(high + reach))
 
 
-def _mark_words(
-    unique: tuple[list[str], np.ndarray], index: Mapping[str, int], words: np.ndarray
-) -> None:
-    values, inverse = unique
+def _mark_words(source: Source, column: str, index: Mapping[str, int], words: np.ndarray) -> None:
+    values, inverse = source.unique(column)
     rows, columns = [], []
     for i, value in enumerate(values):
-        for word in text.words(value) if value else ():
+        for word in source.reading.words(value) if value else ():
             at = index.get(word)
             if at is not None:
                 rows.append(i)

@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 
 from routing_ml.dataset import FACTORS
-from routing_ml.models.features import text
+from routing_ml.models.features import earlier, text
 
 MAX_SLOTS = 4  # numbers of an AxBxC run
 MAX_SIZE = 1e30  # of a number: more is a misprint, and its square or float32 would overflow
 MIN_SIZE = 1e-30  # but for 0, which less is taken for: differences of such would be 0
+
+
+class Reading(Protocol):
+    """A way to read a normalised text."""
+
+    def words(self, text: str, /) -> frozenset[str]:
+        """Its words."""
+
+    def run(self, text: str, /) -> tuple[float, ...]:
+        """The numbers of its first AxBxC run."""
+
+    def named_numbers(self, text: str, /) -> Mapping[str, float]:
+        """Its numbers behind a name."""
+
+
+EARLIER, READING = 1, 2  # of models saved by 2.1.0 and for a while after; of what is learned now
+READINGS: Mapping[int, Reading] = {EARLIER: earlier, READING: text}
 
 
 @dataclass(frozen=True)
@@ -44,8 +61,8 @@ class Number:
 class Source:
     """The columns of an items frame, each read, made unique and normalised once."""
 
-    def __init__(self, items: pd.DataFrame) -> None:
-        self.items, self.rows = items, len(items)
+    def __init__(self, items: pd.DataFrame, reading: Reading = text) -> None:
+        self.items, self.rows, self.reading = items, len(items), reading
         # a single row is read cell by cell: a tenth of the time of pandas' columns
         self._alone = (
             {name: items.iat[0, k] for k, name in enumerate(items.columns)}
@@ -71,7 +88,7 @@ class Source:
             values, inverse = self.unique(column)
             found = np.full((len(values), MAX_SLOTS), np.nan)
             for i, value in enumerate(values):
-                slots = text.run(value)[:MAX_SLOTS] if value else ()
+                slots = self.reading.run(value)[:MAX_SLOTS] if value else ()
                 found[i, : len(slots)] = slots
             self._runs[column] = found[inverse]
         return self._runs[column]
@@ -113,8 +130,10 @@ class Source:
 class Without(Source):
     """One row as often as there are `sets` of columns, each time without these."""
 
-    def __init__(self, row: pd.DataFrame, sets: Sequence[Collection[str]]) -> None:
-        super().__init__(row)
+    def __init__(
+        self, row: pd.DataFrame, sets: Sequence[Collection[str]], reading: Reading = text
+    ) -> None:
+        super().__init__(row, reading)
         self.rows, self._sets = len(sets), sets
 
     def unique(self, column: str) -> tuple[list[str], np.ndarray]:
@@ -184,7 +203,7 @@ def _read_value(number: Number, source: Source) -> np.ndarray:
 
 def _read_named(number: Number, source: Source) -> np.ndarray:
     values, inverse = source.unique(number.column)
-    found = [text.named_numbers(value).get(number.key, np.nan) for value in values]
+    found = [source.reading.named_numbers(value).get(number.key, np.nan) for value in values]
     return np.array(found, np.float64)[inverse]
 
 
