@@ -124,6 +124,45 @@ def test_a_number_far_beyond_all_is_new_and_one_a_little_beyond_is_not(boosted):
     assert "Laenge" in told.iloc[1]
 
 
+def in_words(items):
+    """The items with a text alone, no two alike."""
+    steel = items["Werkstoff"].str.strip().str.upper() + "-Chrom13"
+    said = items["Teil"].str.strip() + " aus " + steel + ", " + items["Oberflaeche"]
+    return items[["ITEM_CD", "INSRT_DT"]].assign(Beschreibung=said + " " + items["Zeichnung"])
+
+
+@pytest.mark.parametrize("old, new", [("(?i)kegel", "Kurbel"), ("(?i)stahl", "INCONEL718")])
+def test_a_text_that_names_what_none_of_the_past_has_is_new(old, new):
+    items, asked = in_words(FACTORY.items), in_words(NEW)
+    model = models.fit("boosted", items, OLD, attributes=valves.Attributes())
+    known = model.predict(asked)
+    assert known["NEW_TO_MODEL"].isna().all() and (known["NOVELTY"] == 0).all()
+    named = asked["Beschreibung"].str.contains(old)
+    changed = asked[named].assign(
+        Beschreibung=asked["Beschreibung"].str.replace(old, new, regex=True)
+    )
+    found = model.predict(changed)
+    assert (found["NEW_TO_MODEL"] == "Beschreibung").all() and (found["NOVELTY"] > 0.1).all()
+    assert found["CONFIDENCE"].mean() < 0.9 * known["CONFIDENCE"].mean()
+    model.encoder_ = Encoder(
+        model.encoder_.categories, model.encoder_.numbers,
+        [attributes.Words(one.column, one.words) for one in model.encoder_.texts],
+    )  # fmt: skip
+    assert model.predict(changed)["NEW_TO_MODEL"].isna().all()  # as of models of 2.1.0
+
+
+@pytest.mark.parametrize("every, new", [(200, True), (10, False)])
+def test_where_another_word_comes_often_it_tells_nothing_new(every, new):
+    items = in_words(FACTORY.items)
+    names = [f" für {'ABCDEFGHIJ'[k % 10]}eu{chr(97 + k // 10)}kunde" for k in range(len(items))]
+    often = np.arange(len(items)) % every == 0
+    items["Beschreibung"] += np.where(often, names, "")
+    encoder = Encoder.fit(items, valves.Attributes())
+    asked = items[:1].assign(Beschreibung="Deckel aus STAHL-Chrom13, blank für Neukunde")
+    at = encoder.labels.index("text Beschreibung")
+    assert encoder.transform(asked).states[0, at] == (attributes.NEW if new else attributes.GIVEN)
+
+
 def test_a_given_value_that_no_past_item_had_is_new_though_another_column_implies_a_known_one():
     items = FACTORY.items.assign(Kurz=FACTORY.items["Werkstoff"].str.strip().str.upper().str[:2])
     model = models.fit("boosted", items, OLD, attributes=valves.Attributes())

@@ -42,6 +42,8 @@ MIN_COUNT = 3  # items in which a word or a yes/no feature must occur
 MAX_CATEGORY_SHARE = 0.5  # distinct values per filled row: above, a text is no category
 MIN_TEXT_SHARE = 0.3  # above, a text of words is read as such
 MAX_WORDS = 400  # per text column, the commonest
+MAX_NEW_WORDS = 0.02  # of the texts have a word that no other has: above, a new one tells nothing
+LEAST_LETTERS = 3  # of a word that may be new: shorter ones are marks and abbreviations
 MAX_NAMED = 8  # "DN50"-like numbers per text column
 FEW_VALUES = 50
 STEPS = 12  # values of a number, up to which it is a category too
@@ -71,7 +73,8 @@ class Prepared:
 
     A code is MISSING (-1), UNSEEN (-2) or an index into the values. `states` (n, C + M + T) uint8
     of categories, numbers, texts: GIVEN, ABSENT, NEW: a value that no fitted item had, a number far
-    beyond theirs, a text without a word of theirs; RARE or FEW: a value of fewer than three or
+    beyond theirs, a text without a word of theirs, or with a plain one that is none of theirs where
+    that is seldom; RARE or FEW: a value of fewer than three or
     twenty of them.
     """
 
@@ -115,10 +118,13 @@ class Category:
 
 @dataclass(frozen=True)
 class Words:
-    """A free-text column and the words kept of it, the commonest first."""
+    """A free-text column and the words kept of it, the commonest first; `known` are all that are
+    `_plain`, those of letters alone and those with digits, such as grades, each only where another
+    one comes so seldom that it tells something new."""
 
     column: str
     words: list[str]
+    known: list[str] = field(default_factory=list)
 
 
 class Encoder:
@@ -152,6 +158,10 @@ class Encoder:
             for t, start in zip(texts, starts, strict=False)
         ]
         self.words = int(starts[-1])
+        self._known = [
+            {digits: frozenset(_plain(written.known, digits)) for digits in (False, True)}
+            for written in texts
+        ]
 
     @classmethod
     def fit(cls, items: pd.DataFrame, attributes: Attributes) -> Encoder:
@@ -273,6 +283,10 @@ class Encoder:
                     states[row, i] = ABSENT
                 elif written.words and self._read.words(value):
                     states[row, i] = NEW
+            for digits, known in self._known[i].items():
+                if known:
+                    new = [bool(_plain(self._read.words(v), digits) - known) for v in values]
+                    states[np.array(new, bool)[inverse], i] = NEW
             start = end
         return states
 
@@ -324,8 +338,11 @@ class Encoder:
             numbers.append(Number(**{**record, "fallback": fallback}))
         texts = []
         for record in stored.records("texts", {"column": str, "words": list}):
-            _check_strings(stored, "texts", record["words"])
-            texts.append(Words(record["column"], record["words"]))
+            known = record.get("known", [])
+            if not isinstance(known, list):
+                stored.refuse("texts", "has known words that are no list")
+            _check_strings(stored, "texts", [*record["words"], *known])
+            texts.append(Words(record["column"], record["words"], known))
         reading = stored.fact("reading", int, EARLIER)
         if reading not in READINGS:
             stored.refuse("reading", f"is {reading}, of another release")
@@ -463,13 +480,30 @@ def _fit_words(
         slots[: len(text.run(value))] += count
     least = max(MIN_COUNT, filled // 2000)
     kept = [w for w, n in sorted(found.items(), key=_by_count) if least <= n < filled]
-    texts.append(Words(column, kept[:MAX_WORDS]))
+    known: set[str] = set()
+    for digits in (False, True):
+        alone = {word for word in _plain(found, digits) if found[word] == 1}
+        seldom = sum(n for value, n in counts.items() if not alone.isdisjoint(text.words(value)))
+        if seldom <= MAX_NEW_WORDS * filled:
+            known |= _plain(found, digits)
+    texts.append(Words(column, kept[:MAX_WORDS], sorted(known)))
     for slot in np.flatnonzero(slots >= max(20, filled // 100)).tolist():
         name = f"{column} number {slot + 1}"
         numbers.append(Number(name, column, "run", slot=slot))
     common = [n for n, c in sorted(named.items(), key=_by_count) if c >= max(20, filled // 100)]
     for name in common[:MAX_NAMED]:
         numbers.append(Number(f"{column} {name}", column, "named", key=name))
+
+
+def _plain(words: Collection[str], digits: bool) -> set[str]:
+    """Those of enough letters, and of nothing else, or of `digits` as well."""
+    return {
+        word
+        for word in words
+        if word.isalnum()
+        and sum(map(str.isalpha, word)) >= LEAST_LETTERS
+        and word.isalpha() is not digits
+    }
 
 
 def _fallbacks(encoder: Encoder, items: pd.DataFrame) -> list[Number]:
