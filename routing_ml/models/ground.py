@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from routing_ml import dataset
 from routing_ml.errors import ModelError
 from routing_ml.models import storage
-from routing_ml.models.features.attributes import ABSENT, Attributes, Encoder, Prepared
+from routing_ml.models.features.attributes import ABSENT, Attributes, Encoder, Made, Prepared
 from routing_ml.models.features.design import Design
 from routing_ml.models.features.gower import Gower
 from routing_ml.models.features.masking import few, masked
@@ -93,7 +93,7 @@ class Ground:
         coded = coded.reset_index(drop=True)
         every = operations.read(routings, coded["ITEM_CD"].tolist())
         rows = operations.frequent(every)
-        encoder = Encoder.fit(coded, attributes)
+        encoder = Encoder.fit(coded, attributes, Made(rows.present, _families(coded, rows)))
         prepared = encoder.transform(coded)
         design = choose(Design.fit(encoder, prepared, rows.present), prepared, rows)
         matrix, bins = design.transform(prepared), design.bins
@@ -131,14 +131,7 @@ class Ground:
     def families(self) -> np.ndarray:
         """The family of each item as a number (n,): those that were entered together; each its own
         where there are so few families that leaving one out would leave little."""
-        day = pd.Series(pd.to_datetime(self.rows.entered, unit="D"), index=self.rows.codes)
-        if "INSRT_DT" in self.coded and self.coded["INSRT_DT"].dtype.kind == "M":
-            own = pd.Series(self.coded["INSRT_DT"].to_numpy("M8[us]"), index=self.rows.codes)
-            day = own.fillna(day.astype("M8[us]"))
-        found = pd.factorize(dataset.families_of(day))[0]
-        size = np.bincount(found)
-        few = len(size) < LEAST_FAMILIES or size.max() > len(found) / LEAST_FAMILIES
-        return np.arange(len(found)) if few else found
+        return _families(self.coded, self.rows)
 
     @cached_property
     def dated(self) -> Dated | None:
@@ -226,3 +219,14 @@ class Ground:
         )
         rows, asked = self.rows.at(trial.fitted), self.rows.at(trial.asked)
         return self.times.strays_without(rows, known, asked, inputs)
+
+
+def _families(coded: pd.DataFrame, rows: Rows) -> np.ndarray:
+    day = pd.Series(pd.to_datetime(rows.entered, unit="D"), index=rows.codes)
+    if "INSRT_DT" in coded and coded["INSRT_DT"].dtype.kind == "M":
+        own = pd.Series(coded["INSRT_DT"].to_numpy("M8[us]"), index=rows.codes)
+        day = own.fillna(day.astype("M8[us]"))
+    found = pd.factorize(dataset.families_of(day))[0]
+    size = np.bincount(found)
+    few = len(size) < LEAST_FAMILIES or size.max() > len(found) / LEAST_FAMILIES
+    return np.arange(len(found)) if few else found

@@ -115,6 +115,23 @@ def test_a_number_that_excel_shows_with_zeros_before_it_is_that_code(
     assert items.frame["ITEM_CD"].tolist() == ["00123"] and items.only_codes
 
 
+def test_codes_of_digits_keep_their_zeros_and_an_unknown_one_is_new_not_refused(
+    tmp_path: Path, columns: Columns
+) -> None:
+    made = valves.make(300)
+    groups = [f"{7 + 11 * (k % 20):05d}" for k in range(300)]
+    items = made.items.assign(Gruppe=pd.Series(groups, dtype="str"))
+    model = models.fit("nearest", items, made.routings, attributes=valves.Attributes())
+    path = tmp_path / "new.csv"
+    path.write_text("PartNo;Gruppe\nA;00117\nB;117\nC;KJWJKJ\nD;\n")
+    frame = read_items(path, columns, model).frame
+    assert frame["Gruppe"].fillna("").tolist() == ["00117", "117", "KJWJKJ", ""]
+    told = model.predict(frame).drop_duplicates("ITEM_CD")["NEW_TO_MODEL"]
+    assert told.fillna("").tolist() == ["", "Gruppe", "Gruppe", ""]
+    typed = typed_in({"Gruppe": "00117"}, columns, model)
+    assert typed == {"Gruppe": "00117"}
+
+
 def test_the_first_sheet_that_is_shown_and_has_rows_is_read_and_named(
     tmp_path: Path, columns: Columns, model: RoutingModel
 ) -> None:

@@ -2,23 +2,24 @@
 
 Which column is what is learned from the values at fit, so that a factory with other attributes
 needs no code: texts of few values are categories, texts of many are words and numbers, a text
-column that holds numbers is a number. Missing categories are filled from columns that determine
-them, missing numbers from the dimensions written in a text.
+column that holds numbers is a number, or a category where these are codes. Missing categories are
+filled from columns that determine them, missing numbers from the dimensions written in a text.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
 
 from routing_ml.dataset import FACTORS
 from routing_ml.models.features import text
+from routing_ml.models.features.coded import spelled_as_code, tells_as_code
 from routing_ml.models.features.reading import (
     EARLIER,
     MAX_SIZE,
@@ -65,6 +66,14 @@ class Attributes(Protocol):
     @property
     def units(self) -> Mapping[str, str]:
         """Column -> the column that holds its unit."""
+
+
+class Made(NamedTuple):
+    """How items are made: their `operations` (n, L) of 0 and 1, and the `families` (n,) of them
+    that are made alike."""
+
+    operations: np.ndarray
+    families: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -164,8 +173,9 @@ class Encoder:
         ]
 
     @classmethod
-    def fit(cls, items: pd.DataFrame, attributes: Attributes) -> Encoder:
-        """Learn from `items` (ITEM_CD, INSRT_DT and attributes under any names).
+    def fit(cls, items: pd.DataFrame, attributes: Attributes, made: Made | None = None) -> Encoder:
+        """Learn from `items` (ITEM_CD, INSRT_DT and attributes under any names), and, of how they
+        are `made`, which whole numbers are codes: none without.
 
         Dates are no attributes: whatever is new lies beyond all that were learned from. On a real
         shop's log the entry date alone cost .19 of F1.
@@ -173,6 +183,11 @@ class Encoder:
         categories: list[Category] = []
         numbers: list[Number] = []
         texts: list[Words] = []
+        source = Source(items)
+
+        def coded(column: str) -> bool:
+            return made is not None and tells_as_code(source.floats(column), *made)
+
         for column in items.columns:
             values = items[column]
             dated = pd.api.types.is_datetime64_any_dtype(values)
@@ -181,12 +196,13 @@ class Encoder:
             if pd.api.types.is_numeric_dtype(values):
                 numbers.append(_number(items, column, attributes))
                 truth = pd.api.types.is_bool_dtype(values)  # both values of it are known
-                if values.nunique() <= STEPS and not truth and not attributes.units.get(column):
+                if truth or attributes.units.get(column):
+                    continue
+                if values.nunique() <= STEPS or coded(column):
                     _fit_category(column, _counted(*unique(items, column)), categories)
             else:
-                _fit_text(items, column, attributes, categories, numbers, texts)
+                _fit_text(items, column, attributes, coded, categories, numbers, texts)
         bare = cls(categories, numbers, texts)
-        source = Source(items)
         bounded = [_bounded(number, source) for number in _fallbacks(bare, items)]
         return cls(bare._learn_fills(items), bounded, texts)
 
@@ -420,6 +436,7 @@ def _fit_text(
     items: pd.DataFrame,
     column: str,
     attributes: Attributes,
+    coded: Callable[[str], bool],
     categories: list[Category],
     numbers: list[Number],
     texts: list[Words],
@@ -432,8 +449,10 @@ def _fit_text(
     declared = column in attributes.text
     parsed = sum(n for value, n in counts.items() if not np.isnan(text.number(value)))
     if not declared and parsed >= 0.95 * filled and len(counts) > STEPS:
-        numbers.append(_number(items, column, attributes))
-        return
+        sized = attributes.units.get(column)
+        if sized or not (spelled_as_code(counts) or coded(column)):
+            numbers.append(_number(items, column, attributes))
+            return
     few = len(counts) <= FEW_VALUES
     if few or (not declared and len(counts) <= MAX_CATEGORY_SHARE * filled):
         _fit_category(column, counts, categories)
