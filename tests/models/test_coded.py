@@ -107,6 +107,13 @@ def test_sizes_in_a_text_stay_numbers(values):
     assert kinds(items, present) == ([], ["GROUP", "WEIGHT"])
 
 
+def test_days_in_a_text_are_no_codes():
+    days = pd.date_range("2021-01-04", periods=40).strftime("%Y%m%d").tolist()
+    assert kinds(items_of([*days, *["00000000"] * 60]))[1] == ["GROUP", "WEIGHT"]
+    months = pd.date_range("2019-01-01", periods=30, freq="MS").strftime("%Y%m").tolist()
+    assert kinds(items_of(months))[1] == ["GROUP", "WEIGHT"]
+
+
 def test_a_code_that_is_a_misprint_among_sizes_changes_nothing():
     items = items_of([str(k) for k in range(90, 130)])
     assert kinds(items.assign(GROUP=items["GROUP"].mask(items.index < 3, "099")))[0] == []

@@ -7,6 +7,7 @@ that no item had goes unnoticed between those that some had.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -19,11 +20,12 @@ REPEATS = 5  # items of a value on average, under which values of whole numbers 
 MISPRINTS = 0.02  # of the items, up to which a leading zero or a decimal point says nothing
 MIN_TOLD = 0.1  # of the routings' variance by the single values, under which it may be chance
 MAX_ALIKE = 0.25  # of that by the values beside: of made-up sizes it was .6 to 1, of codes 0
+DAY = re.compile(r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])?")  # 20240105, 202401
 
 
 def spelled_as_code(counts: Mapping[str, int]) -> bool:
     """Do texts, with the items of each, look like codes: digits alone, some with a zero before
-    them, or all as long and each many times?
+    them, or all as long and each many times? Days do not: of those the next is always new.
 
     >>> spelled_as_code({"00117": 3, "12040": 2}), spelled_as_code({"117": 30, "204": 20})
     (True, True)
@@ -33,7 +35,9 @@ def spelled_as_code(counts: Mapping[str, int]) -> bool:
     filled = sum(counts.values())
     digits = {value: count for value, count in counts.items() if value.isdecimal()}
     sizes = sum(n for v, n in counts.items() if v not in digits and not math.isnan(text.number(v)))
-    if not digits or sizes > MISPRINTS * filled:
+    days = sum(n for value, n in digits.items() if DAY.fullmatch(value))
+    empty = sum(n for value, n in digits.items() if not value.strip("0"))  # 00000000: no day
+    if not digits or sizes > MISPRINTS * filled or days > (filled - empty) / 2:
         return False
     zeros = sum(n for value, n in digits.items() if value[0] == "0" and len(value) > 1)
     if zeros > MISPRINTS * filled:
