@@ -1,5 +1,5 @@
-"""How models that were saved before `text.READING` 2 read texts: their words and thresholds are of
-this reading, so it is never mended."""
+"""How models that were saved before `text` read otherwise go on reading texts: their words and
+thresholds are of this reading, so it is never mended."""
 
 from __future__ import annotations
 
