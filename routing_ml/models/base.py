@@ -346,7 +346,9 @@ class RoutingModel(Learning):
         machines = len(model.machines_.names)
         model.times_ = Times.from_stored(stored, "times", model.design_, size, machines)
         model.flags_ = Flags.from_stored(stored, "flags", width, size)
-        model.alternatives_ = Alternatives.from_stored(stored, "alternatives", size, model.order_)
+        model.alternatives_ = Alternatives.from_stored(
+            stored, "alternatives", model.operations_, model.order_
+        )
         choices = model.machines_.choices
         if model.alternatives_ is None:  # of 2.1.0
             model.outside_ = Outside.unknown(choices, size)
