@@ -173,7 +173,7 @@ class RoutingModel(Learning):
             "RES_OTHERS": chosen.others,
             "OUTSIDE": outside,
             "NOTE": notes_of(outside, chosen.notes, self.quantities_.notes(operation, per_lot)),
-            "NOVELTY": np.round(given.never, 4)[item],
+            "NOVELTY": np.minimum(np.round(given.never, 4), 1)[item],
             "NEW_TO_MODEL": self._new_words(prepared)[item],
             "TOTAL_MINUTES": rounded(total),
             "RANK": rank + 1,

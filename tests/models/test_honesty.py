@@ -203,6 +203,15 @@ def test_families_are_in_one_fold_and_few_families_are_none(days):
     assert models.candidate("nearest")().fit(ground).predict(items)["CONFIDENCE"].notna().all()
 
 
+def test_an_item_of_which_all_is_new_is_no_newer_than_one(boosted, monkeypatch):
+    told = boosted.telling_ / boosted.telling_.sum() * 1.03  # what tells of times may be more
+    monkeypatch.setattr(boosted, "telling_", told)
+    names = [name for name in NEW.columns if name not in ("ITEM_CD", "INSRT_DT")]
+    odd = {name: "QWXZKJ" if NEW[name].dtype == "str" else 5e6 for name in names}
+    assert boosted.given(boosted.encoder_.transform(NEW.assign(**odd))).never.max() > 1
+    assert boosted.predict(NEW.assign(**odd))["NOVELTY"].max() == 1
+
+
 def test_what_no_trial_has_taught_is_not_held_against_a_value_of_few_items():
     states = np.array([[attributes.GIVEN], [attributes.RARE], [attributes.FEW], [attributes.NEW]])
     curve = Calibration(np.array([-9.0, 9.0]), np.array([0.0, 1.0]))
