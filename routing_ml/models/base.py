@@ -187,7 +187,7 @@ class RoutingModel(Learning):
             "RES_OTHERS": chosen.others,
             "OUTSIDE": outside,
             "NOTE": notes_of(outside, chosen.notes, self.quantities_.notes(operation, per_lot)),
-            "NOVELTY": np.round(given.never, 4)[item],
+            "NOVELTY": np.minimum(np.round(given.never, 4), 1)[item],
             "NEW_TO_MODEL": self._new_words(prepared)[item],
             "TOTAL_MINUTES": rounded(total),
             "RANK": rank + 1,
@@ -360,7 +360,9 @@ class RoutingModel(Learning):
         machines = len(model.machines_.names)
         model.times_ = Times.from_stored(stored, "times", model.design_, size, machines)
         model.flags_ = Flags.from_stored(stored, "flags", width, size)
-        model.alternatives_ = Alternatives.from_stored(stored, "alternatives", size, model.order_)
+        model.alternatives_ = Alternatives.from_stored(
+            stored, "alternatives", model.operations_, model.order_
+        )
         choices = model.machines_.choices
         if model.alternatives_ is None:  # of 2.1.0
             model.outside_ = Outside.unknown(choices, size)

@@ -29,7 +29,7 @@ from routing_ml.models.parts.order import Order
 from routing_ml.models.parts.outside import Outside
 from routing_ml.models.parts.quantities import Quantities
 from routing_ml.models.parts.times import Times
-from routing_ml.models.parts.trials import Trial, telling, trials, tried_columns
+from routing_ml.models.parts.trials import Trial, telling, timing, trials, tried_columns
 from routing_ml.models.trees.boosting import SEED
 
 one_thread = threadpool_limits.wrap(limits=1, user_api="blas")
@@ -182,8 +182,8 @@ class Ground:
 
     @cached_property
     def told(self) -> np.ndarray:
-        """The attributes that tell anything."""
-        return np.flatnonzero(self.gower.weights > 0)
+        """The attributes that tell anything, of the operations or of the times."""
+        return np.flatnonzero((self.gower.weights > 0) | timing(self.prepared, self.rows))
 
     @cached_property
     def blurs(self) -> list[float]:

@@ -226,6 +226,7 @@ class Learning(ABC):
         judged = [self._judged(asked, rows) for asked in unseen]
         raw, right = (np.concatenate(part) for part in zip(*judged, strict=True))
         absent = np.concatenate([ground.absent(items) for items in looks])
+        absent *= self.gower_.weights[ground.told] > 0  # what tells of times alone costs no odds
         copies = len(looks) - 1
         # copies weigh as much as complete items together, those of hardly any columns more: they
         # lie far out, where there are few others

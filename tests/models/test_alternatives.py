@@ -85,6 +85,24 @@ def test_the_likeliest_of_several_ways_is_proposed_whole():
         assert set(workshop.SAWN) <= jobs or set(workshop.FORGED) <= jobs
 
 
+def test_routings_that_read_alike_are_one_whichever_time_of_a_job_they_lack():
+    random = np.random.default_rng(1)
+    edges = random.integers(0, 5, 400)
+    codes = [f"B{k:03d}" for k in range(len(edges))]
+    items = pd.DataFrame({"ITEM_CD": codes, "EDGES": edges, "SIZE": random.lognormal(3, 1, 400)})
+    jobs = [["CUT", *["EDGE"] * of, "PACK"] for of in edges.tolist()]
+    rows = pd.DataFrame(
+        [(code, k, job, 1.0, 2.0) for code, of in zip(codes, jobs, strict=True)
+         for k, job in enumerate(of) if job == "PACK" or random.random() > 0.1],
+        columns=["ITEM_CD", "PROC_SEQ", "JOB_CD", "SETUP_TIME", "RUN_TIME"],
+    )  # fmt: skip
+    model = models.fit("boosted", items, rows, attributes=workshop.ATTRIBUTES)
+    asked = items.assign(EDGES=items["EDGES"].where(random.random(400) < 0.5))
+    ranked = routings(model.predict(asked, similarity=False, alternatives=3))
+    assert ranked.groupby("ITEM_CD").size().max() == 3
+    assert not ranked.reset_index().duplicated(["ITEM_CD", "jobs"]).any()
+
+
 def test_a_loaded_model_ranks_the_same(boosted, tmp_path):
     boosted.save(tmp_path)
     found = models.load(tmp_path).predict(NEW, alternatives=3, quantity=7)

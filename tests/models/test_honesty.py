@@ -242,6 +242,42 @@ def test_families_are_in_one_fold_and_few_families_are_none(days):
     assert models.candidate("nearest")().fit(ground).predict(items)["CONFIDENCE"].notna().all()
 
 
+def test_an_item_of_which_all_is_new_is_no_newer_than_one(boosted, monkeypatch):
+    told = boosted.telling_ / boosted.telling_.sum() * 1.03  # what tells of times may be more
+    monkeypatch.setattr(boosted, "telling_", told)
+    names = [name for name in NEW.columns if name not in ("ITEM_CD", "INSRT_DT")]
+    odd = {name: "QWXZKJ" if NEW[name].dtype == "str" else 5e6 for name in names}
+    assert boosted.given(boosted.encoder_.transform(NEW.assign(**odd))).never.max() > 1
+    assert boosted.predict(NEW.assign(**odd))["NOVELTY"].max() == 1
+
+
+def test_four_of_five_run_times_are_in_the_band_also_without_a_number_that_tells_of_times_alone():
+    random = np.random.default_rng(8)
+    codes = [f"T{k:04d}" for k in range(900)]
+    items = pd.DataFrame({
+        "ITEM_CD": codes,
+        "KIND": random.choice(["RING", "DISC", "PLATE"], 900),
+        "WEIGHT": random.lognormal(1, 0.8, 900),
+    })  # fmt: skip
+    kinds = {"RING": ["SAW", "TURN"], "DISC": ["SAW", "MILL", "DRILL"], "PLATE": ["CUT", "MILL"]}
+    rows = pd.DataFrame(
+        [
+            (code, k, job, 1.0, 5 * weight * random.lognormal(0, 0.15))
+            for code, kind, weight in items.itertuples(index=False)
+            for k, job in enumerate(kinds[kind])
+        ],
+        columns=["ITEM_CD", "PROC_SEQ", "JOB_CD", "SETUP_TIME", "RUN_TIME"],
+    )
+    past = rows["ITEM_CD"].isin(codes[:400])
+    model = models.fit("nearest", items, rows[past], attributes=valves.Attributes())
+    assert model.gower_.weights[1] == 0
+    asked = items.iloc[400:]
+    for given in (asked, asked.drop(columns="WEIGHT")):
+        found = rows.merge(model.predict(given, similarity=False), on=["ITEM_CD", "JOB_CD"])
+        inside = found["RUN_TIME_x"].between(found["RUN_TIME_LOW"], found["RUN_TIME_HIGH"])
+        assert 0.75 <= inside.mean() <= 0.85
+
+
 def test_what_no_trial_has_taught_is_not_held_against_a_value_of_few_items():
     states = np.array([[attributes.GIVEN], [attributes.RARE], [attributes.FEW], [attributes.NEW]])
     curve = Calibration(np.array([-9.0, 9.0]), np.array([0.0, 1.0]))

@@ -199,3 +199,14 @@ def test_a_band_widens_in_steps_that_a_model_is_loaded_with(seed):
     times.widen(absent, stray)
     assert (np.diff(times.wider, axis=1) >= 0).all()
     assert times.wider[1, -1] > times.wider[1, 0]
+
+
+def test_what_is_equally_blurred_has_one_width_and_what_is_complete_its_own():
+    random = np.random.default_rng(4)
+    absent = (np.arange(4_000) >= 2_000)[:, None] * (random.random((4_000, 2)) < 0.5)
+    stray = random.lognormal(absent[:, 0] * 0.7 - 0.3, 0.5)
+    times = object.__new__(Times)
+    times.widen(absent.astype(float), stray)
+    whole = ~absent.any(axis=1)
+    assert np.interp(0, *times.wider) == pytest.approx(np.quantile(stray[whole], 0.8))
+    assert (np.diff(times.wider[0]) > 0).all()

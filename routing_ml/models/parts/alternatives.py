@@ -16,7 +16,7 @@ from scipy import optimize
 
 from routing_ml.models.parts.alike import Way
 from routing_ml.models.parts.choices import LEAST, Choice, linked
-from routing_ml.models.parts.operations import Operation, Rows
+from routing_ml.models.parts.operations import Operation, Rows, repeats, with_earlier
 from routing_ml.models.parts.order import Order, places
 from routing_ml.models.storage import Stored
 
@@ -136,10 +136,11 @@ class Alternatives:
     that of all else, of being the proposed one, and of none being right."""
 
     def __init__(
-        self, choices: Sequence[Choice], weights: np.ndarray, whole: bool, order: Order
-    ) -> None:
+        self, choices: Sequence[Choice], weights: np.ndarray, whole: bool, order: Order,
+        operations: Sequence[Operation],
+    ) -> None:  # fmt: skip
         self.choices, self.weights, self.whole = list(choices), weights, whole
-        self._order = order
+        self._order, self._repeats = order, repeats(operations)
 
     @classmethod
     def fit(
@@ -150,7 +151,8 @@ class Alternatives:
         has = rows.present.astype(bool)
         beside = None if others is None else others.present[others.whole].astype(bool)
         together = linked(has[held] - asked.likely)
-        model = cls([Choice.fit(of, has, beside) for of in together], USUAL, False, order)
+        choices = [Choice.fit(of, has, beside) for of in together]
+        model = cls(choices, USUAL, False, order, rows.operations)
         some = np.arange(0, len(held), max(1, -(-len(held) // MAX_ITEMS)))
         if len(some) >= MIN_ITEMS:
             truth = np.where(rows.whole[:, None], places(rows), -2)
@@ -195,7 +197,7 @@ class Alternatives:
         keys = [(o.job, o.occurrence) for o in theirs]
         number = {k: at[key] for k, key in enumerate(keys) if key in at}
         choices = [choice.known_to(number) for choice in self.choices]
-        return Alternatives([c for c in choices if c], self.weights, self.whole, order)
+        return Alternatives([c for c in choices if c], self.weights, self.whole, order, mine)
 
     def first(self, asked: Asked) -> Proposed:
         """The likeliest whole routing of each item."""
@@ -242,11 +244,12 @@ class Alternatives:
 
     @classmethod
     def from_stored(
-        cls, stored: Stored, prefix: str, size: int, order: Order
+        cls, stored: Stored, prefix: str, operations: Sequence[Operation], order: Order
     ) -> Alternatives | None:
         """The part of a stored model; None where it is of 2.1.0 and has none."""
         if stored.format == 1:
             return None
+        size = len(operations)
         choices = []
         for k, known in enumerate(stored.fact(f"{prefix}.choices", list)):
             is_number = isinstance(known, list) and all(type(of) is int for of in known)
@@ -260,7 +263,7 @@ class Alternatives:
         weights = stored.array(f"{prefix}.weights", "f", (4,), low=-1e6, high=1e6)
         if (weights[:2] < 0).any():
             stored.refuse(f"{prefix}.weights", "has what is likely count against itself")
-        return cls(choices, weights, stored.fact(f"{prefix}.whole", bool), order)
+        return cls(choices, weights, stored.fact(f"{prefix}.whole", bool), order, operations)
 
     def _settle(self, asked: Asked) -> Settled:
         likely = np.clip(asked.likely, LEAST, 1 - LEAST)
@@ -275,6 +278,7 @@ class Alternatives:
             ways.append(chance)
         none = ~best.any(axis=1)
         best[none] = asked.present[none]
+        best = with_earlier(best, self._repeats)
         return Settled(best, np.c_[chosen, score.sum(axis=1)], ways)
 
     def _candidates(self, asked: Asked, settled: Settled) -> Candidates:
@@ -305,6 +309,8 @@ class Alternatives:
                     pairs[row, column, turns] = 1 - pairs[row, column, turns]
                     facts[row, column, :2] = score
                     column += 1
+        later, earlier = self._repeats.T
+        facts[(present[:, :, later] & ~present[:, :, earlier]).any(axis=2), 0] = -np.inf
         facts[self._repeated(present, pairs, facts), 0] = -np.inf
         return Candidates(present, pairs, facts)
 

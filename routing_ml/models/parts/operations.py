@@ -7,6 +7,7 @@ the first, so repeats survive. The order is decided pair by pair.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -161,10 +162,25 @@ def decide(likely: np.ndarray, known: list[Operation]) -> np.ndarray:
     if likely.shape[1]:
         empty = ~present.any(axis=1)
         present[empty, likely[empty].argmax(axis=1)] = True
+    return with_earlier(present, repeats(known))
+
+
+def repeats(known: Sequence[Operation]) -> np.ndarray:
+    """(R, 2): the numbers of each operation that repeats a job and of the time before it, those
+    that repeat it most often first."""
     at = {(o.job, o.occurrence): i for i, o in enumerate(known)}
-    for (job, occurrence), i in sorted(at.items(), key=lambda entry: -entry[0][1]):
-        if occurrence and (job, occurrence - 1) in at:
-            present[:, at[job, occurrence - 1]] |= present[:, i]
+    pairs = [
+        (i, at[job, occurrence - 1])
+        for (job, occurrence), i in sorted(at.items(), key=lambda entry: -entry[0][1])
+        if (job, occurrence - 1) in at
+    ]
+    return np.array(pairs, np.int64).reshape(-1, 2)
+
+
+def with_earlier(present: np.ndarray, repeated: np.ndarray) -> np.ndarray:
+    """`present` (m, L), changed: with each operation the earlier times of its job (`repeats`)."""
+    for later, earlier in repeated.tolist():
+        present[:, earlier] |= present[:, later]
     return present
 
 

@@ -213,18 +213,8 @@ class Times:
         root = np.linalg.cholesky(gram).T
         target = np.linalg.solve(root.T, inputs.T @ (size - size.mean()))
         costs = nnls(root, target)[0]
-        blur = absent @ costs
-        order = np.argsort(blur, kind="stable")
-        count = min(WIDTH_STEPS, len(order) // MIN_ROWS)
-        parts = np.array_split(order, count) if count else []
-        steps = [
-            (float(blur[part].mean()), float(np.quantile(stray[part], BAND[1] - BAND[0])))
-            for part in parts
-        ]
-        if steps:
-            least, widths = np.array(steps).T
-            # also the means, which of equal numbers may fall by a rounding
-            self.wider = np.maximum.accumulate([least, np.maximum(widths, 1)], axis=1)
+        blur = np.round(absent @ costs, 9)  # what is equal must not differ by a rounding
+        self.wider = _wider(blur, stray, (absent == 0).all(axis=1))
         return costs.tolist()
 
     def as_wide_as(self, other: Times) -> Times:
@@ -324,6 +314,24 @@ def _of_machines(
         some = number >= 0
         found[:-1] = risen(left[some], number[some], age[some], len(names))
     return found
+
+
+def _wider(blur: np.ndarray, stray: np.ndarray, complete: np.ndarray) -> np.ndarray:
+    """(2, K) the factor of the band's width at which blur, from strays (k,), the first that of what
+    is `complete`. What is equally blurred is in one step: of several at one blur the last and
+    widest would hold for all, and the band of complete items held 1.00 instead of .80."""
+    first = complete if complete.sum() >= MIN_ROWS else blur == blur.min()
+    more = blur > blur[first].max()
+    count = min(WIDTH_STEPS, more.sum() // MIN_ROWS)
+    edges = np.quantile(blur[more], np.arange(1, count) / count) if count else []
+    place = np.searchsorted(edges, blur)
+    steps = [first, *(more & (place == k) for k in range(count))]
+    found = [
+        (blur[step].mean(), max(1.0, np.quantile(stray[step], BAND[1] - BAND[0])))
+        for step in steps
+        if step.sum() >= MIN_ROWS
+    ]
+    return np.maximum.accumulate(np.array(found).T, axis=1) if found else AS_WIDE
 
 
 def _mostly_zero(rows: Rows, column: str) -> np.ndarray:

@@ -18,6 +18,8 @@ from routing_ml.models.parts.operations import Rows
 
 MAX_COLUMNS = 8  # the most telling ones
 LEAST_TOLD = 0.01
+SHOWN = 3.0  # standard deviations of chance, from which an attribute tells of the times
+STEPS = 8  # of a number, to see whether it does
 MIN_TOLD = 0.05  # of the weight of the most telling column
 AT_ONCE = 2  # columns of which values are left out in one trial
 GROUPS = (5, 8)  # of values of a column, at least and at most
@@ -45,6 +47,35 @@ def telling(weights: np.ndarray, codes: np.ndarray, rows: Rows) -> np.ndarray:
     A new material of which only the times are others would else not be noticed: the band of its
     run times held .13 instead of .80.
     """
+    known, apart = _apart(rows)
+    shares = np.zeros(len(weights))
+    for i in range(codes.shape[1]):
+        shares[i] = max(0.0, _explained(codes[known, i], apart)[0])
+    shares = np.sqrt(shares)
+    found = np.maximum(weights, shares / max(1.0, shares.sum()))
+    found[: codes.shape[1]] = np.maximum(found[: codes.shape[1]], LEAST_TOLD)
+    return found
+
+
+def timing(items: Prepared, rows: Rows) -> np.ndarray:
+    """Which attributes are shown to tell of the times (A,) bool: categories and numbers, for a text
+    tells of nothing that its words do not.
+
+    A number of which only the times are others would else cost no width where it is missing: the
+    band of items that have it held 1.00 instead of .80.
+    """
+    known, apart = _apart(rows)
+    found = np.zeros(items.states.shape[1], bool)
+    steps = [_steps(numbers) for numbers in items.numbers.T]
+    for i, group in enumerate([*items.codes.T, *steps]):
+        share, chance = _explained(group[known], apart)
+        found[i] = share > max(LEAST_TOLD, SHOWN * chance)
+    return found
+
+
+def _apart(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+    """Which items have a run time (n,), and how much longer these take than items usually do (k,),
+    in log minutes, less the mean of all."""
     minutes = possible(rows.table["RUN_TIME"].to_numpy(float))
     timed = minutes > 0
     item, operation = rows.item[timed], rows.operation[timed]
@@ -53,21 +84,29 @@ def telling(weights: np.ndarray, codes: np.ndarray, rows: Rows) -> np.ndarray:
     usual = np.bincount(operation, weights=log, minlength=size) / np.maximum(
         1, np.bincount(operation, minlength=size)
     )
-    known = np.bincount(item, minlength=count)
+    number = np.bincount(item, minlength=count)
     apart = np.bincount(item, weights=log - usual[operation], minlength=count)
-    mean = apart[known > 0] / known[known > 0]
-    total = float(((mean - mean.mean()) ** 2).sum()) if len(mean) else 0.0
-    shares = np.zeros(len(weights))
-    for i in range(codes.shape[1] if total > 0 else 0):
-        _, group = np.unique(codes[known > 0, i], return_inverse=True)
-        number = np.bincount(group)
-        between = np.bincount(group, weights=mean - mean.mean()) ** 2 / number
-        chance = (len(number) - 1) / max(1, len(mean) - 1)
-        shares[i] = max(0.0, float(between.sum()) / total - chance)
-    shares = np.sqrt(shares)
-    found = np.maximum(weights, shares / max(1.0, shares.sum()))
-    found[: codes.shape[1]] = np.maximum(found[: codes.shape[1]], LEAST_TOLD)
-    return found
+    mean = apart[number > 0] / number[number > 0]
+    return number > 0, mean - mean.mean() if len(mean) else mean
+
+
+def _explained(group: np.ndarray, apart: np.ndarray) -> tuple[float, float]:
+    """The share of the variance of `apart` (k,) that lies between the groups (k,), beyond what
+    chance would give, and how far chance strays."""
+    total = float((apart**2).sum())
+    if total <= 0:
+        return 0.0, 0.0
+    _, group = np.unique(group, return_inverse=True)
+    between = np.bincount(group, weights=apart) ** 2 / np.bincount(group)
+    free, most = int(group.max()), max(1, len(apart) - 1)
+    return float(between.sum()) / total - free / most, float(np.sqrt(2 * free)) / most
+
+
+def _steps(numbers: np.ndarray) -> np.ndarray:
+    """Each of the numbers (n,) as one of STEPS about equally common ones; what is missing too."""
+    given = numbers[~np.isnan(numbers)]
+    edges = np.quantile(given, np.arange(1, STEPS) / STEPS) if len(given) else given
+    return np.where(np.isnan(numbers), -1, np.searchsorted(edges, numbers, side="right"))
 
 
 def tried_columns(codes: np.ndarray, weights: np.ndarray) -> list[int]:
