@@ -149,7 +149,8 @@ def after_retraining(
         if old is not None and old.state and old.state["items"]:
             one = replace(one, state=old.state, since=old.since, judged=old.judged)
         if old is not None:
-            one = replace(one, versions=(*old.versions, old.version))
+            earlier = (*old.versions, old.version)
+            one = replace(one, versions=tuple(v for v in earlier if v != one.version))
         by_method[method] = one
     Challengers(champion, place, by_method).save(store)
 

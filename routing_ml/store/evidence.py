@@ -184,7 +184,12 @@ class Evidence(Records):
 
     def spell(self, items: Sequence[str]) -> None:
         """Have what is kept of items go by these codes, where it was kept in other letter case."""
-        codes = {form: item for item in items for form in {item.lower(), item.upper()} - {item}}
+        codes = {
+            form: item
+            for item in items
+            for form in {item.lower(), item.upper()} - {item}
+            if form.casefold() == item.casefold()  # as the dataset has it; I is no dotless i
+        }
         forms = list(codes)
         for table, same in (
             ("shadow_proposals", " AND there.model = kept.model"),

@@ -90,6 +90,7 @@ def test_what_is_known_of_a_method_goes_on_when_it_is_fitted_afresh(store):
         assert (now.version, now.state, now.since) == (
             "model_20261101_000000", before.state, "2026-10-01",
         )  # fmt: skip
+        assert now.versions == (BOOSTED,)
     assert known(store).by_method["forest"].version == FRESH
     after_retraining(
         store, place="p1", champion=CHAMPION, promoted=False, fitted=FITTED

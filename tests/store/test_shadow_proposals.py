@@ -182,6 +182,13 @@ def test_what_is_kept_goes_by_the_letter_case_that_the_erp_has_now(store, kept_a
     assert len(store.to_judge(["OTHER"])) == 1
 
 
+def test_another_code_is_not_taken_for_the_same_in_other_letter_case(store):
+    assert "ı1".upper() == "I1" and "ı1".casefold() != "I1".casefold()
+    store.keep_proposals([proposed("I1")])
+    store.spell(["ı1"])
+    assert [one.item_cd for one in store.to_judge(["ı1", "I1"])] == ["I1"]
+
+
 def test_of_two_letter_cases_that_were_kept_the_one_of_now_stays(store):
     store.keep_proposals([proposed("a1", at=1.0), proposed("A1", at=2.0)])
     store.spell(["A1"])
